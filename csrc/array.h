@@ -1,0 +1,117 @@
+// Array: a strided view of a reference-counted buffer on one device. Shapes and strides count elements, not bytes.
+// It knows nothing of gradients (dlcore.Tensor does) and nothing of Python (bind.cpp does).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <string>
+
+#include "kernels.h"
+
+namespace dlcore {
+
+// A shape, or strides: at most kMaxDims numbers, kept inline so that an Array costs one allocation.
+struct Dims {
+  int n = 0;
+  int64_t v[kMaxDims] = {};
+
+  Dims() = default;
+  Dims(std::initializer_list<int64_t> values);
+  static Dims filled(int n, int64_t value);
+  int64_t& operator[](int i) { return v[i]; }
+  int64_t operator[](int i) const { return v[i]; }
+  bool operator==(const Dims& o) const;
+  void push(int64_t value);       // ValueError beyond kMaxDims
+  int64_t product() const;        // ValueError on overflow or a negative size
+  const int64_t* begin() const { return v; }
+  const int64_t* end() const { return v + n; }
+  std::string str() const;        // "(2, 3)" as Python prints it
+};
+
+struct Device {
+  enum Kind : uint8_t { cpu = 0, cuda = 1 };
+  Kind kind = cpu;
+  int index = 0;
+  bool operator==(const Device& o) const { return kind == o.kind && index == o.index; }
+  std::string str() const;
+};
+Device parse_device(const std::string& text);  // "cpu", "cuda", "cuda:1"; ValueError otherwise
+
+size_t item_size(DType t);
+const char* dtype_name(DType t);  // NumPy's names
+inline bool is_floating(DType t) { return t == DType::f32 || t == DType::f64 || t == DType::bf16; }
+
+// The buffer. `owner` keeps foreign memory (a NumPy array, a DLPack capsule) alive.
+class Storage {
+ public:
+  Storage(size_t bytes, Device device);                                              // ours, uninitialised
+  Storage(void* data, size_t bytes, Device device, bool writable, std::shared_ptr<void> owner);  // theirs
+  ~Storage();
+  Storage(const Storage&) = delete;
+  Storage& operator=(const Storage&) = delete;
+  void* data() const { return data_; }
+  size_t bytes() const { return bytes_; }
+  Device device() const { return device_; }
+  bool writable() const { return writable_; }
+
+ private:
+  void* data_;
+  size_t bytes_;
+  Device device_;
+  bool writable_ = true;
+  bool ours_;
+  std::shared_ptr<void> owner_;
+};
+
+class Array {
+ public:
+  Array() = default;
+  static Array empty(const Dims& shape, DType dtype, Device device = {});        // row-major, uninitialised
+  static Array empty_like(const Array& a) { return empty(a.shape(), a.dtype(), a.device()); }
+  static Array foreign(void* data, const Dims& shape, const Dims& strides, DType dtype, Device device, bool writable,
+                       std::shared_ptr<void> owner);
+
+  DType dtype() const { return dtype_; }
+  Device device() const { return storage_ ? storage_->device() : Device{}; }
+  int ndim() const { return shape_.n; }
+  const Dims& shape() const { return shape_; }
+  const Dims& strides() const { return strides_; }
+  int64_t dim(int i) const { return shape_[i < 0 ? i + shape_.n : i]; }
+  int64_t stride(int i) const { return strides_[i < 0 ? i + strides_.n : i]; }
+  int64_t numel() const { return numel_; }
+  bool writable() const { return !storage_ || storage_->writable(); }
+  void* data() const { return data_; }
+  template <class T>
+  T* ptr() const { return static_cast<T*>(data_); }
+  bool defined() const { return storage_ != nullptr; }
+  bool shares_storage(const Array& o) const { return storage_ == o.storage_; }
+
+  bool contiguous() const;                       // row-major without gaps (axes of size 1 do not matter)
+  // The same buffer seen otherwise; `offset` in elements. Bounds are the caller's to have checked.
+  Array view(const Dims& shape, const Dims& strides, int64_t offset = 0) const;
+  Array transpose(int a, int b) const;
+  Array permute(const Dims& axes) const;
+  Array broadcast_to(const char* op, const Dims& shape) const;  // stride 0 on the axes that grow; ValueError
+  std::string str() const;                       // "(2, 3) float32 cpu", the end of every error message
+
+ private:
+  std::shared_ptr<Storage> storage_;
+  void* data_ = nullptr;
+  DType dtype_ = DType::f32;
+  Dims shape_, strides_;
+  int64_t numel_ = 1;
+};
+
+Dims row_major(const Dims& shape);
+Dims broadcast_shapes(const char* op, const Dims& a, const Dims& b);  // NumPy's rule; ValueError
+int normalize_axis(const char* op, int64_t axis, int ndim);           // negative axes; IndexError (AxisError's base)
+
+// Copies between strides, dtypes and devices (csrc/ops/copy.cpp).
+Array contiguous(const Array& a);                    // itself where it already is
+Array cast(const Array& a, DType dtype);             // itself where it already is
+Array to_device(const Array& a, Device device);
+void copy_into(const Array& dst, const Array& src);  // broadcasts src, converts its dtype
+
+}  // namespace dlcore

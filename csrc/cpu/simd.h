@@ -1,0 +1,180 @@
+// SIMD for kernels: one GCC/Clang vector type a dtype, a dozen helpers, and parallel_for for lambdas.
+// Compiled once per ISA inside that ISA's namespace (DLCORE_ISA), so everything here is in it too; no std:: templates.
+//
+// The rule for tails: a remainder of n < lanes elements goes through the SAME vector code with load_n / store_n, never
+// through a scalar copy of the loop, so that an element's bits do not depend on where a range ends.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include "kernels.h"
+#include "memory_c.h"
+#include "parallel.h"
+
+#define DLCORE_INLINE inline __attribute__((always_inline))
+
+namespace dlcore {
+namespace DLCORE_ISA {
+
+#if defined(__AVX512F__)
+constexpr int kVecBytes = 64;
+#elif defined(__AVX2__)
+constexpr int kVecBytes = 32;
+#else
+constexpr int kVecBytes = 16;
+#endif
+
+template <class T>
+struct VecOf;
+#define DLCORE_VEC(T) \
+  template <>         \
+  struct VecOf<T> { typedef T type __attribute__((vector_size(kVecBytes))); };
+DLCORE_VEC(float)
+DLCORE_VEC(double)
+DLCORE_VEC(int32_t)
+DLCORE_VEC(int64_t)
+DLCORE_VEC(uint8_t)
+#undef DLCORE_VEC
+
+template <class T>
+using Vec = typename VecOf<T>::type;
+template <class T>
+constexpr int kLanes = kVecBytes / static_cast<int>(sizeof(T));
+
+// The integer of a float's width: lane masks, bit tricks.
+template <class T>
+struct IntOf;
+template <>
+struct IntOf<float> { using type = int32_t; };
+template <>
+struct IntOf<double> { using type = int64_t; };
+template <class T>
+using Int = typename IntOf<T>::type;
+
+template <class T>
+DLCORE_INLINE Vec<T> load(const T* p) {
+  Vec<T> v;
+  __builtin_memcpy(&v, p, kVecBytes);
+  return v;
+}
+template <class T>
+DLCORE_INLINE void store(T* p, Vec<T> v) { __builtin_memcpy(p, &v, kVecBytes); }
+
+// n < lanes elements; the lanes beyond hold zeros.
+template <class T>
+DLCORE_INLINE Vec<T> load_n(const T* p, int n) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4)
+    return (Vec<T>)_mm512_maskz_loadu_epi32(static_cast<__mmask16>((1u << n) - 1), p);
+  else if constexpr (sizeof(T) == 8)
+    return (Vec<T>)_mm512_maskz_loadu_epi64(static_cast<__mmask8>((1u << n) - 1), p);
+#endif
+  Vec<T> v = {};
+  for (int i = 0; i < n; ++i) v[i] = p[i];
+  return v;
+}
+template <class T>
+DLCORE_INLINE void store_n(T* p, Vec<T> v, int n) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4)
+    return _mm512_mask_storeu_epi32(p, static_cast<__mmask16>((1u << n) - 1), (__m512i)v);
+  else if constexpr (sizeof(T) == 8)
+    return _mm512_mask_storeu_epi64(p, static_cast<__mmask8>((1u << n) - 1), (__m512i)v);
+#endif
+  for (int i = 0; i < n; ++i) p[i] = v[i];
+}
+
+// Explicit, because `Vec<T>{} + x` costs an addition that the compiler must keep (-0.0 + 0.0).
+template <class T>
+DLCORE_INLINE Vec<T> splat(T x) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4 && T(0.5) != 0) return (Vec<T>)_mm512_set1_ps(x);
+  else if constexpr (sizeof(T) == 8 && T(0.5) != 0) return (Vec<T>)_mm512_set1_pd(x);
+#elif defined(__AVX2__)
+  if constexpr (sizeof(T) == 4 && T(0.5) != 0) return (Vec<T>)_mm256_set1_ps(x);
+  else if constexpr (sizeof(T) == 8 && T(0.5) != 0) return (Vec<T>)_mm256_set1_pd(x);
+#endif
+  Vec<T> v;
+  for (int i = 0; i < kLanes<T>; ++i) v[i] = x;
+  return v;
+}
+
+// One rounding where the ISA has FMA (-ffp-contract=fast), two on the baseline.
+template <class V>
+DLCORE_INLINE V fma(V a, V b, V c) { return a * b + c; }
+// NaN in `a` propagates; for symmetric propagation see max_nan / min_nan.
+template <class V>
+DLCORE_INLINE V max(V a, V b) { return a < b ? b : a; }
+template <class V>
+DLCORE_INLINE V min(V a, V b) { return b < a ? b : a; }
+template <class V>
+DLCORE_INLINE V max_nan(V a, V b) { return (a < b) | (b != b) ? b : a; }
+template <class V>
+DLCORE_INLINE V min_nan(V a, V b) { return (b < a) | (b != b) ? b : a; }
+
+// max(x, 0) that keeps NaN.
+template <class V>
+DLCORE_INLINE V relu(V x) { return x < V{} ? V{} : x; }
+
+template <class To, class From>
+DLCORE_INLINE To bitcast(From x) {
+  static_assert(sizeof(To) == sizeof(From));
+  To y;
+  __builtin_memcpy(&y, &x, sizeof y);
+  return y;
+}
+
+// Sums the lanes in one fixed tree: halves, then quarters, ...
+template <class T>
+DLCORE_INLINE T hsum(Vec<T> v) {
+  T a[kLanes<T>];
+  __builtin_memcpy(a, &v, kVecBytes);
+  for (int w = kLanes<T> / 2; w > 0; w /= 2)
+    for (int i = 0; i < w; ++i) a[i] += a[i + w];
+  return a[0];
+}
+template <class T>
+DLCORE_INLINE T hmax(Vec<T> v) {  // NaN where any lane is NaN
+  T m = v[0];
+  for (int i = 1; i < kLanes<T>; ++i) m = (m < v[i]) | (v[i] != v[i]) ? v[i] : m;
+  return m;
+}
+
+// parallel_for(n, grain, [&](int64_t begin, int64_t end) { ... }); see parallel.h for what keeps results identical.
+template <class F>
+inline void parallel_for(int64_t n, int64_t grain, const F& f) {
+  parallel_for_raw(
+      n, grain, [](void* ctx, int64_t b, int64_t e) { (*static_cast<const F*>(ctx))(b, e); },
+      const_cast<void*>(static_cast<const void*>(&f)));
+}
+
+// A grain that makes one part worth waking a thread for: about 32k elements' worth of simple work.
+constexpr int64_t kGrain = 32768;
+
+template <class T>
+DLCORE_INLINE T* scratch(int slot, int64_t count) {
+  return static_cast<T*>(workspace(slot, static_cast<size_t>(count) * sizeof(T)));
+}
+
+DLCORE_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+DLCORE_INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+DLCORE_INLINE int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
+
+// Makes kernel<T> for the dtypes of its list entry: DLCORE_INSTANTIATE_FLOATS(conv_forward, ConvArgs)
+#define DLCORE_INSTANTIATE_FLOATS(kernel, Args) \
+  template void kernel<float>(const Args&);     \
+  template void kernel<double>(const Args&);
+#define DLCORE_INSTANTIATE_ALL(kernel, Args)  \
+  DLCORE_INSTANTIATE_FLOATS(kernel, Args)     \
+  template void kernel<int32_t>(const Args&); \
+  template void kernel<int64_t>(const Args&); \
+  template void kernel<uint8_t>(const Args&); \
+  template void kernel<bool>(const Args&);
+
+}  // namespace DLCORE_ISA
+}  // namespace dlcore

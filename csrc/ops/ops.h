@@ -1,0 +1,30 @@
+// What every op shares: binding with the GIL released, and collapsing of axes for strided kernels.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include "array.h"
+#include "casters.h"
+#include "check.h"
+#include "dispatch.h"
+
+namespace dlcore {
+
+namespace py = pybind11;
+
+// Binds an op whose arguments are plain C++ values and Arrays: it runs without the GIL.
+template <class F, class... Extra>
+void def_op(py::module_& m, const char* name, F f, const Extra&... extra) {
+  m.def(name, f, py::call_guard<py::gil_scoped_release>(), extra...);
+}
+
+// Merges neighbouring axes that are one run in every operand, and drops axes of size 1: fewer, longer loops.
+// `strides` holds `count` pointers to arrays of *ndim strides.
+void collapse(int* ndim, int64_t* shape, int64_t* const* strides, int count);
+
+#define DLCORE_FAMILIES(X) X(copy) X(matmul)
+#define DLCORE_DECLARE_BIND(family) void bind_##family(py::module_& m);
+DLCORE_FAMILIES(DLCORE_DECLARE_BIND)
+#undef DLCORE_DECLARE_BIND
+
+}  // namespace dlcore

@@ -1,0 +1,54 @@
+"""What the library runs on: instruction set, threads, and a report of both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dlcore import _C
+
+__all__ = ["available_isas", "get_isa", "info", "set_isa", "show"]
+
+
+def available_isas() -> list[str]:
+    """The instruction sets that were built and that this CPU has, plainest first."""
+    return _C.available_isas()
+
+
+def get_isa() -> str:
+    return _C.current_isa()
+
+
+def set_isa(name: str) -> None:
+    """Chooses the kernels' instruction set, as `DLCORE_ISA` does at start. ValueError for one the CPU lacks."""
+    _C.set_isa(name)
+
+
+def info() -> dict[str, Any]:
+    """Version, ISA, threads, CUDA, compiler, NumPy: what a report of a problem should carry."""
+    import platform
+    import sys
+
+    import numpy as np
+
+    reason = _C.cuda_unavailable_reason()
+    return {
+        "dlcore": _C.__version__,
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "isa": _C.current_isa(),
+        "isa_available": _C.available_isas(),
+        "isa_built": _C.built_isas(),
+        "threads": _C.num_threads(),
+        "threads_reason": _C.num_threads_reason(),
+        "cuda": reason or [_C.cuda_device_description(f"cuda:{i}") for i in range(_C.cuda_device_count())],
+        "compiler": _C.compiler(),
+        "numpy": np.__version__,
+        "debug_memory": _C.debug_memory(),
+    }
+
+
+def show() -> None:
+    """Prints `info()`."""
+    for key, value in info().items():
+        text = ", ".join(map(str, value)) if isinstance(value, list) else value
+        print(f"{key:16} {text}")

@@ -1,0 +1,6 @@
+"""The raw kernels on NumPy arrays: ndarray in, ndarray out, no tape. One file a family.
+
+What goes in is never changed; float32 stays float32; read-only and strided arrays are fine.
+"""
+
+from dlcore.kernels.matmul import *  # noqa: F403

@@ -1,1 +1,36 @@
-"""(under construction)"""
+"""Training: one loop for Keras models and plain modules, its callbacks and its progress bar."""
+
+from dlcore.train.callbacks import (
+    Callback,
+    CallbackList,
+    CSVLogger,
+    EarlyStopping,
+    History,
+    LambdaCallback,
+    LearningRateScheduler,
+    ModelCheckpoint,
+    ProgbarLogger,
+    ReduceLROnPlateau,
+    TerminateOnNaN,
+)
+from dlcore.train.meters import Mean
+from dlcore.train.progress import ProgressBar
+from dlcore.train.trainer import Trainer, fit
+
+__all__ = [
+    "CSVLogger",
+    "Callback",
+    "CallbackList",
+    "EarlyStopping",
+    "History",
+    "LambdaCallback",
+    "LearningRateScheduler",
+    "Mean",
+    "ModelCheckpoint",
+    "ProgbarLogger",
+    "ProgressBar",
+    "ReduceLROnPlateau",
+    "TerminateOnNaN",
+    "Trainer",
+    "fit",
+]

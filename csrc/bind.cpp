@@ -2,6 +2,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
+#include <pybind11/typing.h>
 
 #include <cstring>
 
@@ -133,9 +134,9 @@ static std::vector<std::string> kernels_on(const std::string& device) {
   return names;
 }
 
-static py::dict stats(const std::string& device) {
+static py::typing::Dict<py::str, py::int_> stats(const std::string& device) {
   const MemoryStats s = memory_stats(parse_device(device));
-  py::dict d;
+  py::typing::Dict<py::str, py::int_> d;
   d["active_bytes"] = s.active_bytes;
   d["cached_bytes"] = s.cached_bytes;
   d["peak_bytes"] = s.peak_bytes;

@@ -16,7 +16,7 @@ namespace pybind11::detail {
 
 template <>
 struct type_caster<dlcore::Dims> {
-  PYBIND11_TYPE_CASTER(dlcore::Dims, const_name("tuple[int, ...]"));
+  PYBIND11_TYPE_CASTER(dlcore::Dims, io_name("collections.abc.Sequence[int]", "tuple[int, ...]"));
 
   bool load(handle src, bool) {
     if (!PyTuple_Check(src.ptr()) && !PyList_Check(src.ptr())) return false;
@@ -46,7 +46,7 @@ struct type_caster<dlcore::Dims> {
 
 template <>
 struct type_caster<dlcore::DType> {
-  PYBIND11_TYPE_CASTER(dlcore::DType, const_name("numpy.dtype[typing.Any]"));
+  PYBIND11_TYPE_CASTER(dlcore::DType, io_name("numpy.typing.DTypeLike", "numpy.dtype[typing.Any]"));
   bool load(handle src, bool) { return dlcore::dtype_from_numpy(src, &value); }
   static handle cast(dlcore::DType t, return_value_policy, handle) { return dlcore::numpy_dtype(t).release(); }
 };

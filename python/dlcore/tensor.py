@@ -19,9 +19,14 @@ if TYPE_CHECKING:
 else:
     _F = None  # bound by dlcore.functional
 
+
+def bind_functional(module: Any) -> None:
+    global _F
+    _F = module
+
 __all__ = ["Tensor", "from_dlpack", "from_numpy", "tensor"]
 
-DTypeLike = npt.DTypeLike
+DTypeLike = npt.DTypeLike | None
 Backward = Callable[..., Sequence["_C.Array | None"]]
 
 _SUPPORTED = {np.dtype(t) for t in ("float32", "float64", "int32", "int64", "uint8", "bool")}

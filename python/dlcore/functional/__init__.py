@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from dlcore import tensor as _tensor
 from dlcore.functional.matmul import *  # noqa: F403
+from dlcore.tensor import bind_functional as _bind
 
-_tensor._F = sys.modules[__name__]
+_bind(sys.modules[__name__])

@@ -81,6 +81,25 @@ struct MatmulArgs {
 
 // ---- optim ----------------------------------------------------------------------------------------------------------
 
+// ---- peak -----------------------------------------------------------------------------------------------------------
+// What the machine can do at most, measured: the limits that `dlcore bench` compares every kernel with.
+// y[i] = the mean of kFmaChains independent recurrences v <- 0.75 v + 0.25, `steps` long, that start at
+// x[i] + c / 16 (c the chain) and live in registers: 2 * steps * kFmaChains * lanes operations an element.
+constexpr int kFmaChains = 12;
+struct FmaPeakArgs {
+  const void* x;
+  void* y;
+  int64_t n, steps;
+};
+// z[i] = x[i] + scale * y[i], with stores that bypass the caches where z is aligned to a vector.
+struct StreamTriadArgs {
+  const void* x;
+  const void* y;
+  void* z;
+  int64_t n;
+  double scale;
+};
+
 // ---- the list -------------------------------------------------------------------------------------------------------
 // X(name, Args, dtypes): FLOATS is float32 and float64, ALL adds int32, int64, uint8 and bool.
 // Makes the fields of Table, the declarations of the kernels, the names in errors, and what Python's
@@ -99,6 +118,10 @@ struct MatmulArgs {
 #define DLCORE_KERNELS_RANDOM(X)
 #define DLCORE_KERNELS_OPTIM(X)
 
+#define DLCORE_KERNELS_PEAK(X)        \
+  X(fma_peak, FmaPeakArgs, FLOATS)    \
+  X(stream_triad, StreamTriadArgs, FLOATS)
+
 #define DLCORE_KERNELS(X)             \
   DLCORE_KERNELS_COPY(X)              \
   DLCORE_KERNELS_ELEMENTWISE(X)       \
@@ -109,7 +132,8 @@ struct MatmulArgs {
   DLCORE_KERNELS_SOFTMAX(X)           \
   DLCORE_KERNELS_LOSS(X)              \
   DLCORE_KERNELS_RANDOM(X)            \
-  DLCORE_KERNELS_OPTIM(X)
+  DLCORE_KERNELS_OPTIM(X)             \
+  DLCORE_KERNELS_PEAK(X)
 // clang-format on
 
 struct Table {

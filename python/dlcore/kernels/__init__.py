@@ -4,3 +4,4 @@ What goes in is never changed; float32 stays float32; read-only and strided arra
 """
 
 from dlcore.kernels.matmul import *  # noqa: F403
+from dlcore.kernels.peak import *  # noqa: F403

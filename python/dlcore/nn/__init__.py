@@ -1,1 +1,18 @@
-"""(under construction)"""
+"""Layers with torch's names, arguments, state dicts and defaults.
+
+>>> import dlcore
+>>> from dlcore import nn
+>>> nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+Sequential(
+  (0): Flatten(start_dim=1, end_dim=-1)
+  (1): Linear(in_features=4, out_features=2, bias=True)
+)
+"""
+
+from __future__ import annotations
+
+from dlcore.nn import functional, init
+from dlcore.nn.activation import *  # noqa: F403
+from dlcore.nn.container import *  # noqa: F403
+from dlcore.nn.linear import *  # noqa: F403
+from dlcore.nn.module import *  # noqa: F403

@@ -1,0 +1,322 @@
+"""Modules that hold modules: Sequential, ModuleList, ModuleDict."""
+
+from __future__ import annotations
+
+import operator
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from typing import Any, Self, overload
+
+from dlcore.nn.activation import ReLU, Sigmoid, Tanh
+from dlcore.nn.linear import Linear
+from dlcore.nn.module import _LOCATED, Module, locate
+
+__all__ = ["ModuleDict", "ModuleList", "Sequential"]
+
+# Sequential fuses `layer, activation` into one call where both are exactly of these types and nobody listens in between.
+_FUSABLE_LAYERS = frozenset({Linear})
+_FUSABLE_ACTIVATIONS: dict[type, str] = {ReLU: "relu", Sigmoid: "sigmoid", Tanh: "tanh"}
+
+
+def _unobserved(m: Module) -> bool:
+    return not m._hooks and "forward" not in m.__dict__
+
+
+class Sequential(Module):
+    """Calls its modules one after the other: y = fₙ(… f₁(x)).
+
+    Takes modules, or one OrderedDict of them. A Linear or convolution directly followed by ReLU, Sigmoid or Tanh runs as
+    one fused kernel, with the same result, unless a hook is registered on either.
+
+    >>> import dlcore
+    >>> from dlcore import nn
+    >>> nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))(dlcore.tensor([[1.0, 2.0]])).shape
+    (1, 1)
+    """
+
+    _modules: dict[str, Module]  # type: ignore[assignment]
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__()
+        if len(args) == 1 and isinstance(args[0], OrderedDict):
+            for name, module in args[0].items():
+                self.add_module(name, module)
+        else:
+            for i, module in enumerate(args):
+                self.add_module(str(i), module)
+
+    def forward(self, input: Any) -> Any:
+        modules = [*self._modules.values(), None]
+        i, n = 0, len(modules) - 1
+        while i < n:
+            module = modules[i]
+            activation = modules[i + 1]
+            i += 1
+            if (
+                type(module) in _FUSABLE_LAYERS
+                and type(activation) in _FUSABLE_ACTIVATIONS
+                and _unobserved(module)
+                and _unobserved(activation)
+            ):
+                i += 1
+                try:
+                    input = module.forward_activated(input, _FUSABLE_ACTIVATIONS[type(activation)])
+                except _LOCATED as error:
+                    locate(error, module)
+                    raise
+            else:
+                input = module(input)
+        return input
+
+    def _key(self, index: Any) -> str:
+        n = len(self)
+        i = operator.index(index)
+        if not -n <= i < n:
+            raise IndexError(f"index {i} is out of range")
+        return list(self._modules)[i % n]
+
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return self.__class__(OrderedDict(list(self._modules.items())[index]))
+        return self._modules[self._key(index)]
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        setattr(self, self._key(index), module)
+
+    def __delitem__(self, index: int | slice) -> None:
+        names = list(self._modules)[index] if isinstance(index, slice) else [self._key(index)]
+        for name in names:
+            delattr(self, name)
+        rest = list(self._modules.values())
+        self._modules.clear()
+        self._modules.update((str(i), m) for i, m in enumerate(rest))
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self._modules.values())
+
+    def __add__(self, other: Any) -> Sequential:
+        if not isinstance(other, Sequential):
+            raise ValueError(f"add: only a Sequential can be added, got {type(other).__name__}")
+        return Sequential(*self, *other)
+
+    def __iadd__(self, other: Any) -> Self:
+        if not isinstance(other, Sequential):
+            raise ValueError(f"add: only a Sequential can be added, got {type(other).__name__}")
+        return self.extend(other)
+
+    def __mul__(self, times: int) -> Sequential:
+        if not isinstance(times, int):
+            raise TypeError(
+                f"multiply: a Sequential repeats an int number of times, got {type(times).__name__}"
+            )
+        if times <= 0:
+            raise ValueError(f"multiply: a Sequential repeats at least once, got {times}")
+        return Sequential(*(m for _ in range(times) for m in self))
+
+    __rmul__ = __mul__
+
+    def __imul__(self, times: int) -> Self:
+        more = [m for _ in range(len(self * times) // max(len(self), 1) - 1) for m in self]
+        return self.extend(more)
+
+    def append(self, module: Module) -> Self:
+        """Adds a module at the end."""
+        self.add_module(str(len(self)), module)
+        return self
+
+    def insert(self, index: int, module: Module) -> Self:
+        """Adds a module before `index`."""
+        if not isinstance(module, Module):
+            raise AssertionError(f"insert: module must be a Module, got {type(module).__name__}")
+        n = len(self)
+        if not -n <= index <= n:
+            raise IndexError(f"Index out of range: {index}")
+        modules = list(self._modules.values())
+        modules.insert(index + n if index < 0 else index, module)
+        self._modules.clear()
+        self._modules.update((str(i), m) for i, m in enumerate(modules))
+        return self
+
+    def extend(self, sequential: Iterable[Module]) -> Self:
+        """Adds modules at the end."""
+        for module in list(sequential):
+            self.append(module)
+        return self
+
+    def pop(self, key: int | slice) -> Any:
+        """Removes and returns the module at `key`."""
+        value = self[key]
+        del self[key]
+        return value
+
+
+class ModuleList(Module):
+    """A list whose modules are registered; it has no forward of its own.
+
+    >>> from dlcore import nn
+    >>> len(list(nn.ModuleList([nn.Linear(2, 2) for _ in range(3)]).parameters()))
+    6
+    """
+
+    _modules: dict[str, Module]  # type: ignore[assignment]
+
+    def __init__(self, modules: Iterable[Module] | None = None) -> None:
+        super().__init__()
+        if modules is not None:
+            self.extend(modules)
+
+    def _key(self, index: Any) -> str:
+        n = len(self)
+        i = operator.index(index)
+        if not -n <= i < n:
+            raise IndexError(f"index {i} is out of range")
+        return str(i % n)
+
+    @overload
+    def __getitem__(self, index: int) -> Module: ...
+    @overload
+    def __getitem__(self, index: slice) -> ModuleList: ...
+    def __getitem__(self, index: int | slice) -> Module | ModuleList:
+        if isinstance(index, slice):
+            return self.__class__(list(self._modules.values())[index])
+        return self._modules[self._key(index)]
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        setattr(self, self._key(index), module)
+
+    def _reset(self, modules: list[Module]) -> None:
+        self._modules.clear()
+        self._modules.update((str(i), m) for i, m in enumerate(modules))
+
+    def __delitem__(self, index: int | slice) -> None:
+        modules = list(self._modules.values())
+        del modules[index if isinstance(index, slice) else int(self._key(index))]
+        self._reset(modules)
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self._modules.values())
+
+    def __contains__(self, module: object) -> bool:
+        return any(m is module for m in self)
+
+    def __iadd__(self, modules: Iterable[Module]) -> Self:
+        return self.extend(modules)
+
+    def __add__(self, other: Iterable[Module]) -> ModuleList:
+        return ModuleList(chain(self, other))
+
+    def insert(self, index: int, module: Module) -> None:
+        """Adds a module before `index`."""
+        modules = list(self._modules.values())
+        modules.insert(index, module)
+        self._reset(modules)
+
+    def append(self, module: Module) -> Self:
+        """Adds a module at the end."""
+        self.add_module(str(len(self)), module)
+        return self
+
+    def pop(self, key: int | slice) -> Any:
+        """Removes and returns the module at `key`."""
+        value = self[key]
+        del self[key]
+        return value
+
+    def extend(self, modules: Iterable[Module]) -> Self:
+        """Adds modules at the end."""
+        if not isinstance(modules, Iterable):
+            raise TypeError(f"ModuleList.extend: modules must be iterable, got {type(modules).__name__}")
+        for module in list(modules):
+            self.append(module)
+        return self
+
+    def __repr__(self) -> str:
+        # Runs of modules that print alike are one line: (0-5): 6 x Linear(...).
+        runs: list[tuple[int, int, str]] = []
+        for i, text in enumerate(repr(m) for m in self):
+            if runs and runs[-1][2] == text:
+                runs[-1] = (runs[-1][0], i, text)
+            else:
+                runs.append((i, i, text))
+        if not runs:
+            return self._get_name() + "()"
+        lines = []
+        for first, last, text in runs:
+            head = f"({first}): " if first == last else f"({first}-{last}): {last - first + 1} x "
+            lines.append("\n  " + (head + text).replace("\n", "\n  "))
+        return self._get_name() + "(" + "".join(lines) + "\n)"
+
+
+class ModuleDict(Module):
+    """A dict whose modules are registered; it has no forward of its own.
+
+    >>> from dlcore import nn
+    >>> nn.ModuleDict({"a": nn.Identity(), "b": nn.Flatten()})["b"]
+    Flatten(start_dim=1, end_dim=-1)
+    """
+
+    _modules: dict[str, Module]  # type: ignore[assignment]
+
+    def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] | None = None) -> None:
+        super().__init__()
+        if modules is not None:
+            self.update(modules)
+
+    def __getitem__(self, key: str) -> Module:
+        return self._modules[key]
+
+    def __setitem__(self, key: str, module: Module) -> None:
+        self.add_module(key, module)
+
+    def __delitem__(self, key: str) -> None:
+        del self._modules[key]
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._modules
+
+    def clear(self) -> None:
+        self._modules.clear()
+
+    def pop(self, key: str) -> Module:
+        """Removes and returns the module under `key`."""
+        module = self[key]
+        del self[key]
+        return module
+
+    def keys(self) -> Iterable[str]:
+        return self._modules.keys()
+
+    def items(self) -> Iterable[tuple[str, Module]]:
+        return self._modules.items()
+
+    def values(self) -> Iterable[Module]:
+        return self._modules.values()
+
+    def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
+        """Adds or replaces modules from a mapping or from (key, module) pairs."""
+        if not isinstance(modules, Iterable):
+            raise TypeError(f"ModuleDict.update: expected a mapping or pairs, got {type(modules).__name__}")
+        if isinstance(modules, (Mapping, ModuleDict)):
+            for key, module in modules.items():
+                self[key] = module
+            return
+        for i, pair in enumerate(modules):
+            if not isinstance(pair, Iterable):
+                raise TypeError(
+                    f"ModuleDict.update: item {i} must be a (key, module) pair, got {type(pair).__name__}"
+                )
+            key, module = pair
+            self[key] = module

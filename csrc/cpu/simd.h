@@ -113,9 +113,9 @@ DLCORE_INLINE V max(V a, V b) { return a < b ? b : a; }
 template <class V>
 DLCORE_INLINE V min(V a, V b) { return b < a ? b : a; }
 template <class V>
-DLCORE_INLINE V max_nan(V a, V b) { return (a < b) | (b != b) ? b : a; }
+DLCORE_INLINE V max_nan(V a, V b) { return ((a < b) | (b != b)) ? b : a; }
 template <class V>
-DLCORE_INLINE V min_nan(V a, V b) { return (b < a) | (b != b) ? b : a; }
+DLCORE_INLINE V min_nan(V a, V b) { return ((b < a) | (b != b)) ? b : a; }
 
 // max(x, 0) that keeps NaN.
 template <class V>
@@ -141,7 +141,7 @@ DLCORE_INLINE T hsum(Vec<T> v) {
 template <class T>
 DLCORE_INLINE T hmax(Vec<T> v) {  // NaN where any lane is NaN
   T m = v[0];
-  for (int i = 1; i < kLanes<T>; ++i) m = (m < v[i]) | (v[i] != v[i]) ? v[i] : m;
+  for (int i = 1; i < kLanes<T>; ++i) m = ((m < v[i]) | (v[i] != v[i])) ? v[i] : m;
   return m;
 }
 

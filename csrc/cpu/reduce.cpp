@@ -1,0 +1,280 @@
+// Reductions over any set of axes. Two loops, chosen by the layout alone:
+//   rows     x is contiguous along a reduced axis: vector accumulators along it
+//   columns  x is contiguous along a kept axis: one accumulator an output, vectorised across outputs
+// Sums run over blocks of a fixed length in the kernel's dtype; the blocks are added in double, so the error of a float32
+// sum stays that of a block. The order depends on the shape alone, never on threads.
+#include "cpu/simd.h"
+
+namespace dlcore {
+namespace DLCORE_ISA {
+namespace {
+
+template <class T>
+constexpr bool kIsFloat = __is_same(T, float) || __is_same(T, double);
+// What blocks are added in.
+template <class T>
+struct WideOf { using type = T; };
+template <>
+struct WideOf<float> { using type = double; };
+template <class T>
+using Wide = typename WideOf<T>::type;
+
+constexpr int64_t kBlock = 1024;   // elements of a row that are summed in T
+constexpr int64_t kRowBlock = 128;  // rows that columns are summed over in T
+constexpr int64_t kChunk = 65536;  // elements a partial result covers where outputs are few
+
+template <class T>
+DLCORE_INLINE T lowest() {
+  if constexpr (__is_same(T, float)) return -__builtin_inff();
+  else if constexpr (__is_same(T, double)) return -__builtin_inf();
+  else if constexpr (__is_same(T, int32_t)) return INT32_MIN;
+  else if constexpr (__is_same(T, int64_t)) return INT64_MIN;
+  else return T(0);
+}
+template <class T>
+DLCORE_INLINE T highest() {
+  if constexpr (__is_same(T, float)) return __builtin_inff();
+  else if constexpr (__is_same(T, double)) return __builtin_inf();
+  else if constexpr (__is_same(T, int32_t)) return INT32_MAX;
+  else if constexpr (__is_same(T, int64_t)) return INT64_MAX;
+  else return T(255);
+}
+
+template <Reduce OP, class T>
+DLCORE_INLINE T neutral() {
+  if constexpr (OP == Reduce::prod) return T(1);
+  else if constexpr (OP == Reduce::max) return lowest<T>();
+  else if constexpr (OP == Reduce::min) return highest<T>();
+  else return T(0);
+}
+
+// acc <- acc op x, for vectors and scalars alike.
+template <Reduce OP, class V>
+DLCORE_INLINE V join(V acc, V x) {
+  if constexpr (OP == Reduce::prod) return acc * x;
+  else if constexpr (OP == Reduce::max) return (acc < x) | (x != x) ? x : acc;
+  else if constexpr (OP == Reduce::min) return (x < acc) | (x != x) ? x : acc;
+  else return acc + x;
+}
+
+template <Reduce OP, class V>
+DLCORE_INLINE V prepare(V x, V shift) {
+  if constexpr (OP == Reduce::sumsq) {
+    x -= shift;
+    return x * x;
+  } else {
+    return x;
+  }
+}
+
+template <Reduce OP, class T>
+DLCORE_INLINE T across(Vec<T> v) {
+  T a[kLanes<T>];
+  __builtin_memcpy(a, &v, kVecBytes);
+  for (int w = kLanes<T> / 2; w > 0; w /= 2)
+    for (int i = 0; i < w; ++i) a[i] = join<OP>(a[i], a[i + w]);
+  return a[0];
+}
+
+// One contiguous run; its value in the wide type.
+template <Reduce OP, class T>
+Wide<T> reduce_run(const T* x, int64_t n, T shift) {
+  using W = Wide<T>;
+  W total = neutral<OP, W>();
+  if constexpr (kIsFloat<T>) {
+    constexpr int L = kLanes<T>;
+    const Vec<T> s = splat(shift), id = splat(neutral<OP, T>());
+    for (int64_t b = 0; b < n; b += kBlock) {
+      const int64_t e = min64(n, b + kBlock);
+      Vec<T> acc[4] = {id, id, id, id};
+      int64_t i = b;
+      for (; i + 4 * L <= e; i += 4 * L)
+        for (int k = 0; k < 4; ++k) acc[k] = join<OP>(acc[k], prepare<OP>(load(x + i + k * L), s));
+      for (; i + L <= e; i += L) acc[0] = join<OP>(acc[0], prepare<OP>(load(x + i), s));
+      const Vec<T> v = join<OP>(join<OP>(acc[0], acc[1]), join<OP>(acc[2], acc[3]));
+      T block = across<OP, T>(v);
+      for (; i < e; ++i) block = join<OP>(block, prepare<OP>(x[i], shift));  // the last lanes, in order
+      total = join<OP>(total, static_cast<W>(block));
+    }
+  } else {
+    for (int64_t i = 0; i < n; ++i) total = static_cast<W>(join<OP>(total, static_cast<W>(prepare<OP>(x[i], shift))));
+  }
+  return total;
+}
+
+template <Reduce OP, class T>
+Wide<T> reduce_strided(const T* x, int64_t n, int64_t stride, T shift) {
+  Wide<T> total = neutral<OP, Wide<T>>();
+  for (int64_t i = 0; i < n; ++i)
+    total = static_cast<Wide<T>>(join<OP>(total, static_cast<Wide<T>>(prepare<OP>(x[i * stride], shift))));
+  return total;
+}
+
+DLCORE_INLINE int64_t offset_of(int64_t index, int ndim, const int64_t* shape, const int64_t* strides) {
+  int64_t o = 0;
+  for (int d = ndim - 1; d >= 0; --d) {
+    o += index % shape[d] * strides[d];
+    index /= shape[d];
+  }
+  return o;
+}
+
+DLCORE_INLINE int64_t product(const int64_t* shape, int n) {
+  int64_t p = 1;
+  for (int d = 0; d < n; ++d) p *= shape[d];
+  return p;
+}
+
+// Rows: the last reduced axis is the inner run; the reduced axes before it are walked by index. A row is cut into pieces
+// of kChunk, so that a single output uses all threads.
+template <Reduce OP, class T>
+void reduce_rows(const ReduceArgs& p) {
+  using W = Wide<T>;
+  const T* x = static_cast<const T*>(p.x);
+  const T* shift = static_cast<const T*>(p.shift);
+  T* y = static_cast<T*>(p.y);
+  const int rd = p.reduced_ndim - 1;
+  const int64_t outputs = product(p.kept, p.kept_ndim), runs = product(p.reduced, rd);
+  const int64_t n = p.reduced[rd], stride = p.reduced_strides[rd];
+  // Units of one output: groups of whole runs, or pieces of one long run.
+  const int64_t cut = ceil_div(n, kChunk), group = cut > 1 ? 1 : max64(1, kChunk / max64(1, n));
+  const int64_t units = cut > 1 ? runs * cut : ceil_div(runs, group);
+  auto unit = [&](const T* base, int64_t u, T s) {
+    W total = neutral<OP, W>();
+    if (cut > 1) {
+      const int64_t at = u % cut * kChunk, m = min64(kChunk, n - at);
+      const T* row = base + offset_of(u / cut, rd, p.reduced, p.reduced_strides) + at * stride;
+      return stride == 1 ? reduce_run<OP, T>(row, m, s) : reduce_strided<OP, T>(row, m, stride, s);
+    }
+    for (int64_t r = u * group; r < min64(runs, (u + 1) * group); ++r) {
+      const T* row = base + offset_of(r, rd, p.reduced, p.reduced_strides);
+      const W part = stride == 1 ? reduce_run<OP, T>(row, n, s) : reduce_strided<OP, T>(row, n, stride, s);
+      total = static_cast<W>(join<OP>(total, part));
+    }
+    return total;
+  };
+  auto shift_of = [&](int64_t o) { return shift ? shift[o] : T(0); };
+  if (units == 1) {
+    parallel_for(outputs, max64(1, kGrain / max64(1, runs * n)), [&](int64_t b, int64_t e) {
+      for (int64_t o = b; o < e; ++o)
+        y[o] = static_cast<T>(unit(x + offset_of(o, p.kept_ndim, p.kept, p.kept_strides), 0, shift_of(o)));
+    });
+    return;
+  }
+  W* partial = scratch<W>(0, outputs * units);
+  parallel_for(outputs * units, 1, [&](int64_t b, int64_t e) {
+    for (int64_t t = b; t < e; ++t) {
+      const int64_t o = t / units;
+      partial[t] = unit(x + offset_of(o, p.kept_ndim, p.kept, p.kept_strides), t % units, shift_of(o));
+    }
+  });
+  for (int64_t o = 0; o < outputs; ++o) {
+    W total = neutral<OP, W>();
+    for (int64_t u = 0; u < units; ++u) total = static_cast<W>(join<OP>(total, partial[o * units + u]));
+    y[o] = static_cast<T>(total);
+  }
+}
+
+// Columns [c0, c1) of rows [r0, r1): acc[c - c0] in the wide type.
+template <Reduce OP, class T>
+void reduce_panel(const ReduceArgs& p, const T* x, int64_t r0, int64_t r1, int64_t c0, int64_t c1, const T* shift,
+                  Wide<T>* acc) {
+  using W = Wide<T>;
+  const int64_t m = c1 - c0;
+  for (int64_t c = 0; c < m; ++c) acc[c] = neutral<OP, W>();
+  T block[512];
+  for (int64_t rb = r0; rb < r1; rb += kRowBlock) {
+    const int64_t re = min64(r1, rb + kRowBlock);
+    for (int64_t c = 0; c < m; ++c) block[c] = neutral<OP, T>();
+    for (int64_t r = rb; r < re; ++r) {
+      const T* row = x + offset_of(r, p.reduced_ndim, p.reduced, p.reduced_strides) + c0;
+      if (shift)
+        for (int64_t c = 0; c < m; ++c) block[c] = static_cast<T>(join<OP>(block[c], prepare<OP>(row[c], shift[c])));
+      else
+        for (int64_t c = 0; c < m; ++c) block[c] = static_cast<T>(join<OP>(block[c], prepare<OP>(row[c], T(0))));
+    }
+    for (int64_t c = 0; c < m; ++c) acc[c] = static_cast<W>(join<OP>(acc[c], static_cast<W>(block[c])));
+  }
+}
+
+template <Reduce OP, class T>
+void reduce_columns(const ReduceArgs& p) {
+  using W = Wide<T>;
+  const T* x = static_cast<const T*>(p.x);
+  const T* shift = static_cast<const T*>(p.shift);
+  T* y = static_cast<T*>(p.y);
+  const int kd = p.kept_ndim - 1;
+  const int64_t columns = p.kept[kd], outer = product(p.kept, kd), rows = product(p.reduced, p.reduced_ndim);
+  const int64_t width = min64(columns, 512), panels = ceil_div(columns, width);
+  const int64_t height = max64(kRowBlock, kChunk / width), cuts = max64(1, ceil_div(rows, height));
+  const int64_t tasks = outer * panels * cuts;
+  W* partial = cuts > 1 ? scratch<W>(0, tasks * width) : nullptr;
+  parallel_for(tasks, max64(1, kGrain / max64(1, width * min64(rows, height))), [&](int64_t b, int64_t e) {
+    W local[512];
+    for (int64_t t = b; t < e; ++t) {
+      const int64_t cut = t % cuts, panel = t / cuts % panels, o = t / cuts / panels;
+      const int64_t c0 = panel * width, c1 = min64(columns, c0 + width);
+      W* acc = partial ? partial + t * width : local;
+      reduce_panel<OP, T>(p, x + offset_of(o, kd, p.kept, p.kept_strides), cut * height, min64(rows, (cut + 1) * height),
+                          c0, c1, shift ? shift + o * columns + c0 : nullptr, acc);
+      if (!partial)
+        for (int64_t c = c0; c < c1; ++c) y[o * columns + c] = static_cast<T>(acc[c - c0]);
+    }
+  });
+  if (!partial) return;
+  for (int64_t g = 0; g < outer * panels; ++g) {
+    const int64_t o = g / panels, c0 = g % panels * width, c1 = min64(columns, c0 + width);
+    for (int64_t c = c0; c < c1; ++c) {
+      W total = neutral<OP, W>();
+      for (int64_t cut = 0; cut < cuts; ++cut)
+        total = static_cast<W>(join<OP>(total, partial[(g * cuts + cut) * width + c - c0]));
+      y[o * columns + c] = static_cast<T>(total);
+    }
+  }
+}
+
+template <Reduce OP, class T>
+void reduce_op(const ReduceArgs& p) {
+  const bool columns = p.kept_ndim > 0 && p.kept_strides[p.kept_ndim - 1] == 1 &&
+                       (p.reduced_ndim == 0 || p.reduced_strides[p.reduced_ndim - 1] != 1);
+  if (columns) {
+    reduce_columns<OP, T>(p);
+  } else if (p.reduced_ndim == 0) {
+    ReduceArgs q = p;
+    q.reduced_ndim = 1, q.reduced[0] = 1, q.reduced_strides[0] = 1;
+    reduce_rows<OP, T>(q);
+  } else {
+    reduce_rows<OP, T>(p);
+  }
+}
+
+}  // namespace
+
+template <class T>
+void reduce(const ReduceArgs& p);
+
+// bool has max (any) and min (all), which are those of its bytes.
+template <>
+void reduce<bool>(const ReduceArgs& p) {
+  if (p.op == Reduce::max) reduce_op<Reduce::max, uint8_t>(p);
+  else reduce_op<Reduce::min, uint8_t>(p);
+}
+
+template <class T>
+void reduce(const ReduceArgs& p) {
+  switch (p.op) {
+    case Reduce::sum: return reduce_op<Reduce::sum, T>(p);
+    case Reduce::prod: return reduce_op<Reduce::prod, T>(p);
+    case Reduce::max: return reduce_op<Reduce::max, T>(p);
+    case Reduce::min: return reduce_op<Reduce::min, T>(p);
+    case Reduce::sumsq: return reduce_op<Reduce::sumsq, T>(p);
+  }
+}
+
+DLCORE_INSTANTIATE_FLOATS(reduce, ReduceArgs)
+template void reduce<int32_t>(const ReduceArgs&);
+template void reduce<int64_t>(const ReduceArgs&);
+template void reduce<uint8_t>(const ReduceArgs&);
+
+}  // namespace DLCORE_ISA
+}  // namespace dlcore

@@ -1,6 +1,5 @@
 """Layers with torch's names, arguments, state dicts and defaults.
 
->>> import dlcore
 >>> from dlcore import nn
 >>> nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
 Sequential(
@@ -11,8 +10,14 @@ Sequential(
 
 from __future__ import annotations
 
-from dlcore.nn import functional, init
+from dlcore.nn import functional as functional
+from dlcore.nn import init as init
+from dlcore.nn import utils as utils
 from dlcore.nn.activation import *  # noqa: F403
 from dlcore.nn.container import *  # noqa: F403
+from dlcore.nn.conv import *  # noqa: F403
+from dlcore.nn.dropout import *  # noqa: F403
 from dlcore.nn.linear import *  # noqa: F403
+from dlcore.nn.loss import *  # noqa: F403
 from dlcore.nn.module import *  # noqa: F403
+from dlcore.nn.pool import *  # noqa: F403

@@ -38,7 +38,7 @@ __all__ = [
 
 
 class _Unary(Module):
-    """Tensor in, tensor of the same shape out. `inplace` is accepted; the result is a new tensor where a gradient needs it."""
+    """Tensor in, tensor of the same shape out."""
 
     if TYPE_CHECKING:
 
@@ -108,7 +108,7 @@ class LeakyReLU(_Inplace):
 
 
 class PReLU(_Unary):
-    """x where x >= 0, w x elsewhere; w is learnt, one for all or one a channel (axis 1). He et al., ICCV 2015."""
+    """x where x >= 0, w x elsewhere; w is learnt, one or one a channel (axis 1). He et al., ICCV 2015."""
 
     def __init__(
         self, num_parameters: int = 1, init: float = 0.25, device: str | None = None, dtype: DTypeLike = None

@@ -9,13 +9,14 @@ from itertools import chain
 from typing import Any, Self, overload
 
 from dlcore.nn.activation import ReLU, Sigmoid, Tanh
+from dlcore.nn.conv import Conv1d, Conv2d
 from dlcore.nn.linear import Linear
 from dlcore.nn.module import _LOCATED, Module, locate
 
 __all__ = ["ModuleDict", "ModuleList", "Sequential"]
 
-# Sequential fuses `layer, activation` into one call where both are exactly of these types and nobody listens in between.
-_FUSABLE_LAYERS = frozenset({Linear})
+# Sequential fuses `layer, activation` into one call where both are exactly of these types and nobody listens.
+_FUSABLE_LAYERS = frozenset({Linear, Conv1d, Conv2d})
 _FUSABLE_ACTIVATIONS: dict[type, str] = {ReLU: "relu", Sigmoid: "sigmoid", Tanh: "tanh"}
 
 
@@ -26,8 +27,8 @@ def _unobserved(m: Module) -> bool:
 class Sequential(Module):
     """Calls its modules one after the other: y = fₙ(… f₁(x)).
 
-    Takes modules, or one OrderedDict of them. A Linear or convolution directly followed by ReLU, Sigmoid or Tanh runs as
-    one fused kernel, with the same result, unless a hook is registered on either.
+    Takes modules, or one OrderedDict of them. A Linear or convolution directly followed by ReLU, Sigmoid or
+    Tanh runs as one fused kernel, with the same result, unless a hook is registered on either.
 
     >>> import dlcore
     >>> from dlcore import nn
@@ -47,11 +48,10 @@ class Sequential(Module):
                 self.add_module(str(i), module)
 
     def forward(self, input: Any) -> Any:
-        modules = [*self._modules.values(), None]
+        modules: list[Any] = [*self._modules.values(), None]
         i, n = 0, len(modules) - 1
         while i < n:
-            module = modules[i]
-            activation = modules[i + 1]
+            module, activation = modules[i], modules[i + 1]
             i += 1
             if (
                 type(module) in _FUSABLE_LAYERS

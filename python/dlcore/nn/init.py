@@ -44,7 +44,8 @@ def _fill(tensor: Tensor, values: npt.NDArray[Any]) -> Tensor:
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """The factor by which a nonlinearity is taken to shrink the standard deviation: 1, 5/3 (tanh), sqrt(2) (relu) ...
+    """What makes up for a nonlinearity's shrinking of the standard deviation: 5/3 for tanh, sqrt(2) for
+    relu ...
 
     >>> import dlcore
     >>> round(dlcore.nn.init.calculate_gain("relu"), 4)
@@ -187,7 +188,7 @@ def kaiming_normal_(
 
 
 def orthogonal_(tensor: Tensor, gain: float = 1, rng: Any = None) -> Tensor:
-    """gain Q, with Q's rows or columns orthonormal over the flattened trailing axes. Saxe et al., ICLR 2014."""
+    """gain Q, Q's rows or columns orthonormal, trailing axes flattened. Saxe et al., ICLR 2014."""
     if tensor.ndim < 2:
         raise ValueError(f"orthogonal_: tensor must have at least 2 axes, got shape {tensor.shape}")
     if 0 in tensor.shape:

@@ -35,10 +35,11 @@ class Identity(Module):
 class Linear(Module):
     """y = x Wᵀ + b.
 
-    x (..., in_features) -> (..., out_features); weight (out_features, in_features), bias (out_features,), both drawn from
-    U(-k, k) with k = 1 / sqrt(in_features).
+    x (..., in_features) -> (..., out_features); weight (out_features, in_features) and bias (out_features,)
+    are drawn from U(-k, k), k = 1 / sqrt(in_features).
 
-    Raises TypeError for sizes that are not integers, ValueError for negative ones and for inputs that do not match.
+    Raises TypeError for sizes that are not integers, ValueError for negative ones and inputs that do not
+    match.
 
     >>> import dlcore
     >>> dlcore.nn.Linear(20, 30)(dlcore.tensor([[0.0] * 20] * 4)).shape
@@ -146,7 +147,8 @@ class LazyLinear(Linear):
 class Bilinear(Module):
     """y = x₁ᵀ A x₂ + b.
 
-    x₁ (..., in1_features), x₂ (..., in2_features) -> (..., out_features); weight (out_features, in1_features, in2_features).
+    x₁ (..., in1_features), x₂ (..., in2_features) -> (..., out_features); weight (out_features, in1_features,
+    in2_features), bias (out_features,).
 
     >>> import dlcore
     >>> dlcore.nn.Bilinear(2, 3, 4).weight.shape

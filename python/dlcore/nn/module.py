@@ -1,8 +1,9 @@
 """Module and Parameter: state with a forward function.
 
-Parameters, buffers and submodules stand in three ordered registries, as in torch. Each registry also writes the plain
-attribute of the same name, so that `self.weight` in a forward is an ordinary attribute lookup and costs nothing extra.
-An error that leaves a forward carries the path of the module it came from: `encoder.0.attention: linear: ...`.
+Parameters, buffers and submodules stand in three ordered registries, as in torch. Each registry also writes
+the plain attribute of the same name, so that `self.weight` in a forward is an ordinary attribute lookup and
+costs nothing extra. An error that leaves a forward carries the path of its module: `encoder.0.attention:
+linear: ...`.
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ def _rebuild_parameter(cls: type[Parameter], values: Any, device: str, requires_
 
 
 class UninitializedParameter(Parameter):
-    """A parameter whose shape the first forward decides (LazyLinear); it holds its dtype and device meanwhile."""
+    """A parameter whose shape the first forward decides (LazyLinear); until then it holds dtype and device.
+    """
 
     __slots__ = ()
 
@@ -115,6 +117,15 @@ def size(op: str, name: str, value: Any) -> int:
     if n < 0:
         raise ValueError(f"{op}: {name} must not be negative, got {n}")
     return n
+
+
+def sizes(op: str, name: str, value: Any, n: int) -> tuple[int, ...]:
+    """A constructor's size argument for n axes: one integer for all, or n of them."""
+    if not isinstance(value, (tuple, list)):
+        return (size(op, name, value),) * n
+    if len(value) != n:
+        raise ValueError(f"{op}: {name} must be one integer or {n}, got {value!r}")
+    return tuple(size(op, name, v) for v in value)
 
 
 def empty_parameter(shape: tuple[int, ...], dtype: DTypeLike, device: str | None) -> Parameter:
@@ -198,9 +209,10 @@ _LOCATED = (ValueError, TypeError, IndexError, _C.DeviceError)
 
 
 def locate(error: Exception, module: Module) -> None:
-    """Puts the path from `module` to the module that failed before the error's message. Runs only on the error path.
+    """Puts the path from `module` to the module that failed before the error's message.
 
     Each module on the way out rewrites it from the message as it was, so the outermost one's path stays.
+    Nothing of this runs unless there is an error.
     """
     if len(error.args) != 1 or not isinstance(error.args[0], str):
         return
@@ -223,8 +235,8 @@ def _no_forward(self: Module, *input: Any) -> Any:
 class Module:
     """The base of everything with parameters: define `forward`, call the module.
 
-    Attributes that are Parameters, Modules or registered buffers are found by `parameters()`, `modules()`, `state_dict()`
-    and `to()`. The names, their order and their behaviour are torch's.
+    Attributes that are Parameters, Modules or registered buffers are found by `parameters()`, `modules()`,
+    `state_dict()` and `to()`. The names, their order and their behaviour are torch's.
 
     >>> import dlcore
     >>> class Twice(dlcore.nn.Module):
@@ -256,7 +268,7 @@ class Module:
     # What the module computes: every subclass defines it, with its own arguments.
     forward: Callable[..., Any] = _no_forward
 
-    # ---- calling ----------------------------------------------------------------------------------------------------
+    # ---- calling -----------------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -330,7 +342,9 @@ class Module:
         return self._register("forward", (hook, with_kwargs, always_call), prepend)
 
     def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
-        """`hook(module, grad_input, grad_output)` runs when the gradients of the inputs are known; may return new ones."""
+        """`hook(module, grad_input, grad_output)` runs once the inputs' gradients are known; may replace
+        them.
+        """
         return self._register("backward", hook, prepend)
 
     def register_full_backward_pre_hook(
@@ -339,7 +353,7 @@ class Module:
         """`hook(module, grad_output)` runs before the module's backward and may return a new grad_output."""
         return self._register("backward_pre", hook, prepend)
 
-    # ---- attributes -------------------------------------------------------------------------------------------------
+    # ---- attributes --------------------------------------------------------------------------------------
 
     def __setattr__(self, name: str, value: Any) -> None:
         d = self.__dict__
@@ -368,7 +382,8 @@ class Module:
             if name in d[known]:
                 if value is not None and not (known == "_buffers" and isinstance(value, Tensor)):
                     raise TypeError(
-                        f"cannot assign '{type(value).__name__}' as {what} '{name}' ({wanted} or None expected)"
+                        f"cannot assign '{type(value).__name__}' as {what} '{name}' "
+                        f"({wanted} or None expected)"
                     )
                 d[known][name] = value
                 return
@@ -415,7 +430,8 @@ class Module:
             raise KeyError(f"register_parameter: attribute '{name}' already exists")
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(
-                f"cannot assign '{type(param).__name__}' object to parameter '{name}' (nn.Parameter or None required)"
+                f"cannot assign '{type(param).__name__}' object to parameter '{name}' "
+                "(nn.Parameter or None required)"
             )
         if param is not None and not param.is_leaf:
             raise ValueError(
@@ -451,7 +467,7 @@ class Module:
         """Another name of `add_module`."""
         self.add_module(name, module)
 
-    # ---- traversal --------------------------------------------------------------------------------------------------
+    # ---- traversal ---------------------------------------------------------------------------------------
 
     def named_modules(
         self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
@@ -560,7 +576,7 @@ class Module:
             raise AttributeError(f"`{name}` is not a buffer")
         return value
 
-    # ---- changing all of it -----------------------------------------------------------------------------------------
+    # ---- changing all of it ------------------------------------------------------------------------------
 
     def apply(self, fn: Callable[[Module], None]) -> Self:
         """Calls `fn` on every submodule, children first, then on this one."""
@@ -608,7 +624,8 @@ class Module:
         return self
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
-        """`to(device)`, `to(dtype)`, `to(device, dtype)` or `to(tensor)`; only floating-point state changes its dtype."""
+        """`to(device)`, `to(dtype)`, `to(device, dtype)` or `to(tensor)`; integer buffers keep their dtype.
+        """
         device, dtype = _parse_to(args, kwargs)
 
         def convert(a: _C.Array) -> _C.Array:
@@ -630,7 +647,7 @@ class Module:
     def cpu(self) -> Self:
         return self.to("cpu")
 
-    # ---- state dict -------------------------------------------------------------------------------------------------
+    # ---- state dict --------------------------------------------------------------------------------------
 
     def get_extra_state(self) -> Any:
         """What a subclass keeps in the state dict beside tensors; pairs with `set_extra_state`."""
@@ -654,7 +671,7 @@ class Module:
     def state_dict(
         self, *, destination: dict[str, Any] | None = None, prefix: str = "", keep_vars: bool = False
     ) -> dict[str, Any]:
-        """Name -> tensor for all parameters and persistent buffers, in torch's order; the tensors share memory.
+        """Name -> tensor for all parameters and persistent buffers, in torch's order; they share memory.
 
         >>> import dlcore
         >>> list(dlcore.nn.Linear(2, 3).state_dict())
@@ -704,7 +721,8 @@ class Module:
                 source = _C.to_device(as_array(state_dict[key]), target.device)
                 if source.shape != target.shape:
                     error_msgs.append(
-                        f"size mismatch for {key}: the state dict has shape {source.shape}, the module {target.shape}."
+                        f"size mismatch for {key}: the state dict has shape {source.shape}, "
+                        f"the module {target.shape}."
                     )
                 elif not assign:
                     _C.copy_into(
@@ -738,8 +756,8 @@ class Module:
     ) -> _Incompatible:
         """Copies name -> array into the parameters and buffers, which keep their dtype and device.
 
-        Values are tensors, ndarrays or anything array-like. With `strict`, names must match exactly; with `assign`,
-        the module takes the given arrays instead of copying them.
+        Values are tensors, ndarrays or anything array-like. With `strict`, names must match exactly; with
+        `assign`, the module takes the given arrays instead of copying them.
 
         Raises RuntimeError with all missing, unexpected and mismatched names together.
         """
@@ -787,14 +805,16 @@ class Module:
         return self._register("state_dict", hook)
 
     def register_load_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """`hook(module, state_dict, prefix, local_metadata, strict, missing, unexpected, errors)` runs before loading."""
+        """`hook(module, state_dict, prefix, metadata, strict, missing, unexpected, errors)` runs before
+        loading.
+        """
         return self._register("load_state_dict_pre", hook)
 
     def register_load_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """`hook(module, incompatible_keys)` may change the two lists in place."""
         return self._register("load_state_dict_post", hook)
 
-    # ---- text -------------------------------------------------------------------------------------------------------
+    # ---- text --------------------------------------------------------------------------------------------
 
     def _get_name(self) -> str:
         return type(self).__name__

@@ -8,7 +8,11 @@ from tests.reference import peak as ref
 
 
 def fma_samples(rng):
-    return [Sample((rng.standard_normal(n), steps), id=f"{n} {steps}") for n in (0, 1, 5) for steps in (0, 1, 3, 40)]
+    return [
+        Sample((rng.standard_normal(n), steps), id=f"{n} {steps}")
+        for n in (0, 1, 5)
+        for steps in (0, 1, 3, 40)
+    ]
 
 
 def triad_samples(rng):

@@ -12,10 +12,11 @@ __all__ = ["fma_peak", "stream_triad"]
 
 
 def fma_peak(x: npt.ArrayLike, steps: int) -> NDArray:
-    """y = mean over 12 chains c of f(f(...f(x + c/16))), f(v) = 0.75 v + 0.25 applied `steps` times; x (n,) -> (n,).
+    """y = mean over 12 chains c of f(f(...f(x + c/16))), f(v) = 0.75 v + 0.25 applied `steps` times; x (n,)
+    -> (n,).
 
-    Nothing but fused multiply-adds in registers: 24 * steps * lanes operations an element, lanes being the width of
-    the chosen ISA's vectors.
+    Nothing but fused multiply-adds in registers: 24 * steps * lanes operations an element, lanes being the
+    width of the chosen ISA's vectors.
 
     >>> import numpy as np
     >>> fma_peak(np.float32([1.0, -3.0]), 100).tolist()
@@ -24,12 +25,11 @@ def fma_peak(x: npt.ArrayLike, steps: int) -> NDArray:
     return _convert.out(_C.fma_peak(arr(x), steps))
 
 
-def stream_triad(
-    x: npt.ArrayLike, y: npt.ArrayLike, scale: float, out: NDArray | None = None
-) -> NDArray:
+def stream_triad(x: npt.ArrayLike, y: npt.ArrayLike, scale: float, out: NDArray | None = None) -> NDArray:
     """z = x + scale * y; x, y (n,) -> (n,), with stores that bypass the caches: the memory's bandwidth.
 
-    Source: J. McCalpin, "Memory bandwidth and machine balance in current high performance computers", 1995 (STREAM).
+    Source: J. McCalpin, "Memory bandwidth and machine balance in current high performance computers", 1995
+    (STREAM).
 
     >>> import numpy as np
     >>> stream_triad(np.ones(3), np.arange(3.0), 2.0).tolist()

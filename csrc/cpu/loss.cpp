@@ -1,10 +1,12 @@
-// Softmax and cross-entropy in one pass over the logits: x (outer, n, inner), class in the middle, contiguous.
+// Softmax and cross-entropy in one pass over the logits: x (outer, n, inner), class in the middle,
+// contiguous.
 //   d_c = x_c - max, s = sum e^d_c, log p_c = d_c - log s
 //   loss = -sum_c w_c q_c log p_c,   q = (1 - smoothing) target + smoothing / n
 //   dx_c = g (p_c sum_k(w_k q_k) - w_c q_c)
-// A target that is an index t has a weight of its own in front, w_t for the one-hot part, so that both read the same.
-// Each sample's loss is computed on its own, then summed in double over chunks whose size is fixed. A difference that
-// overflows between finite logits counts as the largest finite one: the loss of finite logits is finite.
+// A target that is an index t has a weight of its own in front, w_t for the one-hot part, so that both read
+// the same. Each sample's loss is computed on its own, then summed in double over chunks whose size is fixed.
+// A difference that overflows between finite logits counts as the largest finite one: the loss of finite
+// logits is finite.
 #include "cpu/softmax.h"
 
 namespace dlcore {
@@ -24,7 +26,9 @@ DLCORE_INLINE Vec<T> finite_difference_v(Vec<T> x, Vec<T> m) {
 
 // Weight of class c, or 1.
 template <class T>
-DLCORE_INLINE T weight_of(const void* weight, int64_t c) { return weight ? static_cast<const T*>(weight)[c] : T(1); }
+DLCORE_INLINE T weight_of(const void* weight, int64_t c) {
+  return weight ? static_cast<const T*>(weight)[c] : T(1);
+}
 
 template <class Args>
 DLCORE_INLINE bool counts(const Args& p, int64_t label) {
@@ -74,13 +78,17 @@ inline void reduce_losses(const CrossEntropyArgs& p) {
   double* part = scratch<double>(2, 2 * max64(1, chunks));
   parallel_for(chunks, 8, [&](int64_t b, int64_t e) {
     for (int64_t k = b; k < e; ++k) {
-      double l = 0, w = 0;
+      double l[16] = {}, w[16] = {};  // shorter sums: less rounding, no chain of additions to wait for
       for (int64_t i = k * chunk; i < min64(samples, (k + 1) * chunk); ++i) {
-        l += loss[i];
-        if (!p.target) w += 1;
-        else if (counts(p, p.target[i])) w += weight_of<T>(p.weight, p.target[i]);
+        l[i % 16] += loss[i];
+        if (!p.target)
+          w[i % 16] += 1;
+        else if (counts(p, p.target[i]))
+          w[i % 16] += weight_of<T>(p.weight, p.target[i]);
       }
-      part[2 * k] = l, part[2 * k + 1] = w;
+      for (int i = 8; i > 0; i /= 2)
+        for (int j = 0; j < i; ++j) l[j] += l[j + i], w[j] += w[j + i];
+      part[2 * k] = l[0], part[2 * k + 1] = w[0];
     }
   });
   double l = 0, w = 0;
@@ -99,7 +107,8 @@ inline void nll_forward(const CrossEntropyArgs& p) {
   parallel_for(p.outer * p.inner, kGrain / 8, [&](int64_t b, int64_t e) {
     for (int64_t i = b; i < e; ++i) {
       const int64_t t = p.target[i];
-      loss[i] = counts(p, t) ? -weight_of<T>(p.weight, t) * x[(i / p.inner * p.n + t) * p.inner + i % p.inner] : T(0);
+      loss[i] = counts(p, t) ? -weight_of<T>(p.weight, t) * x[(i / p.inner * p.n + t) * p.inner + i % p.inner]
+                             : T(0);
     }
   });
 }
@@ -125,7 +134,8 @@ inline void forward_rows(const CrossEntropyArgs& p) {
       stats[2 * i] = m, stats[2 * i + 1] = s;
       T l = 0;
       if (p.target) l = keep * weight_of<T>(w, t) * (logs - finite_difference(row[t], m));
-      if (prob || rest != 0) l -= row_weighted<T>(row, prob ? prob + i * n : nullptr, w, n, m, logs, {keep, rest});
+      if (prob || rest != 0)
+        l -= row_weighted<T>(row, prob ? prob + i * n : nullptr, w, n, m, logs, {keep, rest});
       loss[i] = l;
     }
   });
@@ -155,7 +165,8 @@ inline void forward_tiles(const CrossEntropyArgs& p) {
           const int64_t row = at + c * inner;
           each_vector<T>(0, width, [&](int64_t j, int lanes) {
             const Vec<T> q = prob ? fma(load_any(prob + row + j, lanes), va, vb) : vb;
-            const Vec<T> d = finite_difference_v<T>(load_any(x + row + j, lanes), load(m + j)) - load(logs + j);
+            const Vec<T> d =
+                finite_difference_v<T>(load_any(x + row + j, lanes), load(m + j)) - load(logs + j);
             store(acc + j, load(acc + j) + wc * q * d);
           });
         }
@@ -167,7 +178,8 @@ inline void forward_tiles(const CrossEntropyArgs& p) {
         }
         stats[2 * i] = m[j], stats[2 * i + 1] = s[j];
         T l = -acc[j];
-        if (p.target) l += keep * weight_of<T>(w, t) * (logs[j] - finite_difference(x[at + t * inner + j], m[j]));
+        if (p.target)
+          l += keep * weight_of<T>(w, t) * (logs[j] - finite_difference(x[at + t * inner + j], m[j]));
         loss[i] = l;
       }
     }
@@ -178,9 +190,12 @@ inline void forward_tiles(const CrossEntropyArgs& p) {
 
 template <class T>
 void cross_entropy_forward(const CrossEntropyArgs& p) {
-  if (p.log_probs) nll_forward<T>(p);
-  else if (p.inner == 1) forward_rows<T>(p);
-  else forward_tiles<T>(p);
+  if (p.log_probs)
+    nll_forward<T>(p);
+  else if (p.inner == 1)
+    forward_rows<T>(p);
+  else
+    forward_tiles<T>(p);
   if (p.reduction != Reduction::none) reduce_losses<T>(p);
 }
 
@@ -233,7 +248,8 @@ void cross_entropy_backward(const CrossEntropyBackwardArgs& p) {
     for (int64_t r = b; r < e; ++r) {
       const int64_t j0 = r % tiles * kTile, first = r / tiles * inner + j0, at = r / tiles * n * inner + j0;
       const int width = static_cast<int>(min64(kTile, inner - j0));
-      for (int j = 0; j < width; j += kLanes<T>) store(m + j, Vec<T>{}), store(k + j, Vec<T>{}), store(g + j, Vec<T>{});
+      for (int j = 0; j < width; j += kLanes<T>)
+        store(m + j, Vec<T>{}), store(k + j, Vec<T>{}), store(g + j, Vec<T>{});
       const Vec<T> va = splat(keep), vb = splat(rest);
       if (prob)  // k = sum_c w_c q_c
         for (int64_t c = 0; c < n; ++c)
@@ -258,8 +274,10 @@ void cross_entropy_backward(const CrossEntropyBackwardArgs& p) {
           if (!p.log_probs) {
             const Vec<T> kj = load(k + j);
             v = exp<T>(load_any(x + row + j, lanes) - load(m + j)) * kj;
-            if (p.target) v = load(g + j) == Vec<T>{} ? Vec<T>{} : v;  // an ignored sample's logits may be anything
-            if (prob || rest != 0) v -= load(g + j) * wc * (prob ? fma(load_any(prob + row + j, lanes), va, vb) : vb);
+            if (p.target)
+              v = load(g + j) == Vec<T>{} ? Vec<T>{} : v;  // an ignored sample's logits may be anything
+            if (prob || rest != 0)
+              v -= load(g + j) * wc * (prob ? fma(load_any(prob + row + j, lanes), va, vb) : vb);
           }
           store_any(dx + row + j, v, lanes);
         });

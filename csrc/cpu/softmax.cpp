@@ -1,6 +1,7 @@
-// Softmax and log-softmax along an axis of size n: x, y contiguous as (outer, n, inner). The last axis (inner == 1) goes
-// row by row; any other goes by tiles of neighbouring columns, so that every load is contiguous. The largest value is
-// subtracted first (no overflow for any finite x); an infinite one or NaN makes its row NaN, as in torch.
+// Softmax and log-softmax along an axis of size n: x, y contiguous as (outer, n, inner). The last axis (inner
+// == 1) goes row by row; any other goes by tiles of neighbouring columns, so that every load is contiguous.
+// The largest value is subtracted first (no overflow for any finite x); an infinite one or NaN makes its row
+// NaN, as in torch.
 #include "cpu/softmax.h"
 
 namespace dlcore {
@@ -10,12 +11,13 @@ namespace {
 template <class F>
 inline void each_tile(int64_t outer, int64_t n, int64_t inner, const F& f) {
   const int64_t tiles = ceil_div(inner, kTile);
-  parallel_for(outer * tiles, max64(1, kGrain / 4 / max64(1, n * min64(inner, kTile))), [&](int64_t b, int64_t e) {
-    for (int64_t t = b; t < e; ++t) {
-      const int64_t j = t % tiles * kTile;
-      f(t / tiles * n * inner + j, static_cast<int>(min64(kTile, inner - j)));
-    }
-  });
+  parallel_for(outer * tiles, max64(1, kGrain / 4 / max64(1, n * min64(inner, kTile))),
+               [&](int64_t b, int64_t e) {
+                 for (int64_t t = b; t < e; ++t) {
+                   const int64_t j = t % tiles * kTile;
+                   f(t / tiles * n * inner + j, static_cast<int>(min64(kTile, inner - j)));
+                 }
+               });
 }
 
 template <class F>
@@ -42,7 +44,8 @@ void softmax_forward(const SoftmaxArgs& p) {
         });
       } else {
         const Vec<T> r = splat(T(1) / row_exp_sum<T, true>(x + at, y + at, n, m));
-        each_vector<T>(at, at + n, [&](int64_t i, int lanes) { store_any(y + i, load_any(y + i, lanes) * r, lanes); });
+        each_vector<T>(at, at + n,
+                       [&](int64_t i, int lanes) { store_any(y + i, load_any(y + i, lanes) * r, lanes); });
       }
     });
     return;
@@ -61,7 +64,9 @@ void softmax_forward(const SoftmaxArgs& p) {
       const T* xr = x + at + c * inner;
       T* yr = y + at + c * inner;
       each_vector<T>(0, w, [&](int64_t j, int lanes) {
-        store_any(yr + j, p.log ? load_any(xr + j, lanes) - load(m + j) - load(s + j) : load_any(yr + j, lanes) * load(s + j),
+        store_any(yr + j,
+                  p.log ? load_any(xr + j, lanes) - load(m + j) - load(s + j)
+                        : load_any(yr + j, lanes) * load(s + j),
                   lanes);
       });
     }
@@ -76,9 +81,8 @@ void softmax_backward(const SoftmaxBackwardArgs& p) {
   T* dx = static_cast<T*>(p.dx);
   const int64_t n = p.n, inner = p.inner;
   const bool log = p.log;
-  auto gradient = [log](Vec<T> yv, Vec<T> g, Vec<T> sum) __attribute__((always_inline)) {
-    return log ? g - exp<T>(yv) * sum : yv * (g - sum);
-  };
+  auto gradient = [log](Vec<T> yv, Vec<T> g, Vec<T> sum)
+                      __attribute__((always_inline)) { return log ? g - exp<T>(yv) * sum : yv * (g - sum); };
   if (inner == 1) {
     each_row(p.outer, n, [&](int64_t at) {
       const Vec<T> sum = splat(row_sum<T>(n, [&](int64_t i, int lanes) {

@@ -1,6 +1,7 @@
-// What softmax and cross-entropy share: max, sum of exponentials and weighted sums along a contiguous row, and the same
-// for a tile of neighbouring columns (the class axis is not the last). A row's sums go through blocks of kBlock vectors,
-// so that rounding grows with the block and the number of blocks, not with the length.
+// What softmax and cross-entropy share: max, sum of exponentials and weighted sums along a contiguous row,
+// and the same for a tile of neighbouring columns (the class axis is not the last). A row's sums go through
+// blocks of kBlock vectors, so that rounding grows with the block and the number of blocks, not with the
+// length.
 #pragma once
 
 #include "cpu/simd.h"
@@ -9,8 +10,8 @@
 namespace dlcore {
 namespace DLCORE_ISA {
 
-constexpr int kTile = 256;   // columns of a tile: its running max and sums stay in L1
-constexpr int kBlock = 64;   // vectors
+constexpr int kTile = 256;  // columns of a tile: its running max and sums stay in L1
+constexpr int kBlock = 64;  // vectors
 
 template <class T>
 constexpr T kInf = static_cast<T>(__builtin_inf());
@@ -19,8 +20,10 @@ constexpr T kMax = sizeof(T) == 4 ? T(3.402823466385288598e+38) : T(1.7976931348
 
 template <class T>
 DLCORE_INLINE T scalar_log(T x) {
-  if constexpr (sizeof(T) == 4) return __builtin_logf(x);
-  else return __builtin_log(x);
+  if constexpr (sizeof(T) == 4)
+    return __builtin_logf(x);
+  else
+    return __builtin_log(x);
 }
 
 // All ones in the lanes below n.
@@ -39,11 +42,15 @@ DLCORE_INLINE void each_vector(int64_t begin, int64_t end, const F& f) {
   if (i < end) f(i, static_cast<int>(end - i));
 }
 template <class T>
-DLCORE_INLINE Vec<T> load_any(const T* p, int lanes) { return lanes == kLanes<T> ? load(p) : load_n(p, lanes); }
+DLCORE_INLINE Vec<T> load_any(const T* p, int lanes) {
+  return lanes == kLanes<T> ? load(p) : load_n(p, lanes);
+}
 template <class T>
 DLCORE_INLINE void store_any(T* p, Vec<T> v, int lanes) {
-  if (lanes == kLanes<T>) store(p, v);
-  else store_n(p, v, lanes);
+  if (lanes == kLanes<T>)
+    store(p, v);
+  else
+    store_n(p, v, lanes);
 }
 
 // Ignores NaN (exp(x - max) brings it back); -inf for an empty row.
@@ -92,7 +99,8 @@ inline T row_exp_sum(const T* x, T* y, int64_t n, T m) {
   });
 }
 
-// ---- a tile: `w` <= kTile columns of rows `stride` apart; per-column arrays have room for kTile + a vector ----------
+// ---- a tile: `w` <= kTile columns of rows `stride` apart; per-column arrays have room for kTile + a vector
+// ----------
 
 template <class T>
 inline void tile_max(const T* x, int64_t rows, int64_t stride, int w, T* m) {

@@ -1,5 +1,5 @@
-// cross_entropy and nll_loss: the class is axis 1 (axis 0 of an unbatched input). Labels are checked here, all of them,
-// before a kernel sees one.
+// cross_entropy and nll_loss: the class is axis 1 (axis 0 of an unbatched input). Labels are checked here,
+// all of them, before a kernel sees one.
 #include <optional>
 
 #include "ops/ops.h"
@@ -30,7 +30,9 @@ static Array checked_labels(const char* op, const Array& target, int64_t n, int6
       where[d] = rest % size;
       rest /= size;
     }
-    index_error(op, "labels must lie in [0, " + std::to_string(n) + ") or be ignore_index=" + std::to_string(ignore_index),
+    index_error(op,
+                "labels must lie in [0, " + std::to_string(n) +
+                    ") or be ignore_index=" + std::to_string(ignore_index),
                 {{"label", p[i]}, {"at position", where}});
   }
   return labels;
@@ -44,8 +46,9 @@ struct Operands {
   int64_t outer = 1, n = 1, inner = 1;
 };
 
-static Operands operands(const char* op, const Array& x, const Array& target, const std::optional<Array>& weight,
-                         int64_t ignore_index, double smoothing, bool log_probs, bool check_labels) {
+static Operands operands(const char* op, const Array& x, const Array& target,
+                         const std::optional<Array>& weight, int64_t ignore_index, double smoothing,
+                         bool log_probs, bool check_labels) {
   check_floating(op, "x", x);
   check_same_device(op, "x", x, "target", target);
   if (x.ndim() == 0) value_error(op, "logits must be (C,) or (N, C, ...)", {{"x", x}});
@@ -79,11 +82,13 @@ static Operands operands(const char* op, const Array& x, const Array& target, co
   return o;
 }
 
-// (loss, the labels or probabilities as the kernels read them, stats, divisor): the last three are what backward takes.
+// (loss, the labels or probabilities as the kernels read them, stats, divisor): the last three are what
+// backward takes.
 static std::tuple<Array, Array, Array, Array> cross_entropy_forward(const Array& x, const Array& target,
                                                                     const std::optional<Array>& weight,
-                                                                    const std::string& reduction, int64_t ignore_index,
-                                                                    double smoothing, bool log_probs) {
+                                                                    const std::string& reduction,
+                                                                    int64_t ignore_index, double smoothing,
+                                                                    bool log_probs) {
   const char* op = log_probs ? "nll_loss" : "cross_entropy";
   CrossEntropyArgs args{};
   args.reduction = parse_reduction(op, reduction);
@@ -97,7 +102,8 @@ static std::tuple<Array, Array, Array, Array> cross_entropy_forward(const Array&
   args.target = o.probabilities ? nullptr : o.target.ptr<int64_t>();
   args.prob = o.probabilities ? o.target.data() : nullptr;
   args.weight = o.weight.data();
-  args.loss = loss.data(), args.stats = stats.data(), args.total = total.data(), args.divisor = divisor.data();
+  args.loss = loss.data(), args.stats = stats.data(), args.total = total.data(),
+  args.divisor = divisor.data();
   args.outer = o.outer, args.n = o.n, args.inner = o.inner;
   args.ignore_index = ignore_index, args.smoothing = smoothing, args.log_probs = log_probs;
   DLCORE_LAUNCH(cross_entropy_forward, x.dtype(), x.device(), args);
@@ -105,9 +111,9 @@ static std::tuple<Array, Array, Array, Array> cross_entropy_forward(const Array&
 }
 
 static Array cross_entropy_backward(const Array& dloss, const Array& x, const Array& target,
-                                    const std::optional<Array>& weight, const Array& stats, const Array& divisor,
-                                    const std::string& reduction, int64_t ignore_index, double smoothing,
-                                    bool log_probs) {
+                                    const std::optional<Array>& weight, const Array& stats,
+                                    const Array& divisor, const std::string& reduction, int64_t ignore_index,
+                                    double smoothing, bool log_probs) {
   const char* op = log_probs ? "nll_loss_backward" : "cross_entropy_backward";
   CrossEntropyBackwardArgs args{};
   args.reduction = parse_reduction(op, reduction);
@@ -118,7 +124,8 @@ static Array cross_entropy_backward(const Array& dloss, const Array& x, const Ar
   check_same(op, "x", x, "stats", stats);
   check_same(op, "x", x, "divisor", divisor);
   if (stats.numel() != (log_probs ? 0 : 2 * o.outer * o.inner) || divisor.numel() != 1 || !stats.contiguous())
-    value_error(op, "stats and divisor must be those of the forward call", {{"stats", stats}, {"divisor", divisor}});
+    value_error(op, "stats and divisor must be those of the forward call",
+                {{"stats", stats}, {"divisor", divisor}});
   Array dx = Array::empty(x.shape(), x.dtype(), x.device());
   if (dx.numel() == 0) return dx;
   const Array g = contiguous(dloss);
@@ -137,8 +144,9 @@ void bind_loss(py::module_& m) {
   using namespace py::literals;
   def_op(m, "cross_entropy_forward", &cross_entropy_forward, "x"_a, "target"_a, "weight"_a = py::none(),
          "reduction"_a = "mean", "ignore_index"_a = -100, "label_smoothing"_a = 0.0, "log_probs"_a = false);
-  def_op(m, "cross_entropy_backward", &cross_entropy_backward, "dloss"_a, "x"_a, "target"_a, "weight"_a, "stats"_a,
-         "divisor"_a, "reduction"_a = "mean", "ignore_index"_a = -100, "label_smoothing"_a = 0.0, "log_probs"_a = false);
+  def_op(m, "cross_entropy_backward", &cross_entropy_backward, "dloss"_a, "x"_a, "target"_a, "weight"_a,
+         "stats"_a, "divisor"_a, "reduction"_a = "mean", "ignore_index"_a = -100, "label_smoothing"_a = 0.0,
+         "log_probs"_a = false);
 }
 
 }  // namespace dlcore

@@ -3,7 +3,8 @@
 
 namespace dlcore {
 
-static void split_axis(const char* op, const Array& x, int64_t axis, int64_t* outer, int64_t* n, int64_t* inner) {
+static void split_axis(const char* op, const Array& x, int64_t axis, int64_t* outer, int64_t* n,
+                       int64_t* inner) {
   *outer = *n = *inner = 1;
   const int d = normalize_axis(op, axis, x.ndim());
   if (x.ndim() == 0) return;  // one class
@@ -43,13 +44,16 @@ static Array softmax_backward(const Array& dy, const Array& y, int64_t axis, boo
 void bind_softmax(py::module_& m) {
   using namespace py::literals;
   def_op(m, "softmax", [](const Array& x, int64_t axis) { return softmax(x, axis, false); }, "x"_a, "axis"_a);
-  def_op(m, "log_softmax", [](const Array& x, int64_t axis) { return softmax(x, axis, true); }, "x"_a, "axis"_a);
-  def_op(m, "softmax_backward", [](const Array& dy, const Array& y, int64_t axis) {
-    return softmax_backward(dy, y, axis, false);
-  }, "dy"_a, "y"_a, "axis"_a);
-  def_op(m, "log_softmax_backward", [](const Array& dy, const Array& y, int64_t axis) {
-    return softmax_backward(dy, y, axis, true);
-  }, "dy"_a, "y"_a, "axis"_a);
+  def_op(
+      m, "log_softmax", [](const Array& x, int64_t axis) { return softmax(x, axis, true); }, "x"_a, "axis"_a);
+  def_op(
+      m, "softmax_backward",
+      [](const Array& dy, const Array& y, int64_t axis) { return softmax_backward(dy, y, axis, false); },
+      "dy"_a, "y"_a, "axis"_a);
+  def_op(
+      m, "log_softmax_backward",
+      [](const Array& dy, const Array& y, int64_t axis) { return softmax_backward(dy, y, axis, true); },
+      "dy"_a, "y"_a, "axis"_a);
 }
 
 }  // namespace dlcore

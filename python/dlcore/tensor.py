@@ -60,7 +60,7 @@ class Tensor:
     Made by `dlcore.tensor`, `dlcore.from_numpy` and the functions of dlcore; the names are torch's.
     """
 
-    __slots__ = ("__weakref__", "_index", "_node", "_retains_grad", "array", "grad", "requires_grad")
+    __slots__ = ("__weakref__", "_index", "_logits", "_node", "_retains_grad", "array", "grad", "requires_grad")
     __array_priority__ = 100.0  # np.float32(2) * tensor is a Tensor
 
     def __init__(self, array: _C.Array, requires_grad: bool = False) -> None:
@@ -70,6 +70,7 @@ class Tensor:
         self._node: Node | None = None
         self._index = 0
         self._retains_grad = False
+        # _logits: what a softmax over the last axis was computed from; set by it alone, read by the loss.
 
     # ---- what it is -----------------------------------------------------------------------------------------------
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import sys
 
+from dlcore.functional.loss import *  # noqa: F403
 from dlcore.functional.matmul import *  # noqa: F403
+from dlcore.functional.softmax import *  # noqa: F403
 from dlcore.tensor import bind_functional as _bind
 
 _bind(sys.modules[__name__])

@@ -183,6 +183,58 @@ void gemm(int64_t M, int64_t N, int64_t K, const PackA& pack_a, const PackB& pac
 
 // ---- packers of plain strided matrices ------------------------------------------------------------------------------
 
+// Transposes a square of lanes x lanes in registers: log2(lanes) rounds of exchanging blocks of D = 1, 2, 4, ... between
+// rows D apart. A template per round, so that every row index and every shuffle is a constant.
+template <class T, int D = 1>
+DLCORE_INLINE void transpose_square(Vec<T> (&r)[kLanes<T>]) {
+  constexpr int L = kLanes<T>;
+  if constexpr (D < L) {
+    Vec<Int<T>> low = {}, high = {};
+#pragma GCC unroll 16
+    for (int j = 0; j < L; ++j) {
+      low[j] = j & D ? j - D + L : j;
+      high[j] = j & D ? j + L : j + D;
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < L; ++i) {
+      if (i & D) continue;
+      const Vec<T> a = r[i], b = r[i + D];
+      r[i] = shuffle(a, b, low);
+      r[i + D] = shuffle(a, b, high);
+    }
+    transpose_square<T, 2 * D>(r);
+  }
+}
+
+// One sliver whose lines run along k: squares of lanes x lanes through registers. A whole-vector store may run over into
+// the next k, which is written after it; the last k of the sliver is stored exactly.
+template <class T, int W>
+inline void pack_transposed(T* dst, const T* p, int64_t w, int64_t kc, int64_t ls) {
+  constexpr int L = kLanes<T>;
+  for (int64_t i0 = 0; i0 < W; i0 += L) {
+    const int64_t lines = min64(L, w - i0), width = min64(L, W - i0);
+    for (int64_t k = 0; k < kc; k += L) {
+      const int n = static_cast<int>(min64(L, kc - k));
+      Vec<T> r[L];
+#pragma GCC unroll 16
+      for (int i = 0; i < L; ++i) {
+        const T* q = p + (i0 + i) * ls + k;
+        r[i] = i < lines ? (n == L ? load(q) : load_n(q, n)) : Vec<T>{};
+      }
+      transpose_square<T>(r);
+      if (n == L && (width == L || (W < L && k + L < kc))) {
+#pragma GCC unroll 16
+        for (int i = 0; i < L; ++i) store(dst + (k + i) * W + i0, r[i]);
+      } else {
+        for (int i = 0; i < n; ++i) {
+          if (width == L) store(dst + (k + i) * W + i0, r[i]);
+          else store_n(dst + (k + i) * W + i0, r[i], static_cast<int>(width));
+        }
+      }
+    }
+  }
+}
+
 // Packs `count` lines (rows of A, columns of B) of `kc` elements into slivers of W lines: dst[sliver][k][W], zeros for
 // lines beyond `count`. `ls` steps from line to line, `ks` along k.
 template <class T, int W>
@@ -207,22 +259,13 @@ inline void pack_lines(T* dst, const T* src, int64_t count, int64_t kc, int64_t 
           for (int64_t i = w; i < W; ++i) dst[k * W + i] = 0;
         }
       }
-    } else {  // each line runs along k: transpose, a few k at a time so that a cache line is used up
-      constexpr int64_t KB = 64 / sizeof(T);
-      for (int64_t k0 = 0; k0 < kc; k0 += KB) {
-        const int64_t kb = min64(KB, kc - k0);
-        for (int64_t i = 0; i < w; ++i) {
-          const T* q = p + i * ls + k0 * ks;
-          if (kb == KB) {
-#pragma GCC unroll 16
-            for (int k = 0; k < KB; ++k) dst[(k0 + k) * W + i] = q[k * ks];
-          } else {
-            for (int64_t k = 0; k < kb; ++k) dst[(k0 + k) * W + i] = q[k * ks];
-          }
-        }
-        for (int64_t i = w; i < W; ++i)
-          for (int64_t k = 0; k < kb; ++k) dst[(k0 + k) * W + i] = 0;
-      }
+    } else if (ks == 1) {
+      pack_transposed<T, W>(dst, p, w, kc, ls);
+    } else {
+      for (int64_t i = 0; i < w; ++i)
+        for (int64_t k = 0; k < kc; ++k) dst[k * W + i] = p[i * ls + k * ks];
+      for (int64_t i = w; i < W; ++i)
+        for (int64_t k = 0; k < kc; ++k) dst[k * W + i] = 0;
     }
   }
 }

@@ -129,6 +129,19 @@ DLCORE_INLINE To bitcast(From x) {
   return y;
 }
 
+// Lane j of the result is lane index[j] of a and b laid end to end; the indices are constants.
+template <class V, class I>
+DLCORE_INLINE V shuffle(V a, V b, I index) {
+#if defined(__clang__)
+  V y;
+  constexpr int L = sizeof(V) / sizeof(a[0]);
+  for (int j = 0; j < L; ++j) y[j] = index[j] < L ? a[index[j]] : b[index[j] - L];
+  return y;
+#else
+  return __builtin_shuffle(a, b, index);
+#endif
+}
+
 // Sums the lanes in one fixed tree: halves, then quarters, ...
 template <class T>
 DLCORE_INLINE T hsum(Vec<T> v) {

@@ -49,7 +49,7 @@ def get_total_norm(
     total = np.linalg.norm(np.array(parts, np.float64), norm_type)
     if error_if_nonfinite and not math.isfinite(total):
         raise RuntimeError(
-            f"the total norm of order {norm_type} of the gradients is non-finite ({total}) and cannot be clipped; "
+            f"the total norm of order {norm_type} of the gradients is non-finite ({total}); "
             "pass error_if_nonfinite=False to scale by it anyway"
         )
     dtype = np.result_type(*(t.dtype for t in tensors))
@@ -73,7 +73,7 @@ def clip_grad_norm_(
     error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> Tensor:
-    """Scales all gradients by one factor so that their norm together is at most `max_norm`; returns the norm before.
+    """Scales all gradients by one factor so that their total norm is at most `max_norm`; returns what it was.
 
     Pascanu et al., ICML 2013.
 
@@ -107,7 +107,7 @@ def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
 
 
 def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
-    """The reverse of `parameters_to_vector`: each parameter becomes its piece of `vec`, sharing its memory."""
+    """The reverse of `parameters_to_vector`: each parameter becomes its piece of `vec`, in its memory."""
     if not isinstance(vec, Tensor):
         raise TypeError(f"vector_to_parameters: vec must be a Tensor, got {type(vec).__name__}")
     start = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from dlcore import _C
 from dlcore.autograd import record
 from dlcore.tensor import Tensor
@@ -39,8 +41,9 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
             da = _C.reshape(_C.sum_to(_C.matmul(G, _C.transpose(Y, -1, -2)), X.shape), x.shape)
         if needs[1]:
             if Y.ndim == 2 and X.ndim > 2:  # one product over all rows instead of a sum of batched ones
-                rows = _C.reshape(X, (-1, X.shape[-1]))
-                db = _C.matmul(_C.transpose(rows, 0, 1), _C.reshape(G, (-1, G.shape[-1])))
+                n = math.prod(X.shape[:-1])
+                rows = _C.reshape(X, (n, X.shape[-1]))
+                db = _C.matmul(_C.transpose(rows, 0, 1), _C.reshape(G, (n, G.shape[-1])))
             else:
                 db = _C.sum_to(_C.matmul(_C.transpose(X, -1, -2), G), Y.shape)
             db = _C.reshape(db, y.shape)
@@ -67,11 +70,12 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: st
     def linear_backward(g: _C.Array, needs: tuple[bool, ...]) -> tuple[_C.Array | None, ...]:
         if activation:
             g = _C.activation_backward(g, y, activation)
-        rows = _C.reshape(g, (-1, wa.shape[0]))
+        n = math.prod(xa.shape[:-1])
+        rows = _C.reshape(g, (n, wa.shape[0]))
         dx = _C.reshape(_C.matmul(rows, wa), xa.shape) if needs[0] else None
         dw = None
         if needs[1]:
-            dw = _C.matmul(_C.transpose(rows, 0, 1), _C.reshape(xa, (-1, wa.shape[1])))
+            dw = _C.matmul(_C.transpose(rows, 0, 1), _C.reshape(xa, (n, wa.shape[1])))
         if bias is None:
             return dx, dw
         return dx, dw, _C.sum_to(rows, (wa.shape[0],)) if needs[2] else None

@@ -368,9 +368,11 @@ class Module:
             object.__setattr__(self, name, value)
             return
         if kind is not None:
-            for other in _REGISTRIES:
-                if other != kind and name in d[other]:
-                    del d[other][name]
+            if name not in d[kind]:
+                for other in _REGISTRIES:
+                    if name in d[other]:
+                        del d[other][name]
+                d.pop(name, None)
             self._non_persistent_buffers_set.discard(name)
             if kind == "_parameters":
                 self.register_parameter(name, value)

@@ -164,7 +164,9 @@ def compare(ours, theirs, arrays, extra_ours=(), extra_theirs=()):
 
 
 @pytest.mark.parametrize("text, shapes", MODULES, ids=[m[0] for m in MODULES])
-@pytest.mark.filterwarnings("ignore:.*zero-element tensors:UserWarning", "ignore:.*even kernel lengths:UserWarning")
+@pytest.mark.filterwarnings(
+    "ignore:.*zero-element tensors:UserWarning", "ignore:.*even kernel lengths:UserWarning"
+)
 def test_module_matches_torch(text, shapes, rng):
     ours, theirs = pair(text)
     assert repr(ours) == repr(theirs)
@@ -194,7 +196,9 @@ def test_loss_matches_torch(text, kind, rng):
     compare(ours, theirs, [x], (dlcore.tensor(y),), (torch.from_numpy(y),))
 
 
-@pytest.mark.parametrize("text", ["nn.Linear(50, 400)", "nn.Conv2d(6, 90, 5, groups=3)", "nn.Bilinear(9, 40, 50)"])
+@pytest.mark.parametrize(
+    "text", ["nn.Linear(50, 400)", "nn.Conv2d(6, 90, 5, groups=3)", "nn.Bilinear(9, 40, 50)"]
+)
 def test_initial_distribution_is_torchs(text):
     ours, theirs = build(text, dlcore), build(text, torch)
     for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
@@ -404,7 +408,9 @@ def test_state_dict_shares_memory_and_loading_copies():
     source = np.arange(4.0).reshape(2, 2)
     result = m.load_state_dict({"weight": source, "bias": [1.0, 2.0]})
     assert str(result) == "<All keys matched successfully>"
-    np.testing.assert_array_equal(state["weight"].numpy(), source)  # seen through the old state dict, as in torch
+    np.testing.assert_array_equal(
+        state["weight"].numpy(), source
+    )  # seen through the old state dict, as in torch
     source[0, 0] = 9
     assert m.weight.tolist()[0][0] == 0.0
     assert m.weight.dtype == np.float32 and m.weight.requires_grad
@@ -594,7 +600,9 @@ def test_module_list_repr_folds_repeats():
 @pytest.mark.parametrize("activation", ["ReLU", "Sigmoid", "Tanh"])
 @pytest.mark.parametrize("layer", ["nn.Linear(6, 5)", "nn.Conv1d(3, 4, 3)", "nn.Conv2d(3, 4, 3)"])
 def test_sequential_fuses_without_changing_results(layer, activation, rng):
-    shape = {"nn.Linear(6, 5)": (4, 6), "nn.Conv1d(3, 4, 3)": (2, 3, 9), "nn.Conv2d(3, 4, 3)": (2, 3, 7, 8)}[layer]
+    shape = {"nn.Linear(6, 5)": (4, 6), "nn.Conv1d(3, 4, 3)": (2, 3, 9), "nn.Conv2d(3, 4, 3)": (2, 3, 7, 8)}[
+        layer
+    ]
     m = build(f"nn.Sequential({layer}, nn.{activation}())", dlcore)
     a = rng.standard_normal(shape).astype(np.float32)
 
@@ -788,7 +796,9 @@ def test_init_exact_ones():
         n = library.nn
         assert n.init.eye_(library.tensor([[9.0] * 3] * 2)).tolist() == [[1, 0, 0], [0, 1, 0]]
         for shape in ((4, 6), (6, 4), (5, 2, 3)):
-            q = numbers(n.init.orthogonal_(library.tensor(np.zeros(shape, np.float64)), gain=2.0)).reshape(shape[0], -1)
+            q = numbers(n.init.orthogonal_(library.tensor(np.zeros(shape, np.float64)), gain=2.0)).reshape(
+                shape[0], -1
+            )
             gram = q @ q.T if q.shape[0] <= q.shape[1] else q.T @ q
             np.testing.assert_allclose(gram, 4 * np.eye(len(gram)), atol=1e-12)
         s = numbers(n.init.sparse_(library.tensor(np.zeros((10, 7), np.float32)), 0.35))
@@ -829,7 +839,10 @@ def test_clip_grad_norm(norm_type, max_norm, rng):
         ours.append(p)
         theirs.append(q)
     ours.append(nn.Parameter(dlcore.tensor([1.0])))  # without a gradient
-    close(nn.utils.clip_grad_norm_(ours, max_norm, norm_type), torch.nn.utils.clip_grad_norm_(theirs, max_norm, norm_type))
+    close(
+        nn.utils.clip_grad_norm_(ours, max_norm, norm_type),
+        torch.nn.utils.clip_grad_norm_(theirs, max_norm, norm_type),
+    )
     for p, q in zip(ours, theirs):
         close(p.grad, q.grad)
     nn.utils.clip_grad_value_(ours, 0.01)
@@ -873,7 +886,10 @@ def test_every_module_is_exported():
 @pytest.mark.parametrize(
     "text, shape",
     [
-        ("nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 4))", (10, 8)),
+        (
+            "nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 4))",
+            (10, 8),
+        ),
         (
             "nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 8, 3), nn.ReLU(),"
             " nn.AvgPool2d(2), nn.Flatten(), nn.Linear(8 * 2 * 2, 4))",

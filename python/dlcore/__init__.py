@@ -13,7 +13,7 @@ from dlcore.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enab
 from dlcore.tensor import Tensor, from_dlpack, from_numpy, tensor
 
 if TYPE_CHECKING:
-    from dlcore import datasets, keras, nn, optim, train
+    from dlcore import datasets, keras, models, nn, optim, train
 
 float32 = _np.dtype(_np.float32)
 float64 = _np.dtype(_np.float64)
@@ -27,7 +27,7 @@ set_num_threads = _C.set_num_threads
 show_config = config.show
 
 # Loaded when first named, so that `import dlcore` stays fast (SPEC 1).
-_LAZY = ("cli", "datasets", "keras", "nn", "optim", "train")
+_LAZY = ("cli", "datasets", "keras", "models", "nn", "optim", "train")
 
 
 def __getattr__(name: str) -> Any:

@@ -154,11 +154,11 @@ class _Registry(dict[str, Any]):
         self._attributes.pop(name, None)
 
     # The other mutators in terms of these two.
-    pop = MutableMapping.pop  # type: ignore[assignment]
-    popitem = MutableMapping.popitem  # type: ignore[assignment]
+    pop = MutableMapping.pop
+    popitem = MutableMapping.popitem
     clear = MutableMapping.clear
-    update = MutableMapping.update  # type: ignore[assignment]
-    setdefault = MutableMapping.setdefault  # type: ignore[assignment]
+    update = MutableMapping.update
+    setdefault = MutableMapping.setdefault
     __ior__ = None  # type: ignore[assignment]
 
     def __reduce__(self) -> Any:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from dlcore.train.batches import ArrayBatches, Batch, IterableBatches
 from dlcore.train.callbacks import CallbackList
 
-__all__ = ["Task", "evaluate_loop", "train_loop"]
+__all__ = ["Epochs", "Task", "evaluate_loop", "train_loop"]
 
 Batches = ArrayBatches | IterableBatches
 
@@ -28,7 +28,7 @@ class Task(Protocol):
     def epoch_logs(self) -> dict[str, float]: ...
 
 
-class _Epochs:
+class Epochs:
     """Hands out one epoch of batches after another."""
 
     def __init__(self, data: Batches, steps: int | None, what: str) -> None:
@@ -81,7 +81,7 @@ def train_loop(
     validation_freq: int | Any = 1,
 ) -> None:
     """Runs epochs `initial_epoch` to `epochs`; `validate` gives the logs of a validation, without their prefix."""
-    source = _Epochs(data, steps_per_epoch, "fit")
+    source = Epochs(data, steps_per_epoch, "fit")
     callbacks.set_params({"epochs": epochs, "steps": source.length})
     task.stop_training = False
     callbacks.on_train_begin()
@@ -117,7 +117,7 @@ def train_loop(
 
 def evaluate_loop(task: Task, data: Batches, callbacks: CallbackList, steps: int | None = None) -> dict[str, float]:
     """One pass without training; the logs of the whole."""
-    source = _Epochs(data, steps, "evaluate")
+    source = Epochs(data, steps, "evaluate")
     callbacks.set_params({"steps": source.length})
     task.reset_metrics()
     callbacks.on_test_begin()

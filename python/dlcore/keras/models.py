@@ -1,0 +1,1013 @@
+"""Model and Sequential: layers with compile, fit, evaluate, predict, summary, save.
+
+A functional model (`Model(inputs, outputs)`) runs the calls between its inputs and outputs in their order; a subclass
+overrides `call`. Training runs in dlcore.train's loop.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dlcore.autograd import no_grad
+from dlcore.keras import _random, losses as losses_module, metrics as metrics_module, optimizers, saving
+from dlcore.keras._registry import serialize_any
+from dlcore.keras._summary import summary_text
+from dlcore.keras.layers.base import (
+    InputLayer,
+    KerasTensor,
+    Layer,
+    Node,
+    forward_pass,
+    layer_registry,
+    to_tensor,
+    tree_free,
+)
+from dlcore.tensor import Tensor
+from dlcore.train.batches import ArrayBatches, Batch, IterableBatches, make_batches, tree_leaves, tree_map
+from dlcore.train.callbacks import CallbackList, History, ProgbarLogger
+from dlcore.train.loop import Epochs, evaluate_loop, train_loop
+from dlcore.train.meters import Mean
+
+__all__ = ["Functional", "Model", "Sequential", "clone_model", "load_model", "model_from_json"]
+
+load_model = saving.load_model
+NDArray = npt.NDArray[Any]
+
+
+class _Compiled:
+    """What `compile` was given, and what it became when the first batch showed its shapes."""
+
+    def __init__(self, loss: Any, metrics: Any, weighted_metrics: Any, loss_weights: Any) -> None:
+        self.loss = loss
+        self.metrics = metrics
+        self.weighted_metrics = weighted_metrics
+        self.loss_weights = loss_weights
+        self.resolved_losses: list[Any] | None = None
+        self.resolved_metrics: list[tuple[str, metrics_module.Metric, int, bool]] = []
+        self.loss_means: list[Mean] = []
+
+
+def _names(identifier: Any) -> None:
+    """Strings are checked when the model is compiled, not at the first batch."""
+    for leaf in tree_leaves(identifier):
+        if isinstance(leaf, str) and leaf.lower() not in ("accuracy", "acc", "crossentropy", "ce"):
+            metrics_module.get(leaf)
+
+
+class Model(Layer):
+    """Layers as one, with training: `Model(inputs, outputs)`, or a subclass with `call`."""
+
+    _keras_module = "keras"
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        if cls is Model and (len(args) == 2 or "outputs" in kwargs):
+            return object.__new__(Functional)
+        return object.__new__(cls)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if args:
+            raise TypeError(f"{type(self).__name__}: unexpected positional arguments {args!r:.80}")
+        kwargs.pop("inputs", None), kwargs.pop("outputs", None)
+        super().__init__(**kwargs)
+        self.stop_training = False
+        self.optimizer: Any = None
+        self.history: History | None = None
+        self._compiled: _Compiled | None = None
+        self._loss_mean = Mean()
+        self._weights_cache: list[Any] | None = None
+
+    @property
+    def layers(self) -> list[Layer]:
+        return self._sublayers()
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        layers = self.layers
+        if index is not None:
+            if not -len(layers) <= index < len(layers):
+                raise ValueError(f"get_layer: index must be below {len(layers)}, got {index}")
+            return layers[index]
+        for layer in layers:
+            if layer.name == name:
+                return layer
+        raise ValueError(f"get_layer: no layer is called {name!r}; there are {[x.name for x in layers]}")
+
+    # ---- compile ------------------------------------------------------------------------------------------------------
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: Any = "auto",
+        auto_scale_loss: bool = True,
+    ) -> None:
+        """Sets optimizer, loss and metrics, each by name or as an object."""
+        for leaf in tree_leaves(loss):
+            if isinstance(leaf, str) and leaf.lower() not in ("crossentropy", "ce"):
+                losses_module.get(leaf)
+        if metrics is not None and not isinstance(metrics, (list, tuple, dict)):
+            raise ValueError(f"compile: metrics must be a list, a tuple or a dict, got {metrics!r}")
+        _names(metrics)
+        _names(weighted_metrics)
+        self.optimizer = optimizers.get(optimizer)
+        if not isinstance(self.optimizer, optimizers.Optimizer):
+            raise TypeError(f"compile: optimizer must be a name or an Optimizer, got {optimizer!r}")
+        self._compiled = _Compiled(loss, metrics, weighted_metrics, loss_weights)
+
+    @property
+    def compiled(self) -> bool:
+        return self._compiled is not None
+
+    @property
+    def loss(self) -> Any:
+        return None if self._compiled is None else self._compiled.loss
+
+    def _need_compiled(self, method: str) -> _Compiled:
+        if self._compiled is None:
+            raise ValueError(f"{method}: the model must be compiled first; call model.compile(optimizer, loss, metrics)")
+        return self._compiled
+
+    @property
+    def output_names(self) -> list[str]:
+        return []
+
+    @property
+    def metrics(self) -> list[Any]:
+        return [] if self._compiled is None else [m for _, m, _, _ in self._compiled.resolved_metrics]
+
+    @property
+    def metrics_names(self) -> list[str]:
+        return ["loss", *[n for n, _, _, _ in self._compiled.resolved_metrics]] if self._compiled else []
+
+    def _per_output(self, given: Any, n: int, what: str, nested: bool) -> list[Any]:
+        """An argument of compile, one entry an output."""
+        names = self.output_names
+        if n == 1:
+            if isinstance(given, dict):
+                if len(given) != 1:
+                    raise ValueError(f"compile: {what} names {list(given)}, the model has one output")
+                given = next(iter(given.values()))
+            elif not nested and isinstance(given, (list, tuple)):
+                given = given[0]
+            return [given]
+        if isinstance(given, dict):
+            unknown = [k for k in given if k not in names]
+            if unknown:
+                raise ValueError(f"compile: {what} names {unknown[0]!r}, the outputs are {names}")
+            return [given.get(k) for k in names]
+        if isinstance(given, (list, tuple)):
+            if len(given) != n:
+                raise ValueError(f"compile: {what} must have one entry for each of the {n} outputs, got {len(given)}")
+            return list(given)
+        return [given] * n
+
+    def _resolve(self, y: list[Any], y_pred: list[Tensor]) -> _Compiled:
+        c = self._need_compiled("fit")
+        if c.resolved_losses is not None:
+            return c
+        n = len(y_pred)
+        found = []
+        for identifier, t, p in zip(self._per_output(c.loss, n, "loss", False), y, y_pred):
+            found.append(None if identifier is None else losses_module.as_loss(identifier, t, p))
+        out: list[tuple[str, metrics_module.Metric, int, bool]] = []
+        for given, weighted in ((c.metrics, False), (c.weighted_metrics, True)):
+            if not given:
+                continue
+            for i, entries in enumerate(self._per_output(given, n, "metrics", True)):
+                for entry in tree_leaves(entries if isinstance(entries, (list, tuple)) else [entries]):
+                    metric = metrics_module.as_metric(entry, y[i], y_pred[i])
+                    name = f"{self.output_names[i]}_{metric.name}" if n > 1 and self.output_names else metric.name
+                    taken = [k for k, _, _, _ in out]
+                    if name in taken and weighted:
+                        name = f"weighted_{name}"
+                    base, k = name, 1
+                    while name in taken:
+                        name, k = f"{base}_{k}", k + 1
+                    out.append((name, metric, i, weighted))
+        c.resolved_losses = found
+        c.resolved_metrics = out
+        c.loss_means = [Mean() for _ in found] if n > 1 else []
+        return c
+
+    # ---- one step -----------------------------------------------------------------------------------------------------
+
+    def _input(self, x: Any) -> Any:
+        return tree_map(lambda a: to_tensor(a, self.dtype), x)
+
+    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None) -> Any:
+        """The loss without the regularizers' penalties."""
+        targets, outputs = tree_leaves(y), tree_leaves(y_pred)
+        if len(targets) != len(outputs):
+            raise ValueError(f"fit: the model has {len(outputs)} outputs, y has {len(targets)}")
+        for t, p in zip(targets, outputs):
+            if len(np.shape(t)) and np.shape(t)[0] != p.shape[0]:
+                raise ValueError(f"fit: y has {np.shape(t)[0]} samples in a batch, the model's output {p.shape[0]}")
+        c = self._resolve(targets, outputs)
+        assert c.resolved_losses is not None
+        weights = tree_leaves(sample_weight)
+        if len(weights) < len(outputs):
+            weights = [weights[0] if weights else None] * len(outputs)
+        scale = [None] * len(outputs) if c.loss_weights is None else self._per_output(
+            c.loss_weights, len(outputs), "loss_weights", False
+        )
+        total: Any = None
+        for i, (f, t, p, w, s) in enumerate(zip(c.resolved_losses, targets, outputs, weights, scale)):
+            if f is None:
+                continue
+            value = f(t, p, w)
+            if value.ndim:
+                value = value.mean()
+            if s is not None:
+                value = value * float(s)
+            if c.loss_means:
+                c.loss_means[i].update(value.detach(), p.shape[0])
+            total = value if total is None else total + value
+        return total
+
+    def _step(self, batch: Batch, training: bool) -> Any:
+        x, y, weight = batch
+        x = self._input(x)
+        with forward_pass(training) as extra:
+            y_pred = self(x)
+            n = tree_leaves(y_pred)[0].shape[0]
+            if y is None and self._compiled is not None and self._compiled.loss is not None:
+                raise ValueError("fit: y must be given, the model was compiled with a loss")
+            loss = None if y is None else self.compute_loss(x, y, y_pred, weight)
+            extra = [*extra, *self.losses]
+        for penalty in extra:
+            loss = penalty if loss is None else loss + penalty
+        if loss is None:
+            raise ValueError("fit: there is no loss; pass loss= to compile")
+        self._loss_mean.update(loss.detach(), n)
+        if y is not None and self._compiled is not None:
+            targets, outputs, weights = tree_leaves(y), tree_leaves(y_pred), tree_leaves(weight)
+            for _, metric, i, weighted in self._compiled.resolved_metrics:
+                if weighted and weights:
+                    metric.update_state(targets[i], outputs[i].detach(), weights[min(i, len(weights) - 1)])
+                else:
+                    metric.update_state(targets[i], outputs[i].detach())
+        return loss
+
+    def run_train_step(self, batch: Batch) -> None:
+        loss = self._step(batch, True)
+        weights = self._weights_cache
+        if weights is None:
+            weights = self._weights_cache = self.trainable_weights
+        if not weights:
+            return
+        if not loss.requires_grad:
+            raise ValueError("fit: the loss does not depend on any weight that is trained")
+        loss.backward()
+        self.optimizer.apply([w.grad for w in weights], weights)
+        for w in weights:
+            w.grad = None
+
+    def run_test_step(self, batch: Batch) -> None:
+        with no_grad():
+            self._step(batch, False)
+
+    def reset_metrics(self) -> None:
+        self._loss_mean.reset()
+        if self._compiled is not None:
+            for m in self._compiled.loss_means:
+                m.reset()
+            for _, metric, _, _ in self._compiled.resolved_metrics:
+                metric.reset_state()
+
+    def epoch_logs(self) -> dict[str, float]:
+        logs: dict[str, Any] = {"loss": self._loss_mean.result()}
+        if self._compiled is not None:
+            for name, m in zip(self.output_names, self._compiled.loss_means):
+                logs[f"{name}_loss"] = m.result()
+            for name, metric, _, _ in self._compiled.resolved_metrics:
+                logs[name] = metric.result()
+        return {k: logs[k] for k in sorted(logs)}
+
+    def _evaluation_values(self) -> list[Any]:
+        c = self._need_compiled("evaluate")
+        return [self._loss_mean.result(), *[m.result() for _, m, _, _ in c.resolved_metrics]]
+
+    # ---- fit ----------------------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: dict[int, float] | None = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: Any = 1,
+    ) -> History:
+        """Trains for `epochs` passes over x, y (arrays, or an iterable of batches); returns the History.
+
+        validation_split holds the last part of the arrays back, before any shuffling.
+        """
+        self._need_compiled("fit")
+        verbose = _verbosity(verbose)
+        validation_data = _unpacked(validation_data)
+        if validation_split and validation_data is None:
+            (x, y, sample_weight), validation_data = _split(x, y, sample_weight, validation_split)
+        order = _random.generator().permutation if shuffle else None
+        data = make_batches(x, y, sample_weight, batch_size, order)
+        if class_weight is not None:
+            data = _Weighted(data, class_weight)  # type: ignore[assignment]
+        history = History()
+        self.history = history
+        bar = ProgbarLogger(verbose) if verbose else None
+        callback_list = (
+            callbacks if isinstance(callbacks, CallbackList) else CallbackList(callbacks, self, bar, history)
+        )
+        validate = None
+        if validation_data is not None:
+            size = validation_batch_size or batch_size
+            held_out = make_batches(*validation_data, batch_size=size, what="validation_data")
+
+            def validate() -> dict[str, float]:
+                with_training = evaluate_loop(self, held_out, callback_list, validation_steps)
+                callback_list.set_params(params)
+                return with_training
+
+        params = {"epochs": epochs, "steps": Epochs(data, steps_per_epoch, "fit").length, "verbose": verbose}
+        self._weights_cache = None
+        try:
+            train_loop(
+                self, data, callback_list, epochs, initial_epoch, steps_per_epoch, validate, validation_freq
+            )
+        finally:
+            self._weights_cache = None
+        return history
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """The loss, or [loss, *metrics], over x, y; a dict by name where `return_dict`."""
+        self._need_compiled("evaluate")
+        verbose = _verbosity(verbose)
+        bar = ProgbarLogger(verbose) if verbose else None
+        logs = evaluate_loop(
+            self,
+            make_batches(x, y, sample_weight, batch_size, what="evaluate"),
+            CallbackList(callbacks, self, bar),
+            steps,
+        )
+        if return_dict:
+            return logs
+        values = self._evaluation_values()
+        return values[0] if len(values) == 1 else values
+
+    def predict(
+        self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: int | None = None, callbacks: Any = None
+    ) -> Any:
+        """The outputs for x as ndarrays, batch by batch; memory beyond the result does not grow with x."""
+        verbose = _verbosity(verbose)
+        data = make_batches(x, None, None, batch_size, what="predict")
+        source = Epochs(data, steps, "predict")
+        callback_list = CallbackList(callbacks, self, ProgbarLogger(verbose) if verbose else None)
+        callback_list.set_params({"steps": source.length})
+        callback_list.on_predict_begin()
+        total = data.n if isinstance(data, ArrayBatches) and steps is None else None
+        result: Any = None
+        parts: list[Any] = []
+        at = 0
+        for step, batch in enumerate(source.epoch()):
+            callback_list.on_predict_batch_begin(step)
+            out = tree_map(lambda t: t.detach().numpy(), self._predict(batch[0]))
+            if total is None:
+                parts.append(tree_map(np.array, out))
+            else:
+                if result is None:
+                    result = tree_map(lambda a: np.empty((total, *a.shape[1:]), a.dtype), out)
+                n = tree_leaves(out)[0].shape[0]
+                for into, a in zip(tree_leaves(result), tree_leaves(out)):
+                    into[at : at + n] = a
+                at += n
+            callback_list.on_predict_batch_end(step, {"outputs": out})
+        callback_list.on_predict_end()
+        if total is not None:
+            if result is None:
+                return self.predict_on_batch(x)
+            return result
+        if not parts:
+            raise ValueError("predict: there was no batch (an empty array or an exhausted generator)")
+        leaves = [np.concatenate(p) for p in zip(*[tree_leaves(p) for p in parts])]
+        rest = iter(leaves)
+        return tree_map(lambda _: next(rest), parts[0])
+
+    def _predict(self, x: Any) -> Any:
+        with no_grad(), forward_pass(False):
+            return self(self._input(x))
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """The outputs of one batch."""
+        return tree_map(lambda t: np.array(t.detach().numpy()), self._predict(x))
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: dict[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """One step on one batch; gives what `evaluate` gives, of this batch and those since `reset_metrics`."""
+        self._need_compiled("train_on_batch")
+        self._weights_cache = None
+        if class_weight is not None:
+            sample_weight = _class_weights(y, class_weight, sample_weight)
+        self.run_train_step((x, y, sample_weight))
+        return self._batch_result(return_dict)
+
+    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
+        """The loss and metrics of one batch, without training."""
+        self._need_compiled("test_on_batch")
+        self.run_test_step((x, y, sample_weight))
+        return self._batch_result(return_dict)
+
+    def _batch_result(self, return_dict: bool) -> Any:
+        if return_dict:
+            return self.epoch_logs()
+        values = self._evaluation_values()
+        return values[0] if len(values) == 1 else values
+
+    # ---- looking, saving ------------------------------------------------------------------------------------------------
+
+    def summary(
+        self, line_length: int | None = None, print_fn: Callable[[str], Any] | None = None, **unused: Any
+    ) -> None:
+        """Prints the layers, their output shapes and the numbers of their weights."""
+        text = summary_text(self, line_length, self._connections())
+        (print_fn or print)(text)
+
+    def _connections(self) -> dict[int, str] | None:
+        return None
+
+    def get_weights(self) -> list[NDArray]:
+        return super().get_weights()
+
+    def save(self, filepath: str | os.PathLike[str], overwrite: bool = True, include_optimizer: bool = True) -> None:
+        """Writes a `.keras` archive: configuration, weights, and the optimizer's state."""
+        saving.save_model(self, filepath, overwrite, include_optimizer)
+
+    def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+        """Writes the weights: `.weights.h5` (needs h5py) or `.safetensors`."""
+        saving.save_weights(self, filepath, overwrite)
+
+    def load_weights(self, filepath: str | os.PathLike[str], skip_mismatch: bool = False) -> None:
+        """Reads what `save_weights` wrote; the model must be built."""
+        saving.load_weights(self, filepath, skip_mismatch)
+
+    def to_json(self, **kwargs: Any) -> str:
+        """The architecture as JSON; `model_from_json` reads it."""
+        return json.dumps(saving.model_config(self), **kwargs)
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        if self._compiled is None:
+            return None
+        c = self._compiled
+        return {
+            "optimizer": serialize_any(self.optimizer),
+            "loss": serialize_any(c.loss),
+            "loss_weights": c.loss_weights,
+            "metrics": serialize_any(c.metrics),
+            "weighted_metrics": serialize_any(c.weighted_metrics),
+            "run_eagerly": False,
+            "steps_per_execution": 1,
+            "jit_compile": False,
+        }
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, "trainable": self._trainable, "dtype": Layer.get_config(self)["dtype"]}
+
+    def _ensure_built(self, shape: Any) -> None:
+        if not self.built:
+            self._build_shape = shape
+            self.built = True
+
+    @property
+    def _is_graph(self) -> bool:
+        return False
+
+    def count_params(self) -> int:
+        if not self.built:
+            raise ValueError(f"{self.name}: count_params needs weights; build the model or call it on data first")
+        return sum(int(v.array.size) for v in self.weights)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes the weights for inputs of this shape, the batch axis (None) first."""
+        if input_shape is None:
+            raise ValueError(f"{self.name}: build needs input_shape")
+        if self.built and self.weights:
+            return
+
+        def zeros(s: Any) -> Any:
+            return to_tensor(np.zeros([1 if n is None else n for n in s], self.dtype))
+
+        many = isinstance(input_shape, list) and input_shape and isinstance(input_shape[0], (list, tuple))
+        x = [zeros(s) for s in input_shape] if many else zeros(input_shape)
+        self._predict(x)
+        self._build_shape = tree_free(tuple(input_shape)) if not many else input_shape
+
+
+@layer_registry.add()
+class Sequential(Model):
+    """Layers one after another.
+
+    >>> from dlcore import keras
+    >>> model = keras.Sequential([keras.layers.Dense(2, input_shape=(3,))])
+    >>> model.output_shape
+    (None, 2)
+    """
+
+    def __init__(self, layers: Any = None, name: str | None = None, trainable: bool = True, **kwargs: Any) -> None:
+        super().__init__(name=name, trainable=trainable, **kwargs)
+        self._chain: list[Layer] = []
+        self._in: KerasTensor | None = None
+        self._out: Any = None
+        for layer in layers or []:
+            self.add(layer)
+
+    def add(self, layer: Any) -> None:
+        """Appends a layer; the first may be an Input or carry `input_shape=`."""
+        if isinstance(layer, KerasTensor):
+            node = layer.node
+            if node is None or not isinstance(node.layer, InputLayer):
+                raise ValueError(f"{self.name}: only an Input can be added as a tensor, got {layer!r}")
+            layer = node.layer
+        if not isinstance(layer, Layer):
+            raise ValueError(f"{self.name}: only layers can be added, got {layer!r}")
+        if isinstance(layer, InputLayer):
+            if self._chain:
+                raise ValueError(f"{self.name}: an Input must be the first layer")
+            self._in = self._out = layer._nodes[0].outputs[0]
+            return
+        if any(layer is x or layer.name == x.name for x in self._chain):
+            raise ValueError(f"{self.name}: there is already a layer called {layer.name!r}; names must be unique")
+        if not self._chain and self._in is None and layer._input_shape_arg is not None:
+            self._in = self._out = InputLayer(layer._input_shape_arg)._nodes[0].outputs[0]
+        if isinstance(layer, (Sequential, Functional)) and not self._chain and self._in is None and layer.built:
+            shape = layer.input_shape
+            if isinstance(shape, tuple):
+                self._in = self._out = InputLayer(shape[1:])._nodes[0].outputs[0]
+        self._chain.append(layer)
+        if self._out is not None:
+            try:
+                self._out = layer(self._out)
+            except Exception:
+                self._chain.pop()
+                raise
+            self.built = True
+            assert self._in is not None
+            self._build_shape = self._in.shape
+
+    def pop(self, rebuild: bool = True) -> Layer:
+        """Takes the last layer off."""
+        if not self._chain:
+            raise ValueError(f"{self.name}: there is no layer to pop")
+        layer = self._chain.pop()
+        if self._in is not None:
+            self._out = self._in
+            for x in self._chain:
+                self._out = x._nodes[-1].outputs[0] if x._nodes else x(self._out)
+        return layer
+
+    def build(self, input_shape: Any = None) -> None:
+        if self._in is None and input_shape is not None:
+            self._in = self._out = InputLayer(tuple(input_shape)[1:])._nodes[0].outputs[0]
+            for layer in self._chain:
+                self._out = layer(self._out)
+            self._build_shape = tuple(input_shape)
+        self.built = True
+
+    def _ensure_built(self, shape: Any) -> None:
+        if not self.built and isinstance(shape, tuple):
+            self.build(shape)
+        self.built = True
+
+    def _check_input(self, shape: Any) -> None:
+        want = None if self._in is None else self._in.shape
+        if want is None or not self._chain:
+            return
+        ok = len(want) == len(shape) and all(a in (None, b) or b is None for a, b in zip(want[1:], shape[1:]))
+        if not ok:
+            raise ValueError(
+                f"{self.name}: the model was built for inputs of shape {want}, got {tuple(shape)} "
+                f"(first layer: {self._chain[0].name})"
+            )
+
+    @property
+    def layers(self) -> list[Layer]:
+        return list(self._chain)
+
+    def _sublayers(self) -> list[Layer]:
+        return list(self._chain)
+
+    @property
+    def inputs(self) -> list[KerasTensor]:
+        return [] if self._in is None else [self._in]
+
+    @property
+    def outputs(self) -> list[KerasTensor]:
+        return [] if self._out is None else tree_leaves(self._out)
+
+    @property
+    def input_shape(self) -> Any:
+        if self._in is None:
+            raise AttributeError(f"{self.name}: the model has not been built")
+        return self._in.shape
+
+    @property
+    def output_shape(self) -> Any:
+        if self._out is None:
+            raise AttributeError(f"{self.name}: the model has not been built")
+        return self._out.shape
+
+    @property
+    def output_names(self) -> list[str]:
+        return [self._chain[-1].name] if self._chain else []
+
+    def _input(self, x: Any) -> Any:
+        return tree_map(lambda a: _float_input(a, self.dtype), x)
+
+    def call(self, inputs: Any) -> Any:
+        for layer in self._chain:
+            inputs = layer(inputs)
+        return inputs
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        for layer in self._chain:
+            input_shape = layer.compute_output_shape(input_shape)
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        layers = [saving.layer_config(x) for x in self._chain]
+        if self._in is not None and self._in.node is not None:
+            layers.insert(0, saving.layer_config(self._in.node.layer))
+        config = {**super().get_config(), "layers": layers}
+        if self._in is not None:
+            config["build_input_shape"] = list(self._in.shape)
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        model = cls(name=config.get("name"), trainable=config.get("trainable", True))
+        for entry in config.get("layers", []):
+            model.add(saving.layer_from_config(entry))
+        shape = config.get("build_input_shape")
+        if shape and not model.built:
+            model.build(tuple(shape))
+        return model
+
+
+@layer_registry.add()
+class Functional(Model):
+    """A graph of layer calls from `inputs` to `outputs`; layers may be shared and the graph may branch."""
+
+    def __init__(self, inputs: Any = None, outputs: Any = None, name: str | None = None, **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
+        if inputs is None or outputs is None:
+            raise ValueError("Model: both inputs and outputs must be given")
+        for what, tree in (("inputs", inputs), ("outputs", outputs)):
+            for t in tree_leaves(tree):
+                if not isinstance(t, KerasTensor):
+                    raise ValueError(f"Model: {what} must be symbolic tensors (of Input), got {t!r:.80}")
+        self._inputs_tree, self._outputs_tree = inputs, outputs
+        self._order = self._sort(tree_leaves(inputs), tree_leaves(outputs))
+        self._graph_layers: list[Layer] = []
+        for node in self._order:
+            if all(node.layer is not x for x in self._graph_layers):
+                self._graph_layers.append(node.layer)
+        names = [x.name for x in self._graph_layers]
+        if len(set(names)) != len(names):
+            raise ValueError(f"{self.name}: the names of layers must be unique, got {names}")
+        self.built = True
+        self._build_shape = tree_map(lambda t: t.shape, inputs)
+
+    def _sort(self, inputs: list[KerasTensor], outputs: list[KerasTensor]) -> list[Node]:
+        """The calls that outputs need, by their distance from the outputs and then as they were made, inputs first."""
+        stop = {id(t) for t in inputs}
+        depth: dict[int, int] = {}
+        stack: list[tuple[KerasTensor, bool]] = [(t, False) for t in reversed(outputs)]
+        done: set[int] = set()
+        order: list[Node] = []
+        while stack:  # depth first without recursion
+            t, closing = stack.pop()
+            node = t.node
+            if node is None:
+                raise ValueError(f"{self.name}: {t!r} was not made by a layer")
+            if closing:
+                if id(node) not in done:
+                    done.add(id(node))
+                    order.append(node)
+                continue
+            if id(node) in done:
+                continue
+            if id(t) in stop or not node.inputs:
+                if id(t) not in stop:
+                    raise ValueError(f"{self.name}: the outputs need {t.name!r}, which is not among the inputs")
+                done.add(id(node))
+                order.append(node)
+                continue
+            stack.append((t, True))
+            stack.extend((x, False) for x in reversed(node.inputs))
+        for node in reversed(order):
+            d = depth.setdefault(id(node), 0)
+            for x in node.inputs:
+                if id(x) not in stop and x.node is not None:
+                    depth[id(x.node)] = max(depth.get(id(x.node), 0), d + 1)
+        for t in inputs:
+            if t.node is not None and id(t.node) not in done:
+                order.insert(0, t.node)
+            if t.node is not None:
+                depth[id(t.node)] = 1 << 30
+        return sorted(order, key=lambda n: -depth.get(id(n), 0))
+
+    @property
+    def layers(self) -> list[Layer]:
+        return list(self._graph_layers)
+
+    def _sublayers(self) -> list[Layer]:
+        return list(self._graph_layers)
+
+    @property
+    def inputs(self) -> list[KerasTensor]:
+        return tree_leaves(self._inputs_tree)
+
+    @property
+    def outputs(self) -> list[KerasTensor]:
+        return tree_leaves(self._outputs_tree)
+
+    @property
+    def input(self) -> Any:
+        return self._inputs_tree
+
+    @property
+    def output(self) -> Any:
+        return self._outputs_tree
+
+    @property
+    def input_shape(self) -> Any:
+        return tree_map(lambda t: t.shape, self._inputs_tree)
+
+    @property
+    def output_shape(self) -> Any:
+        return tree_map(lambda t: t.shape, self._outputs_tree)
+
+    @property
+    def output_names(self) -> list[str]:
+        return [t.node.layer.name for t in self.outputs if t.node is not None]
+
+    def _input(self, x: Any) -> Any:
+        return tree_map(lambda a: _float_input(a, self.dtype), x)
+
+    def _check_input(self, shape: Any) -> None:
+        """`call` checks: the inputs may be nested."""
+
+    def call(self, inputs: Any) -> Any:
+        mine = self.inputs
+        if isinstance(inputs, dict):
+            keys = list(self._inputs_tree) if isinstance(self._inputs_tree, dict) else [t.name for t in mine]
+            missing = [k for k in keys if k not in inputs]
+            if missing:
+                raise ValueError(f"{self.name}: the inputs are {keys}, missing {missing}")
+            given = [inputs[k] for k in keys]
+        else:
+            given = tree_leaves(inputs)
+        if len(given) != len(mine):
+            raise ValueError(f"{self.name}: the model has {len(mine)} inputs, got {len(given)}")
+        values: dict[int, Any] = {}
+        for place, t in zip(mine, given):
+            want = place.shape
+            if len(want) != len(t.shape) or any(a not in (None, b) for a, b in zip(want[1:], t.shape[1:])):
+                raise ValueError(f"{self.name}: input {place.name!r} must have shape {want}, got {tuple(t.shape)}")
+            values[id(place)] = t
+
+        def look_up(t: Any) -> Any:
+            return values[id(t)] if isinstance(t, KerasTensor) else t
+
+        for node in self._order:
+            if all(id(t) in values for t in node.outputs):
+                continue
+            args = [tree_map(look_up, a) for a in node.args]
+            out = tree_leaves(node.layer(*args, **node.kwargs))
+            for place, t in zip(node.outputs, out):
+                values[id(place)] = t
+        return tree_map(look_up, self._outputs_tree)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return self.output_shape
+
+    def _connections(self) -> dict[int, str] | None:
+        consumers: dict[int, int] = {}
+        linear = True
+        for node in self._order:
+            linear = linear and len(node.inputs) <= 1
+            for t in node.inputs:
+                consumers[id(t)] = consumers.get(id(t), 0) + 1
+        if linear and all(n == 1 for n in consumers.values()) and len(self.inputs) == len(self.outputs) == 1:
+            return None
+        out: dict[int, str] = {}
+        inside = {id(n) for n in self._order}
+        for node in self._order:
+            parts = [out[id(node.layer)]] if out.get(id(node.layer)) else []
+            for t in node.inputs:
+                if t.node is not None and id(t.node) in inside:
+                    at = [n for n in t.node.layer._nodes if id(n) in inside].index(t.node)
+                    parts.append(f"{t.node.layer.name}[{at}][{t.index}]")
+            out[id(node.layer)] = ", ".join(parts)
+        return out
+
+    def get_config(self) -> dict[str, Any]:
+        inside = [id(n) for n in self._order]
+
+        def place(t: KerasTensor) -> list[Any]:
+            assert t.node is not None
+            calls = [n for n in t.node.layer._nodes if id(n) in inside]
+            return [t.node.layer.name, calls.index(t.node), t.index]
+
+        def encode(v: Any) -> Any:
+            if isinstance(v, KerasTensor):
+                config = {"shape": list(v.shape), "dtype": v.dtype, "keras_history": place(v)}
+                return {"class_name": "__keras_tensor__", "config": config}
+            if isinstance(v, (list, tuple)):
+                return [encode(x) for x in v]
+            return serialize_any(v)
+
+        entries = []
+        for layer in self._graph_layers:
+            calls = [n for n in layer._nodes if id(n) in inside and not isinstance(layer, InputLayer)]
+            nodes = [{"args": encode(list(n.args)), "kwargs": {k: encode(v) for k, v in n.kwargs.items()}} for n in calls]
+            entries.append({**saving.layer_config(layer), "name": layer.name, "inbound_nodes": nodes})
+
+        def ends(tree: Any) -> Any:
+            return place(tree) if isinstance(tree, KerasTensor) else tree_map(place, tree)
+
+        return {
+            "name": self.name,
+            "trainable": self._trainable,
+            "layers": entries,
+            "input_layers": ends(self._inputs_tree),
+            "output_layers": ends(self._outputs_tree),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        outputs: dict[tuple[str, int, int], KerasTensor] = {}
+        waiting: list[tuple[Layer, int, dict[str, Any]]] = []
+        for entry in config["layers"]:
+            layer = saving.layer_from_config(entry)
+            if isinstance(layer, InputLayer):
+                outputs[(layer.name, 0, 0)] = layer._nodes[0].outputs[0]
+            waiting.extend((layer, i, node) for i, node in enumerate(entry.get("inbound_nodes", [])))
+
+        def ready(v: Any) -> bool:
+            if isinstance(v, dict) and v.get("class_name") == "__keras_tensor__":
+                return tuple(v["config"]["keras_history"]) in outputs
+            if isinstance(v, (list, tuple)):
+                return all(ready(x) for x in v)
+            return True
+
+        def decode(v: Any) -> Any:
+            if isinstance(v, dict) and v.get("class_name") == "__keras_tensor__":
+                return outputs[tuple(v["config"]["keras_history"])]
+            if isinstance(v, (list, tuple)):
+                return [decode(x) for x in v]
+            return v
+
+        while waiting:
+            now = [w for w in waiting if ready(w[2]["args"])]
+            if not now:
+                raise ValueError(f"from_config: the layers of {config.get('name')!r} do not form a graph")
+            for layer, i, node in now:
+                kwargs = {k: decode(v) for k, v in node.get("kwargs", {}).items() if v is not None}
+                kwargs.pop("mask", None), kwargs.pop("training", None)
+                out = layer(*[decode(a) for a in node["args"]], **kwargs)
+                for k, t in enumerate(tree_leaves(out)):
+                    outputs[(layer.name, i, k)] = t
+            waiting = [w for w in waiting if w not in now]
+
+        def find(tree: Any) -> Any:
+            if isinstance(tree, dict):
+                return {k: find(v) for k, v in tree.items()}
+            if len(tree) == 3 and isinstance(tree[0], str):
+                return outputs[tuple(tree)]  # type: ignore[index]
+            return [find(t) for t in tree]
+
+        inputs, ends = find(config["input_layers"]), find(config["output_layers"])
+        return Functional(inputs, ends, name=config.get("name"), trainable=config.get("trainable", True))
+
+
+layer_registry.by_name["Model"] = Functional
+
+
+# ---- what fit is given --------------------------------------------------------------------------------------------------
+
+
+def _float_input(a: Any, dtype: str) -> Any:
+    """An input of a graph model: numbers of any dtype as floats (Keras' inputs are float32 unless they say otherwise)."""
+    if isinstance(a, (Tensor, KerasTensor)):
+        return a
+    a = np.asarray(a)
+    if a.dtype.kind in "iub":
+        a = a.astype(dtype)
+    return to_tensor(a, dtype)
+
+
+def _verbosity(verbose: Any) -> int:
+    if verbose == "auto" or verbose is True:
+        return 1
+    if verbose in (0, 1, 2):
+        return int(verbose)
+    raise ValueError(f"fit: verbose must be 'auto', 0, 1 or 2, got {verbose!r}")
+
+
+def _unpacked(data: Any) -> Any:
+    """validation_data: (x, y), (x, y, sample_weight), or an iterable of batches."""
+    if data is None:
+        return None
+    if isinstance(data, (tuple, list)):
+        if not 1 <= len(data) <= 3:
+            raise ValueError(f"fit: validation_data must be (x, y) or (x, y, sample_weight), got {len(data)} parts")
+        return (*data, None, None)[:3]
+    return (data, None, None)
+
+
+def _split(x: Any, y: Any, w: Any, fraction: float) -> Any:
+    """The last `fraction` of the samples, held back."""
+    if not 0 < fraction < 1:
+        raise ValueError(f"fit: validation_split must be between 0 and 1, got {fraction}")
+    data = ArrayBatches(x, y, w).data if not hasattr(x, "__next__") else None
+    if data is None:
+        raise ValueError("fit: validation_split needs arrays; pass validation_data with an iterable")
+    n = len(tree_leaves(data[0])[0])
+    cut = int(np.floor(n * (1.0 - fraction)))
+    if cut == 0 or cut == n:
+        raise ValueError(f"fit: {n} samples cannot be split by validation_split={fraction}: one part would be empty")
+    return tree_map(lambda a: a[:cut], data), tree_map(lambda a: a[cut:], data)
+
+
+def _class_weights(y: Any, class_weight: dict[int, float], sample_weight: Any) -> NDArray:
+    labels = y.detach().numpy() if isinstance(y, Tensor) else np.asarray(y)
+    if labels.ndim > 1:
+        labels = labels.argmax(-1) if labels.shape[-1] > 1 else labels[..., 0]
+    labels = labels.astype(np.int64)
+    table = np.ones(max(max(class_weight, default=0), int(labels.max(initial=0))) + 1, np.float32)
+    for k, v in class_weight.items():
+        table[int(k)] = v
+    w = table[labels]
+    return w if sample_weight is None else w * np.asarray(sample_weight, np.float32).reshape(w.shape)
+
+
+class _Weighted(IterableBatches):
+    """Batches whose samples weigh by their class."""
+
+    def __init__(self, data: Any, class_weight: dict[int, float]) -> None:
+        if not isinstance(class_weight, dict):
+            raise TypeError(f"fit: class_weight must be a dict from class to weight, got {type(class_weight).__name__}")
+        self.data = data
+        self.class_weight = class_weight
+        self._once = False
+
+    def known_length(self) -> int | None:
+        return len(self.data) if isinstance(self.data, ArrayBatches) else self.data.known_length()
+
+    def __iter__(self) -> Iterator[Batch]:
+        for x, y, w in self.data:
+            yield x, y, _class_weights(y, self.class_weight, w)
+
+
+def clone_model(model: Any) -> Any:
+    """The same architecture with fresh weights."""
+    return type(model).from_config(model.get_config())
+
+
+def model_from_json(text: str, custom_objects: dict[str, Any] | None = None) -> Any:
+    """A model from `to_json`."""
+    return saving.model_from_config(json.loads(text), custom_objects)

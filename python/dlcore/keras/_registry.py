@@ -1,6 +1,7 @@
 """Names and configurations of the objects that Keras spells as strings or dictionaries.
 
-Only classes and functions that are registered here can come out of a configuration: reading a file runs no code from it.
+Only classes and functions that are registered here can come out of a configuration: reading a file runs no
+code from it.
 """
 
 from __future__ import annotations

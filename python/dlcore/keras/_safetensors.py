@@ -1,4 +1,6 @@
-"""Arrays by name in the safetensors format: an 8-byte length, a JSON header, the bytes. Nothing in it can run."""
+"""Arrays by name in the safetensors format:
+an 8-byte length, a JSON header, the bytes. Nothing in it can run.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def dump(arrays: dict[str, npt.NDArray[Any]]) -> bytes:
         data = a.tobytes()
         code = _CODES.get(a.dtype.str)
         if code is None:
-            raise TypeError(f"safetensors: {name} has dtype {a.dtype}, which the format is not written for here")
+            raise TypeError(
+                f"safetensors: {name} has dtype {a.dtype}, which the format is not written for here"
+            )
         header[name] = {"dtype": code, "shape": list(a.shape), "data_offsets": [at, at + len(data)]}
         at += len(data)
         parts.append(data)

@@ -52,8 +52,12 @@ def _shape(layer: Any) -> str:
     return texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"
 
 
-def summary_text(model: Any, line_length: int | None = None, connections: dict[int, str] | None = None) -> str:
-    """The text; `connections` (layer id -> where its inputs come from) adds a column for models that branch."""
+def summary_text(
+    model: Any, line_length: int | None = None, connections: dict[int, str] | None = None
+) -> str:
+    """The text; `connections` (layer id -> where its inputs come from) adds a column for models that
+    branch.
+    """
     default, positions = (88, [0.45, 0.80, 1.0]) if connections is None else (108, [0.3, 0.56, 0.74, 1.0])
     line = line_length or min(default, shutil.get_terminal_size().columns - 4)
     widths = _widths(positions, line)
@@ -72,7 +76,8 @@ def summary_text(model: Any, line_length: int | None = None, connections: dict[i
         for i in range(max(len(w) for w in wrapped)):
             texts = [w[i] if i < len(w) else "" for w in wrapped]
             padded = [
-                f" {t:>{w - 2}} " if k == 2 else f" {t:<{w - 2}} " for k, (t, w) in enumerate(zip(texts, widths))
+                f" {t:>{w - 2}} " if k == 2 else f" {t:<{w - 2}} "
+                for k, (t, w) in enumerate(zip(texts, widths))
             ]
             out.append(bar + bar.join(padded) + bar)
         return out

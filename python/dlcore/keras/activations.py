@@ -52,7 +52,9 @@ def linear(x: Tensor) -> Tensor:
 
 
 @_add()
-def relu(x: Tensor, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Tensor:
+def relu(
+    x: Tensor, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0
+) -> Tensor:
     """max(x, 0); below `threshold` negative_slope * (x - threshold), above `max_value` that."""
     if threshold != 0.0:
         y = x * (x > threshold).to(x.dtype)
@@ -85,7 +87,9 @@ def tanh(x: Tensor) -> Tensor:
 
 @_add()
 def softmax(x: Tensor, axis: int = -1) -> Tensor:
-    """exp(x) / sum exp(x) along `axis`; a cross-entropy after it goes back to x, so it is finite for any x."""
+    """exp(x) / sum exp(x) along `axis`; a cross-entropy after it goes back to x,
+    so it is finite for any x.
+    """
     return F.softmax(x, axis)
 
 

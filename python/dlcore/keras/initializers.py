@@ -120,7 +120,9 @@ class RandomUniform(Initializer):
 
 @_registry.add()
 class VarianceScaling(Initializer):
-    """Variance scale / n, n the fan-in, the fan-out or their mean (Glorot and Bengio 2010; He et al. 2015)."""
+    """Variance scale / n, n the fan-in, the fan-out or their mean (Glorot and Bengio 2010;
+    He et al. 2015).
+    """
 
     _fields = ("scale", "mode", "distribution", "seed")
 

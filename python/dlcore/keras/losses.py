@@ -49,7 +49,7 @@ _EPSILON = 1e-7
 _REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "none", "mean_with_sample_weight", None)
 
 
-# ---- a value a sample -------------------------------------------------------------------------------------------------
+# ---- a value a sample --------------------------------------------------------------------------------------
 
 
 def _pair(y_true: Any, y_pred: Any) -> tuple[Tensor, Tensor]:
@@ -63,7 +63,9 @@ def _pair(y_true: Any, y_pred: Any) -> tuple[Tensor, Tensor]:
     elif p.ndim == t.ndim + 1 and p.shape[-1] == 1:
         t = t.unsqueeze(-1)
     if t.ndim != p.ndim or any(a != b and 1 not in (a, b) for a, b in zip(t.shape, p.shape)):
-        raise ValueError(f"loss: y_true and y_pred must have the same shape, got {np.shape(y_true)} and {p.shape}")
+        raise ValueError(
+            f"loss: y_true and y_pred must have the same shape, got {np.shape(y_true)} and {p.shape}"
+        )
     return t, p
 
 
@@ -180,7 +182,9 @@ def _classes(p: Tensor, axis: int) -> Tensor:
     if p.ndim == 0:
         raise ValueError("crossentropy: y_pred must have an axis of classes, got a scalar")
     if axis not in (-1, p.ndim - 1):
-        raise ValueError(f"crossentropy: the classes must be on the last axis, got axis={axis} of shape {p.shape}")
+        raise ValueError(
+            f"crossentropy: the classes must be on the last axis, got axis={axis} of shape {p.shape}"
+        )
     return p
 
 
@@ -205,7 +209,8 @@ def categorical_crossentropy(
     t = t if t.dtype == p.dtype else t.to(p.dtype)
     if t.shape != p.shape:
         raise ValueError(
-            f"categorical_crossentropy: y_true and y_pred must have the same shape, got {t.shape} and {p.shape}; "
+            f"categorical_crossentropy: y_true and y_pred must have the same shape, got {t.shape} and "
+            f"{p.shape}; "
             "for integer labels use sparse_categorical_crossentropy"
         )
     return _entropy(p, t, from_logits, label_smoothing)
@@ -221,7 +226,8 @@ def sparse_categorical_crossentropy(
         a = a.reshape(a.shape[:-1])
     if a.shape != p.shape[:-1]:
         raise ValueError(
-            f"sparse_categorical_crossentropy: y_true must have shape {p.shape[:-1]} for y_pred {p.shape}, got "
+            f"sparse_categorical_crossentropy: y_true must have shape {p.shape[:-1]} for y_pred {p.shape}, "
+            "got "
             f"{np.shape(y_true)}; for one-hot labels use categorical_crossentropy"
         )
     a = a.astype(np.int64)
@@ -233,7 +239,8 @@ def sparse_categorical_crossentropy(
         low, high = int(a.min()), int(a.max())
         if low < 0 or high >= p.shape[-1]:
             raise ValueError(
-                f"sparse_categorical_crossentropy: labels must be from 0 to {p.shape[-1] - 1}, the number of outputs "
+                f"sparse_categorical_crossentropy: labels must be from 0 to {p.shape[-1] - 1}, the number "
+                "of outputs "
                 f"less one, got {low if low < 0 else high}"
             )
     values = _entropy(p, to_tensor(a), from_logits, 0.0)
@@ -269,19 +276,21 @@ for _hidden in ("_negative_cosine",):
     _registry.by_name.pop(_hidden, None)
 
 
-# ---- losses -------------------------------------------------------------------------------------------------------------
+# ---- losses ------------------------------------------------------------------------------------------------
 
 
 class Loss:
     """Base class: override `call(y_true, y_pred)`, a value a sample.
 
-    reduction: "sum_over_batch_size" (the sum over the number of samples, also of weighted ones), "sum", "none",
-    "mean_with_sample_weight" (over the sum of the weights).
+    reduction: "sum_over_batch_size" (the sum over the number of samples, also of weighted ones), "sum",
+    "none", "mean_with_sample_weight" (over the sum of the weights).
     """
 
     _keras_module = "keras.losses"
 
-    def __init__(self, name: str | None = None, reduction: str | None = "sum_over_batch_size", dtype: Any = None) -> None:
+    def __init__(
+        self, name: str | None = None, reduction: str | None = "sum_over_batch_size", dtype: Any = None
+    ) -> None:
         if reduction == "auto":
             reduction = "sum_over_batch_size"
         if reduction not in _REDUCTIONS:
@@ -313,7 +322,9 @@ def reduce_values(values: Tensor, sample_weight: Any, reduction: str | None) -> 
         while 0 < w.ndim < values.ndim:
             w = w.unsqueeze(-1)
         if w.ndim > values.ndim:
-            raise ValueError(f"loss: sample_weight of shape {w.shape} does not fit values of shape {values.shape}")
+            raise ValueError(
+                f"loss: sample_weight of shape {w.shape} does not fit values of shape {values.shape}"
+            )
         total = w
         values = values * w
     if reduction in (None, "none") or values.ndim == 0:
@@ -328,7 +339,9 @@ def reduce_values(values: Tensor, sample_weight: Any, reduction: str | None) -> 
 class LossFunction(Loss):
     """A function (y_true, y_pred) -> values as a loss."""
 
-    def __init__(self, f: Callable[..., Any], name: str | None = None, reduction: Any = "sum_over_batch_size") -> None:
+    def __init__(
+        self, f: Callable[..., Any], name: str | None = None, reduction: Any = "sum_over_batch_size"
+    ) -> None:
         super().__init__(name or getattr(f, "__name__", "loss"), reduction)
         self.f = f
 
@@ -337,7 +350,9 @@ class LossFunction(Loss):
         return out
 
 
-def _loss(cls_name: str, f: Callable[..., Tensor], name: str, aliases: tuple[str, ...] = (), **options: Any) -> Any:
+def _loss(
+    cls_name: str, f: Callable[..., Tensor], name: str, aliases: tuple[str, ...] = (), **options: Any
+) -> Any:
     """The class of a loss function; `options` are its further arguments and their defaults."""
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -363,7 +378,13 @@ def _loss(cls_name: str, f: Callable[..., Tensor], name: str, aliases: tuple[str
     def get_config(self: Any) -> dict[str, Any]:
         return {**Loss.get_config(self), **serialize_any(self.options)}
 
-    body = {"__init__": __init__, "call": call, "get_config": get_config, "__module__": __name__, "__doc__": f.__doc__}
+    body = {
+        "__init__": __init__,
+        "call": call,
+        "get_config": get_config,
+        "__module__": __name__,
+        "__doc__": f.__doc__,
+    }
     cls = type(cls_name, (Loss,), body)
     _registry.classes[cls_name] = cls
     _registry.by_name[cls_name] = cls
@@ -387,7 +408,12 @@ SquaredHinge = _loss("SquaredHinge", squared_hinge, "squared_hinge")
 CategoricalHinge = _loss("CategoricalHinge", categorical_hinge, "categorical_hinge")
 CosineSimilarity = _loss("CosineSimilarity", _negative_cosine, "cosine_similarity", axis=-1)
 BinaryCrossentropy = _loss(
-    "BinaryCrossentropy", binary_crossentropy, "binary_crossentropy", from_logits=False, label_smoothing=0.0, axis=-1
+    "BinaryCrossentropy",
+    binary_crossentropy,
+    "binary_crossentropy",
+    from_logits=False,
+    label_smoothing=0.0,
+    axis=-1,
 )
 CategoricalCrossentropy = _loss(
     "CategoricalCrossentropy",

@@ -91,7 +91,9 @@ class _Reduced(Metric):
 
     def _add(self, values: NDArray, sample_weight: Any) -> None:
         if sample_weight is None:
-            self.total += float(values.sum(dtype=np.float64)) if values.dtype.kind == "f" else float(values.sum())
+            self.total += (
+                float(values.sum(dtype=np.float64)) if values.dtype.kind == "f" else float(values.sum())
+            )
             self.count += values.size
             return
         w = _array(sample_weight).astype(np.float64)
@@ -127,7 +129,9 @@ class Sum(_Reduced):
 class MeanMetricWrapper(_Reduced):
     """The mean of `fn(y_true, y_pred)` over all samples."""
 
-    def __init__(self, fn: Callable[..., Any], name: str | None = None, dtype: Any = None, **options: Any) -> None:
+    def __init__(
+        self, fn: Callable[..., Any], name: str | None = None, dtype: Any = None, **options: Any
+    ) -> None:
         super().__init__(name or getattr(fn, "__name__", "metric"))
         self.fn = fn
         self.options = options
@@ -142,7 +146,7 @@ class MeanMetricWrapper(_Reduced):
         return {"name": self.name, **self.options}
 
 
-# ---- a value a sample -------------------------------------------------------------------------------------------------
+# ---- a value a sample --------------------------------------------------------------------------------------
 
 
 def _same_rank(t: NDArray, p: NDArray) -> tuple[NDArray, NDArray]:
@@ -171,7 +175,9 @@ def categorical_accuracy(y_true: Any, y_pred: Any) -> NDArray:
     """Whether the largest of y_pred is where the largest of y_true is."""
     t, p = _array(y_true), _array(y_pred)
     if t.shape != p.shape:
-        raise ValueError(f"categorical_accuracy: y_true and y_pred must have the same shape, got {t.shape}, {p.shape}")
+        raise ValueError(
+            f"categorical_accuracy: y_true and y_pred must have the same shape, got {t.shape}, {p.shape}"
+        )
     return np.asarray(t.argmax(-1) == p.argmax(-1))
 
 
@@ -179,7 +185,9 @@ def _labels(t: NDArray, p: NDArray) -> NDArray:
     if t.ndim == p.ndim and t.shape[-1] == 1:
         t = t[..., 0]
     if t.shape != p.shape[:-1]:
-        raise ValueError(f"metric: integer labels must have shape {p.shape[:-1]} for y_pred {p.shape}, got {t.shape}")
+        raise ValueError(
+            f"metric: integer labels must have shape {p.shape[:-1]} for y_pred {p.shape}, got {t.shape}"
+        )
     return t
 
 
@@ -230,12 +238,19 @@ TopKCategoricalAccuracy = _mean_metric(
     "TopKCategoricalAccuracy", top_k_categorical_accuracy, "top_k_categorical_accuracy", k=5
 )
 SparseTopKCategoricalAccuracy = _mean_metric(
-    "SparseTopKCategoricalAccuracy", sparse_top_k_categorical_accuracy, "sparse_top_k_categorical_accuracy", k=5
+    "SparseTopKCategoricalAccuracy",
+    sparse_top_k_categorical_accuracy,
+    "sparse_top_k_categorical_accuracy",
+    k=5,
 )
 MeanSquaredError = _mean_metric("MeanSquaredError", losses.mean_squared_error, "mean_squared_error")
 MeanAbsoluteError = _mean_metric("MeanAbsoluteError", losses.mean_absolute_error, "mean_absolute_error")
 BinaryCrossentropy = _mean_metric(
-    "BinaryCrossentropy", losses.binary_crossentropy, "binary_crossentropy", from_logits=False, label_smoothing=0.0
+    "BinaryCrossentropy",
+    losses.binary_crossentropy,
+    "binary_crossentropy",
+    from_logits=False,
+    label_smoothing=0.0,
 )
 CategoricalCrossentropy = _mean_metric(
     "CategoricalCrossentropy",
@@ -337,7 +352,11 @@ class F1Score(Metric):
     _fields = ("average", "threshold")
 
     def __init__(
-        self, average: str | None = None, threshold: float | None = None, name: str = "f1_score", dtype: Any = None
+        self,
+        average: str | None = None,
+        threshold: float | None = None,
+        name: str = "f1_score",
+        dtype: Any = None,
     ) -> None:
         if average not in (None, "micro", "macro", "weighted"):
             raise ValueError(f"F1Score: average must be None, micro, macro or weighted, got {average!r}")
@@ -376,9 +395,13 @@ class AUC(Metric):
 
     _fields = ("num_thresholds", "curve")
 
-    def __init__(self, num_thresholds: int = 200, curve: str = "ROC", name: str = "auc", dtype: Any = None) -> None:
+    def __init__(
+        self, num_thresholds: int = 200, curve: str = "ROC", name: str = "auc", dtype: Any = None
+    ) -> None:
         if num_thresholds < 2 or curve not in ("ROC", "PR"):
-            raise ValueError(f"AUC: needs 2 thresholds or more and curve ROC or PR, got {num_thresholds}, {curve!r}")
+            raise ValueError(
+                f"AUC: needs 2 thresholds or more and curve ROC or PR, got {num_thresholds}, {curve!r}"
+            )
         self.num_thresholds, self.curve = num_thresholds, curve
         inner = [(i + 1) / (num_thresholds - 1) for i in range(num_thresholds - 2)]
         self._edges = np.asarray([-1e-7, *inner, 1 + 1e-7])
@@ -423,7 +446,13 @@ _FUNCTIONS: dict[str, Any] = {
     "auc": AUC,
 }
 _registry.by_name.update(_FUNCTIONS)
-for _name in ("mean_squared_logarithmic_error", "mean_absolute_percentage_error", "kl_divergence", "poisson", "hinge"):
+for _name in (
+    "mean_squared_logarithmic_error",
+    "mean_absolute_percentage_error",
+    "kl_divergence",
+    "poisson",
+    "hinge",
+):
     _registry.by_name[_name] = getattr(losses, _name)
 for _name, _alias in (("mean_squared_logarithmic_error", "msle"), ("mean_absolute_percentage_error", "mape")):
     _registry.by_name[_alias] = getattr(losses, _name)
@@ -436,7 +465,9 @@ def get(identifier: Any) -> Any:
 
 
 def as_metric(identifier: Any, y_true: Any, y_pred: Any) -> Metric:
-    """What an entry of compile's `metrics=` means, now that the shapes are known: it is named as it was written."""
+    """What an entry of compile's `metrics=` means, now that the shapes are known:
+    it is named as it was written.
+    """
     if isinstance(identifier, Metric):
         return identifier
     found = identifier

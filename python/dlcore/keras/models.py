@@ -1,7 +1,7 @@
 """Model and Sequential: layers with compile, fit, evaluate, predict, summary, save.
 
-A functional model (`Model(inputs, outputs)`) runs the calls between its inputs and outputs in their order; a subclass
-overrides `call`. Training runs in dlcore.train's loop.
+A functional model (`Model(inputs, outputs)`) runs the calls between its inputs and outputs in their order; a
+subclass overrides `call`. Training runs in dlcore.train's loop.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dlcore.autograd import no_grad
-from dlcore.keras import _random, losses as losses_module, metrics as metrics_module, optimizers, saving
+from dlcore.keras import _random, optimizers, saving
+from dlcore.keras import losses as losses_module
+from dlcore.keras import metrics as metrics_module
 from dlcore.keras._registry import serialize_any
 from dlcore.keras._summary import summary_text
 from dlcore.keras.layers.base import (
@@ -97,7 +99,7 @@ class Model(Layer):
                 return layer
         raise ValueError(f"get_layer: no layer is called {name!r}; there are {[x.name for x in layers]}")
 
-    # ---- compile ------------------------------------------------------------------------------------------------------
+    # ---- compile -------------------------------------------------------------------------------------------
 
     def compile(
         self,
@@ -134,7 +136,9 @@ class Model(Layer):
 
     def _need_compiled(self, method: str) -> _Compiled:
         if self._compiled is None:
-            raise ValueError(f"{method}: the model must be compiled first; call model.compile(optimizer, loss, metrics)")
+            raise ValueError(
+                f"{method}: the model must be compiled first; call model.compile(optimizer, loss, metrics)"
+            )
         return self._compiled
 
     @property
@@ -167,7 +171,9 @@ class Model(Layer):
             return [given.get(k) for k in names]
         if isinstance(given, (list, tuple)):
             if len(given) != n:
-                raise ValueError(f"compile: {what} must have one entry for each of the {n} outputs, got {len(given)}")
+                raise ValueError(
+                    f"compile: {what} must have one entry for each of the {n} outputs, got {len(given)}"
+                )
             return list(given)
         return [given] * n
 
@@ -186,7 +192,11 @@ class Model(Layer):
             for i, entries in enumerate(self._per_output(given, n, "metrics", True)):
                 for entry in tree_leaves(entries if isinstance(entries, (list, tuple)) else [entries]):
                     metric = metrics_module.as_metric(entry, y[i], y_pred[i])
-                    name = f"{self.output_names[i]}_{metric.name}" if n > 1 and self.output_names else metric.name
+                    name = (
+                        f"{self.output_names[i]}_{metric.name}"
+                        if n > 1 and self.output_names
+                        else metric.name
+                    )
                     taken = [k for k, _, _, _ in out]
                     if name in taken and weighted:
                         name = f"weighted_{name}"
@@ -199,26 +209,32 @@ class Model(Layer):
         c.loss_means = [Mean() for _ in found] if n > 1 else []
         return c
 
-    # ---- one step -----------------------------------------------------------------------------------------------------
+    # ---- one step ------------------------------------------------------------------------------------------
 
     def _input(self, x: Any) -> Any:
         return tree_map(lambda a: to_tensor(a, self.dtype), x)
 
-    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None) -> Any:
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None
+    ) -> Any:
         """The loss without the regularizers' penalties."""
         targets, outputs = tree_leaves(y), tree_leaves(y_pred)
         if len(targets) != len(outputs):
             raise ValueError(f"fit: the model has {len(outputs)} outputs, y has {len(targets)}")
         for t, p in zip(targets, outputs):
             if len(np.shape(t)) and np.shape(t)[0] != p.shape[0]:
-                raise ValueError(f"fit: y has {np.shape(t)[0]} samples in a batch, the model's output {p.shape[0]}")
+                raise ValueError(
+                    f"fit: y has {np.shape(t)[0]} samples in a batch, the model's output {p.shape[0]}"
+                )
         c = self._resolve(targets, outputs)
         assert c.resolved_losses is not None
         weights = tree_leaves(sample_weight)
         if len(weights) < len(outputs):
             weights = [weights[0] if weights else None] * len(outputs)
-        scale = [None] * len(outputs) if c.loss_weights is None else self._per_output(
-            c.loss_weights, len(outputs), "loss_weights", False
+        scale = (
+            [None] * len(outputs)
+            if c.loss_weights is None
+            else self._per_output(c.loss_weights, len(outputs), "loss_weights", False)
         )
         total: Any = None
         for i, (f, t, p, w, s) in enumerate(zip(c.resolved_losses, targets, outputs, weights, scale)):
@@ -297,7 +313,7 @@ class Model(Layer):
         c = self._need_compiled("evaluate")
         return [self._loss_mean.result(), *[m.result() for _, m, _, _ in c.resolved_metrics]]
 
-    # ---- fit ----------------------------------------------------------------------------------------------------------
+    # ---- fit -----------------------------------------------------------------------------------------------
 
     def fit(
         self,
@@ -384,7 +400,12 @@ class Model(Layer):
         return values[0] if len(values) == 1 else values
 
     def predict(
-        self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: int | None = None, callbacks: Any = None
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
     ) -> Any:
         """The outputs for x as ndarrays, batch by batch; memory beyond the result does not grow with x."""
         verbose = _verbosity(verbose)
@@ -437,7 +458,9 @@ class Model(Layer):
         class_weight: dict[int, float] | None = None,
         return_dict: bool = False,
     ) -> Any:
-        """One step on one batch; gives what `evaluate` gives, of this batch and those since `reset_metrics`."""
+        """One step on one batch; gives what `evaluate` gives,
+        of this batch and those since `reset_metrics`.
+        """
         self._need_compiled("train_on_batch")
         self._weights_cache = None
         if class_weight is not None:
@@ -445,7 +468,9 @@ class Model(Layer):
         self.run_train_step((x, y, sample_weight))
         return self._batch_result(return_dict)
 
-    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
         """The loss and metrics of one batch, without training."""
         self._need_compiled("test_on_batch")
         self.run_test_step((x, y, sample_weight))
@@ -457,7 +482,7 @@ class Model(Layer):
         values = self._evaluation_values()
         return values[0] if len(values) == 1 else values
 
-    # ---- looking, saving ------------------------------------------------------------------------------------------------
+    # ---- looking, saving -----------------------------------------------------------------------------------
 
     def summary(
         self, line_length: int | None = None, print_fn: Callable[[str], Any] | None = None, **unused: Any
@@ -472,7 +497,9 @@ class Model(Layer):
     def get_weights(self) -> list[NDArray]:
         return super().get_weights()
 
-    def save(self, filepath: str | os.PathLike[str], overwrite: bool = True, include_optimizer: bool = True) -> None:
+    def save(
+        self, filepath: str | os.PathLike[str], overwrite: bool = True, include_optimizer: bool = True
+    ) -> None:
         """Writes a `.keras` archive: configuration, weights, and the optimizer's state."""
         saving.save_model(self, filepath, overwrite, include_optimizer)
 
@@ -517,7 +544,9 @@ class Model(Layer):
 
     def count_params(self) -> int:
         if not self.built:
-            raise ValueError(f"{self.name}: count_params needs weights; build the model or call it on data first")
+            raise ValueError(
+                f"{self.name}: count_params needs weights; build the model or call it on data first"
+            )
         return sum(int(v.array.size) for v in self.weights)
 
     def build(self, input_shape: Any = None) -> None:
@@ -546,7 +575,9 @@ class Sequential(Model):
     (None, 2)
     """
 
-    def __init__(self, layers: Any = None, name: str | None = None, trainable: bool = True, **kwargs: Any) -> None:
+    def __init__(
+        self, layers: Any = None, name: str | None = None, trainable: bool = True, **kwargs: Any
+    ) -> None:
         super().__init__(name=name, trainable=trainable, **kwargs)
         self._chain: list[Layer] = []
         self._in: KerasTensor | None = None
@@ -569,10 +600,17 @@ class Sequential(Model):
             self._in = self._out = layer._nodes[0].outputs[0]
             return
         if any(layer is x or layer.name == x.name for x in self._chain):
-            raise ValueError(f"{self.name}: there is already a layer called {layer.name!r}; names must be unique")
+            raise ValueError(
+                f"{self.name}: there is already a layer called {layer.name!r}; names must be unique"
+            )
         if not self._chain and self._in is None and layer._input_shape_arg is not None:
             self._in = self._out = InputLayer(layer._input_shape_arg)._nodes[0].outputs[0]
-        if isinstance(layer, (Sequential, Functional)) and not self._chain and self._in is None and layer.built:
+        if (
+            isinstance(layer, (Sequential, Functional))
+            and not self._chain
+            and self._in is None
+            and layer.built
+        ):
             shape = layer.input_shape
             if isinstance(shape, tuple):
                 self._in = self._out = InputLayer(shape[1:])._nodes[0].outputs[0]
@@ -690,7 +728,9 @@ class Sequential(Model):
 class Functional(Model):
     """A graph of layer calls from `inputs` to `outputs`; layers may be shared and the graph may branch."""
 
-    def __init__(self, inputs: Any = None, outputs: Any = None, name: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, inputs: Any = None, outputs: Any = None, name: str | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(name=name, **kwargs)
         if inputs is None or outputs is None:
             raise ValueError("Model: both inputs and outputs must be given")
@@ -711,7 +751,9 @@ class Functional(Model):
         self._build_shape = tree_map(lambda t: t.shape, inputs)
 
     def _sort(self, inputs: list[KerasTensor], outputs: list[KerasTensor]) -> list[Node]:
-        """The calls that outputs need, by their distance from the outputs and then as they were made, inputs first."""
+        """The calls that outputs need, by their distance from the outputs and then as they were made,
+        inputs first.
+        """
         stop = {id(t) for t in inputs}
         depth: dict[int, int] = {}
         stack: list[tuple[KerasTensor, bool]] = [(t, False) for t in reversed(outputs)]
@@ -731,7 +773,9 @@ class Functional(Model):
                 continue
             if id(t) in stop or not node.inputs:
                 if id(t) not in stop:
-                    raise ValueError(f"{self.name}: the outputs need {t.name!r}, which is not among the inputs")
+                    raise ValueError(
+                        f"{self.name}: the outputs need {t.name!r}, which is not among the inputs"
+                    )
                 done.add(id(node))
                 order.append(node)
                 continue
@@ -806,7 +850,9 @@ class Functional(Model):
         for place, t in zip(mine, given):
             want = place.shape
             if len(want) != len(t.shape) or any(a not in (None, b) for a, b in zip(want[1:], t.shape[1:])):
-                raise ValueError(f"{self.name}: input {place.name!r} must have shape {want}, got {tuple(t.shape)}")
+                raise ValueError(
+                    f"{self.name}: input {place.name!r} must have shape {want}, got {tuple(t.shape)}"
+                )
             values[id(place)] = t
 
         def look_up(t: Any) -> Any:
@@ -863,7 +909,10 @@ class Functional(Model):
         entries = []
         for layer in self._graph_layers:
             calls = [n for n in layer._nodes if id(n) in inside and not isinstance(layer, InputLayer)]
-            nodes = [{"args": encode(list(n.args)), "kwargs": {k: encode(v) for k, v in n.kwargs.items()}} for n in calls]
+            nodes = [
+                {"args": encode(list(n.args)), "kwargs": {k: encode(v) for k, v in n.kwargs.items()}}
+                for n in calls
+            ]
             entries.append({**saving.layer_config(layer), "name": layer.name, "inbound_nodes": nodes})
 
         def ends(tree: Any) -> Any:
@@ -927,11 +976,13 @@ class Functional(Model):
 layer_registry.by_name["Model"] = Functional
 
 
-# ---- what fit is given --------------------------------------------------------------------------------------------------
+# ---- what fit is given -------------------------------------------------------------------------------------
 
 
 def _float_input(a: Any, dtype: str) -> Any:
-    """An input of a graph model: numbers of any dtype as floats (Keras' inputs are float32 unless they say otherwise)."""
+    """An input of a graph model: numbers of any dtype as floats (Keras' inputs are float32 unless they say
+    otherwise).
+    """
     if isinstance(a, (Tensor, KerasTensor)):
         return a
     a = np.asarray(a)
@@ -954,7 +1005,9 @@ def _unpacked(data: Any) -> Any:
         return None
     if isinstance(data, (tuple, list)):
         if not 1 <= len(data) <= 3:
-            raise ValueError(f"fit: validation_data must be (x, y) or (x, y, sample_weight), got {len(data)} parts")
+            raise ValueError(
+                f"fit: validation_data must be (x, y) or (x, y, sample_weight), got {len(data)} parts"
+            )
         return (*data, None, None)[:3]
     return (data, None, None)
 
@@ -969,7 +1022,9 @@ def _split(x: Any, y: Any, w: Any, fraction: float) -> Any:
     n = len(tree_leaves(data[0])[0])
     cut = int(np.floor(n * (1.0 - fraction)))
     if cut == 0 or cut == n:
-        raise ValueError(f"fit: {n} samples cannot be split by validation_split={fraction}: one part would be empty")
+        raise ValueError(
+            f"fit: {n} samples cannot be split by validation_split={fraction}: one part would be empty"
+        )
     return tree_map(lambda a: a[:cut], data), tree_map(lambda a: a[cut:], data)
 
 
@@ -990,7 +1045,9 @@ class _Weighted(IterableBatches):
 
     def __init__(self, data: Any, class_weight: dict[int, float]) -> None:
         if not isinstance(class_weight, dict):
-            raise TypeError(f"fit: class_weight must be a dict from class to weight, got {type(class_weight).__name__}")
+            raise TypeError(
+                f"fit: class_weight must be a dict from class to weight, got {type(class_weight).__name__}"
+            )
         self.data = data
         self.class_weight = class_weight
         self._once = False

@@ -26,7 +26,7 @@ class Regularizer(Configured):
 class L1L2(Regularizer):
     """l1 * sum |w| + l2 * sum w^2."""
 
-    _fields = ("l1", "l2")
+    _fields: tuple[str, ...] = ("l1", "l2")
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
         self.l1, self.l2 = l1 or 0.0, l2 or 0.0

@@ -1,7 +1,8 @@
 """Files: `.keras` (a zip of config.json, metadata.json, model.weights.h5), `.weights.h5`, `.safetensors`.
 
-Reading runs no code from a file: classes come from dlcore's own lists (or custom_objects), arrays from plain datasets.
-A file is written under a temporary name beside its own and then renamed, so a failure leaves the old one whole.
+Reading runs no code from a file: classes come from dlcore's own lists (or custom_objects), arrays from plain
+datasets. A file is written under a temporary name beside its own and then renamed, so a failure leaves the
+old one whole.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def _write(path: _Path, data: bytes, overwrite: bool) -> None:
         raise
 
 
-# ---- configurations -------------------------------------------------------------------------------------------------------
+# ---- configurations ----------------------------------------------------------------------------------------
 
 
 def _free(shape: Any) -> Any:
@@ -158,7 +159,7 @@ def model_from_config(
         return model
 
 
-# ---- weights ----------------------------------------------------------------------------------------------------------------
+# ---- weights -----------------------------------------------------------------------------------------------
 
 
 def _children(layer: Layer) -> Iterator[tuple[str, Layer]]:
@@ -270,7 +271,9 @@ def _read_h5(model: Any, data: bytes, what: str, skip: bool, optimizer: bool) ->
                 if skip:
                     continue
                 count = "none" if arrays is None else str(len(arrays))
-                raise ValueError(f"{what}: layer {layer.name!r} has {len(mine)} weights, the file {count} at {path}vars")
+                raise ValueError(
+                    f"{what}: layer {layer.name!r} has {len(mine)} weights, the file {count} at {path}vars"
+                )
             pairs += zip(mine, arrays)
         _assign(pairs, what, skip)
         if optimizer and model.optimizer is not None:
@@ -309,7 +312,9 @@ def load_weights(model: Any, filepath: _Path, skip_mismatch: bool = False) -> No
             _read_h5(model, z.read("model.weights.h5"), path, skip_mismatch, False)
         return
     if not path.endswith((".safetensors", ".h5")):
-        raise ValueError(f"load_weights: the name must end in .weights.h5, .safetensors or .keras, got {path!r}")
+        raise ValueError(
+            f"load_weights: the name must end in .weights.h5, .safetensors or .keras, got {path!r}"
+        )
     with open(path, "rb") as f:
         data = f.read()
     if path.endswith(".h5"):
@@ -320,11 +325,13 @@ def load_weights(model: Any, filepath: _Path, skip_mismatch: bool = False) -> No
     missing = [n for n, _ in names if n not in arrays]
     unexpected = [n for n in arrays if n not in {k for k, _ in names}]
     if (missing or unexpected) and not skip_mismatch:
-        raise ValueError(f"{path}: the file does not fit the model: missing {missing}, unexpected {unexpected}")
+        raise ValueError(
+            f"{path}: the file does not fit the model: missing {missing}, unexpected {unexpected}"
+        )
     _assign([(v, arrays[n]) for n, v in names if n in arrays], path, skip_mismatch)
 
 
-# ---- models -----------------------------------------------------------------------------------------------------------------
+# ---- models ------------------------------------------------------------------------------------------------
 
 
 def save_model(model: Any, filepath: _Path, overwrite: bool = True, include_optimizer: bool = True) -> None:
@@ -356,9 +363,13 @@ def _archive(path: str) -> zipfile.ZipFile:
 
 
 def load_model(
-    filepath: _Path, custom_objects: dict[str, Any] | None = None, compile: bool = True, safe_mode: bool = True
+    filepath: _Path,
+    custom_objects: dict[str, Any] | None = None,
+    compile: bool = True,
+    safe_mode: bool = True,
 ) -> Any:
-    """The model that `save` wrote, Keras' own files included; no code from the file runs (there is no other mode).
+    """The model that `save` wrote, Keras' own files included; no code from the file runs (there is no other
+    mode).
 
     Raises ValueError for damaged files and unknown classes, which `custom_objects` can name.
     """

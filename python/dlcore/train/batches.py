@@ -1,6 +1,8 @@
-"""Batches from arrays or from any iterable, in one form: a tuple (x, y, sample_weight), the last two perhaps None.
+"""Batches from arrays or from any iterable, in one form: a tuple (x, y, sample_weight), the last two perhaps
+None.
 
-Arrays are never copied as a whole: a shuffled epoch gathers the rows of one batch at a time, an unshuffled one slices.
+Arrays are never copied as a whole: a shuffled epoch gathers the rows of one batch at a time, an unshuffled
+one slices.
 """
 
 from __future__ import annotations
@@ -46,12 +48,18 @@ def _ndarray(x: Any) -> Any:
 
 
 def as_arrays(tree: Any) -> Any:
-    """Leaves become ndarrays. A list of numbers, or of rows of numbers, is one array; a list of arrays is many."""
+    """Leaves become ndarrays. A list of numbers, or of rows of numbers, is one array;
+    a list of arrays is many.
+    """
     if tree is None:
         return None
     if isinstance(tree, dict):
         return {k: as_arrays(v) for k, v in tree.items()}
-    if isinstance(tree, (list, tuple)) and len(tree) and all(isinstance(v, (np.ndarray, Tensor)) for v in tree):
+    if (
+        isinstance(tree, (list, tuple))
+        and len(tree)
+        and all(isinstance(v, (np.ndarray, Tensor)) for v in tree)
+    ):
         return [_ndarray(v) for v in tree]
     return _ndarray(tree)
 
@@ -88,8 +96,12 @@ class ArrayBatches:
     def __iter__(self) -> Iterator[Batch]:
         order = None if self.order is None else self.order(self.n)
         for i in range(0, self.n, self.batch_size):
-            rows = slice(i, min(i + self.batch_size, self.n)) if order is None else order[i : i + self.batch_size]
-            yield tuple([tree_map(lambda a: a[rows], d) for d in self.data])  # type: ignore[misc]  # noqa: B023
+            rows = (
+                slice(i, min(i + self.batch_size, self.n))
+                if order is None
+                else order[i : i + self.batch_size]
+            )
+            yield tuple([tree_map(lambda a: a[rows], d) for d in self.data])  # noqa: B023
 
 
 class IterableBatches:
@@ -115,10 +127,11 @@ class IterableBatches:
             if not isinstance(item, (tuple, list)):
                 yield item, None, None
             elif 1 <= len(item) <= 3:
-                yield (*item, None, None)[:3]  # type: ignore[misc]
+                yield (*item, None, None)[:3]
             else:
                 raise ValueError(
-                    f"{self.what}: an iterable must yield x, (x, y) or (x, y, sample_weight), got {len(item)} parts"
+                    f"{self.what}: an iterable must yield x, (x, y) or (x, y, sample_weight), got "
+                    f"{len(item)} parts"
                 )
 
 
@@ -137,7 +150,9 @@ def make_batches(
     if not isinstance(x, Iterable):
         if hasattr(x, "__getitem__") and hasattr(x, "__len__"):
             return IterableBatches(_Indexed(x), what)
-        raise TypeError(f"{what}: x must be an array, a list or dict of arrays, or an iterable of batches, got {type(x)}")
+        raise TypeError(
+            f"{what}: x must be an array, a list or dict of arrays, or an iterable of batches, got {type(x)}"
+        )
     if y is not None:
         raise ValueError(f"{what}: y must not be given where x is an iterable, which yields (x, y) itself")
     return IterableBatches(x, what)

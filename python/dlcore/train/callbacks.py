@@ -1,7 +1,7 @@
 """Callbacks under Keras' names, for the one training loop.
 
-`self.model` is what is being trained: a Keras model, or the `Trainer` around a module. What the callbacks ask of it is
-`stop_training`, `optimizer`, `get_weights`, `set_weights`, `save`, `save_weights`.
+`self.model` is what is being trained: a Keras model, or the `Trainer` around a module. What the callbacks
+ask of it is `stop_training`, `optimizer`, `get_weights`, `set_weights`, `save`, `save_weights`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ Logs = dict[str, float]
 
 
 class Callback:
-    """Base class: override the hooks that are of interest; `self.model` and `self.params` are set before the first."""
+    """Base class: override the hooks that are of interest;
+    `self.model` and `self.params` are set before the first.
+    """
 
     def __init__(self) -> None:
         self.params: dict[str, Any] = {}
@@ -73,9 +75,12 @@ class Callback:
 
 
 def _overrides(c: Any, *names: str) -> bool:
-    """Whether a hook was redefined, in a class or on the instance: hooks that do nothing are never called a batch."""
+    """Whether a hook was redefined, in a class or on the instance:
+    hooks that do nothing are never called a batch.
+    """
     return any(
-        getattr(getattr(c, n, None), "__func__", getattr(c, n, None)) is not getattr(Callback, n) for n in names
+        getattr(getattr(c, n, None), "__func__", getattr(c, n, None)) is not getattr(Callback, n)
+        for n in names
     )
 
 
@@ -89,7 +94,9 @@ class CallbackList:
         progress: ProgbarLogger | None = None,
         history: History | None = None,
     ) -> None:
-        given = [] if callbacks is None else list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
+        given = (
+            [] if callbacks is None else list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
+        )
         for c in given:
             if not callable(getattr(c, "on_epoch_end", None)):
                 raise TypeError(f"fit: callbacks must be Callback objects, got {c!r}")
@@ -100,14 +107,18 @@ class CallbackList:
             self.callbacks.append(self.progress)
         for c in self.callbacks:
             c.set_model(model)
-        self._batch_begin = [c for c in self.callbacks if _overrides(c, "on_batch_begin", "on_train_batch_begin")]
+        self._batch_begin = [
+            c for c in self.callbacks if _overrides(c, "on_batch_begin", "on_train_batch_begin")
+        ]
         self._batch_end = [
             c
             for c in self.callbacks
             if c is not self.progress and _overrides(c, "on_batch_end", "on_train_batch_end")
         ]
         self._test_begin = [c for c in self.callbacks if _overrides(c, "on_test_batch_begin")]
-        self._test_end = [c for c in self.callbacks if c is not self.progress and _overrides(c, "on_test_batch_end")]
+        self._test_end = [
+            c for c in self.callbacks if c is not self.progress and _overrides(c, "on_test_batch_end")
+        ]
 
     def set_params(self, params: dict[str, Any]) -> None:
         for c in self.callbacks:
@@ -298,14 +309,27 @@ class _Monitor(Callback):
     def __init__(self, monitor: str, mode: str, min_delta: float = 0.0) -> None:
         super().__init__()
         if mode not in ("auto", "min", "max"):
-            warnings.warn(f"{type(self).__name__}: mode {mode!r} is unknown, falling back to 'auto'", stacklevel=3)
+            warnings.warn(
+                f"{type(self).__name__}: mode {mode!r} is unknown, falling back to 'auto'", stacklevel=3
+            )
             mode = "auto"
         self.monitor = monitor
         self.mode = mode
         self.min_delta = abs(min_delta)
         self.best: float | None = None
 
-    _MAX = ("acc", "accuracy", "auc", "precision", "recall", "f1", "top_k", "iou", "cosine_similarity", "r2_score")
+    _MAX = (
+        "acc",
+        "accuracy",
+        "auc",
+        "precision",
+        "recall",
+        "f1",
+        "top_k",
+        "iou",
+        "cosine_similarity",
+        "r2_score",
+    )
 
     def _max(self) -> bool:
         name = self.monitor.removeprefix("val_")
@@ -321,7 +345,8 @@ class _Monitor(Callback):
         if v is None:
             names = ", ".join(logs or {})
             warnings.warn(
-                f"{type(self).__name__}: {self.monitor!r} is not among the metrics; there are {names}", stacklevel=2
+                f"{type(self).__name__}: {self.monitor!r} is not among the metrics; there are {names}",
+                stacklevel=2,
             )
         return v
 
@@ -383,7 +408,9 @@ class EarlyStopping(_Monitor):
 
 
 class ReduceLROnPlateau(_Monitor):
-    """Multiplies the learning rate by `factor` when the monitored value has not improved for `patience` epochs."""
+    """Multiplies the learning rate by `factor` when the monitored value has not improved for `patience`
+    epochs.
+    """
 
     def __init__(
         self,
@@ -437,7 +464,9 @@ class ReduceLROnPlateau(_Monitor):
 
 
 class LearningRateScheduler(Callback):
-    """Sets the learning rate at the start of each epoch to `schedule(epoch, learning_rate)` (or `schedule(epoch)`)."""
+    """Sets the learning rate at the start of each epoch to `schedule(epoch,
+    learning_rate)` (or `schedule(epoch)`).
+    """
 
     def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
         super().__init__()
@@ -476,7 +505,9 @@ class CSVLogger(Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.close()
-        self._header = not (self.append and os.path.exists(self.filename) and os.path.getsize(self.filename) > 0)
+        self._header = not (
+            self.append and os.path.exists(self.filename) and os.path.getsize(self.filename) > 0
+        )
         self._file = open(self.filename, "a" if self.append else "w", newline="", encoding="utf-8")  # noqa: SIM115
         self._keys = None
 
@@ -503,7 +534,9 @@ class CSVLogger(Callback):
 
 
 class ModelCheckpoint(_Monitor):
-    """Saves the model, or its weights, each epoch (or each `save_freq` batches); the name may hold `{epoch:02d}`."""
+    """Saves the model, or its weights, each epoch (or each `save_freq` batches);
+    the name may hold `{epoch:02d}`.
+    """
 
     def __init__(
         self,
@@ -525,7 +558,9 @@ class ModelCheckpoint(_Monitor):
                 f"{' or '.join(endings)}, got {self.filepath!r}"
             )
         if save_freq != "epoch" and not isinstance(save_freq, int):
-            raise ValueError(f"ModelCheckpoint: save_freq must be 'epoch' or a number of batches, got {save_freq!r}")
+            raise ValueError(
+                f"ModelCheckpoint: save_freq must be 'epoch' or a number of batches, got {save_freq!r}"
+            )
         self.verbose = verbose
         self.save_best_only = save_best_only
         self.save_weights_only = save_weights_only
@@ -554,7 +589,9 @@ class ModelCheckpoint(_Monitor):
         try:
             path = self.filepath.format(**fields)
         except KeyError as e:
-            raise KeyError(f"ModelCheckpoint: {self.filepath!r} names {e}, the logs have {', '.join(fields)}") from None
+            raise KeyError(
+                f"ModelCheckpoint: {self.filepath!r} names {e}, the logs have {', '.join(fields)}"
+            ) from None
         if self.save_best_only:
             current = self.value(logs)
             if current is not None:

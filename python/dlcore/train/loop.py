@@ -1,6 +1,8 @@
-"""The one training loop, under Keras' `fit` and under `train.fit` for modules: epochs, batches, callbacks, history.
+"""The one training loop, under Keras' `fit` and under `train.fit` for modules: epochs, batches, callbacks,
+history.
 
-A `Task` knows what a step is; the loop knows nothing else. It costs a few Python calls a batch and none a sample.
+A `Task` knows what a step is; the loop knows nothing else. It costs a few Python calls a batch and none a
+sample.
 """
 
 from __future__ import annotations
@@ -80,7 +82,9 @@ def train_loop(
     validate: Callable[[], dict[str, float]] | None = None,
     validation_freq: int | Any = 1,
 ) -> None:
-    """Runs epochs `initial_epoch` to `epochs`; `validate` gives the logs of a validation, without their prefix."""
+    """Runs epochs `initial_epoch` to `epochs`; `validate` gives the logs of a validation,
+    without their prefix.
+    """
     source = Epochs(data, steps_per_epoch, "fit")
     callbacks.set_params({"epochs": epochs, "steps": source.length})
     task.stop_training = False
@@ -98,12 +102,16 @@ def train_loop(
                 if task.stop_training:
                     break
             if steps == 0:
-                raise ValueError("fit: there was no batch to train on (an empty array or an exhausted generator)")
+                raise ValueError(
+                    "fit: there was no batch to train on (an empty array or an exhausted generator)"
+                )
             if source.length is None:  # the first epoch has counted
                 callbacks.set_params({"epochs": epochs, "steps": steps})
             logs = task.epoch_logs()
             due = (
-                (epoch + 1) % validation_freq == 0 if isinstance(validation_freq, int) else epoch + 1 in validation_freq
+                (epoch + 1) % validation_freq == 0
+                if isinstance(validation_freq, int)
+                else epoch + 1 in validation_freq
             )
             if validate is not None and due:
                 logs.update({f"val_{k}": v for k, v in validate().items()})
@@ -115,7 +123,9 @@ def train_loop(
     callbacks.on_train_end()
 
 
-def evaluate_loop(task: Task, data: Batches, callbacks: CallbackList, steps: int | None = None) -> dict[str, float]:
+def evaluate_loop(
+    task: Task, data: Batches, callbacks: CallbackList, steps: int | None = None
+) -> dict[str, float]:
     """One pass without training; the logs of the whole."""
     source = Epochs(data, steps, "evaluate")
     callbacks.set_params({"steps": source.length})
@@ -128,7 +138,9 @@ def evaluate_loop(task: Task, data: Batches, callbacks: CallbackList, steps: int
         callbacks.on_test_batch_end(step, task.epoch_logs)
         n += 1
     if n == 0:
-        raise ValueError("evaluate: there was no batch to evaluate (an empty array or an exhausted generator)")
+        raise ValueError(
+            "evaluate: there was no batch to evaluate (an empty array or an exhausted generator)"
+        )
     logs = task.epoch_logs()
     callbacks.on_test_end(logs)
     return logs

@@ -14,7 +14,8 @@ _PENDING = 256  # so many results may wait on a device before they are read
 class Mean:
     """mean = sum_i(value_i * count_i) / sum_i(count_i).
 
-    A Tensor given to `update` is read only when the mean is asked for, so that a device is not waited for at each step.
+    A Tensor given to `update` is read only when the mean is asked for, so that a device is not waited for at
+    each step.
 
     >>> m = Mean()
     >>> m.update(1.0, 64); m.update(4.0, 32)

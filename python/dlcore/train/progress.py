@@ -1,4 +1,6 @@
-"""A progress bar in Keras' form: on a terminal it is redrawn in place, elsewhere one line an epoch is printed."""
+"""A progress bar in Keras' form: on a terminal it is redrawn in place,
+elsewhere one line an epoch is printed.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +40,8 @@ def _number(v: float) -> str:
 class ProgressBar:
     """`938/938 ━━━━━━━━━━━━━━━━━━━━ 5s 5ms/step - accuracy: 0.9534 - loss: 0.1543`.
 
-    target: the number of steps, None where it is not known. verbose: 1 bar, 2 one line without a bar, 0 nothing.
-    The stream is looked up as `sys.stdout` when the bar is made.
+    target: the number of steps, None where it is not known. verbose: 1 bar, 2 one line without a bar, 0
+    nothing. The stream is looked up as `sys.stdout` when the bar is made.
 
     >>> bar = ProgressBar(2)
     >>> bar.update(1, {"loss": 0.5})  # not a terminal: nothing before the end
@@ -63,7 +65,9 @@ class ProgressBar:
         isatty = getattr(self.stream, "isatty", None)
         self.in_place = bool(isatty and isatty())
         self._start = time.perf_counter()
-        self._first: float | None = None  # when the first step had ended: the estimate leaves its warming-up out
+        self._first: float | None = (
+            None  # when the first step had ended: the estimate leaves its warming-up out
+        )
         self._drawn = float("-inf")
         self._columns = 0
 
@@ -74,8 +78,12 @@ class ProgressBar:
             self._first = now
         return self.verbose == 1 and self.in_place and now - self._drawn >= self.interval
 
-    def update(self, current: int, values: Mapping[str, float] | None = None, finalize: bool | None = None) -> None:
-        """Draws `current` of `target` steps; `finalize` ends the line (by default when the target is reached)."""
+    def update(
+        self, current: int, values: Mapping[str, float] | None = None, finalize: bool | None = None
+    ) -> None:
+        """Draws `current` of `target` steps; `finalize` ends the line (by default when the target is
+        reached).
+        """
         if finalize is None:
             finalize = self.target is not None and current >= self.target
         due = self.due(current)
@@ -95,7 +103,11 @@ class ProgressBar:
             done = min(self.width, int(self.width * current / self.target))
         else:
             count, done = f"{current:7d}/Unknown", 0
-        clock = _seconds(unit * (self.target - current)) if self.target and not finalize else f"{now - self._start:.0f}s"
+        clock = (
+            _seconds(unit * (self.target - current))
+            if self.target and not finalize
+            else f"{now - self._start:.0f}s"
+        )
         bar = " " + "━" * self.width if self.target else ""
         plain = f"{count}{bar} {clock} {_rate(unit, self.unit_name)}{metrics}"
         if self.in_place:

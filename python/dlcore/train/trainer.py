@@ -1,4 +1,6 @@
-"""`fit` for plain modules: a module, a loss and an optimizer from dlcore.nn and dlcore.optim in the one training loop."""
+"""`fit` for plain modules: a module, a loss and an optimizer from dlcore.nn and dlcore.optim in the one
+training loop.
+"""
 
 from __future__ import annotations
 
@@ -50,8 +52,8 @@ def _target(a: Any) -> Any:
 class Trainer:
     """One step of training and of evaluation for `model(x)`, `loss(output, target)` and `optimizer`.
 
-    metrics: names ("accuracy") or a mapping from a name to `f(output, target)`, the mean of which over all samples
-    is reported. The losses of partial batches weigh by their samples.
+    metrics: names ("accuracy") or a mapping from a name to `f(output, target)`, the mean of which over all
+    samples is reported. The losses of partial batches weigh by their samples.
     """
 
     def __init__(
@@ -151,9 +153,9 @@ def fit(
 ) -> History:
     """Trains a module: for each batch, `loss(model(x), y).backward()` and `optimizer.step()`.
 
-    data: a pair of arrays (x, y), cut into batches of `batch_size`, or an iterable of batches (x, y), which keeps its
-    own. progress: True or 1 a bar, 2 a line an epoch, False nothing. rng: None, a seed or a Generator, for the order.
-    The module is in evaluation mode afterwards only if validation left it so.
+    data: a pair of arrays (x, y), cut into batches of `batch_size`, or an iterable of batches (x, y), which
+    keeps its own. progress: True or 1 a bar, 2 a line an epoch, False nothing. rng: None, a seed or a
+    Generator, for the order. The module is in evaluation mode afterwards only if validation left it so.
 
     Raises ValueError for arrays of different lengths, and for a data set without a batch.
     """
@@ -170,6 +172,7 @@ def fit(
         pair = isinstance(validation_data, (tuple, list)) and len(validation_data) == 2
         vx, vy = validation_data if pair else (validation_data, None)
         held_out = make_batches(vx, vy, None, batch_size)
+
         def validate() -> dict[str, float]:
             return evaluate_loop(trainer, held_out, callback_list)
 

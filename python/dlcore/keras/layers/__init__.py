@@ -16,10 +16,10 @@ from dlcore.keras.layers.conv import (
     SeparableConv2D,
 )
 from dlcore.keras.layers.core import (
+    ELU,
     Activation,
     Dense,
     Dropout,
-    ELU,
     GaussianNoise,
     Identity,
     LeakyReLU,
@@ -74,6 +74,7 @@ from dlcore.keras.layers.reshape import (
 )
 
 __all__ = [
+    "ELU",
     "Activation",
     "Add",
     "Average",
@@ -93,7 +94,6 @@ __all__ = [
     "Dense",
     "DepthwiseConv2D",
     "Dropout",
-    "ELU",
     "Flatten",
     "GaussianNoise",
     "GlobalAveragePooling1D",

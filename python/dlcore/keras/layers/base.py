@@ -1,6 +1,7 @@
 """Layer: weights made at the first call, a configuration, and `call`; symbolic tensors for functional models.
 
-A layer computes on Tensors, channels last. On a KerasTensor it only notes the call (a `Node`) and infers the shape.
+A layer computes on Tensors, channels last. On a KerasTensor it only notes the call (a `Node`) and infers the
+shape.
 """
 
 from __future__ import annotations
@@ -21,7 +22,16 @@ from dlcore.keras.variable import Variable
 from dlcore.tensor import Tensor, as_array
 from dlcore.train.batches import tree_leaves, tree_map
 
-__all__ = ["Input", "InputLayer", "InputSpecError", "KerasTensor", "Layer", "Node", "layer_registry", "to_tensor"]
+__all__ = [
+    "Input",
+    "InputLayer",
+    "InputSpecError",
+    "KerasTensor",
+    "Layer",
+    "Node",
+    "layer_registry",
+    "to_tensor",
+]
 
 Shape = tuple[int | None, ...]
 layer_registry = Registry("keras.layers", "layer")
@@ -153,7 +163,8 @@ def _floatx(dtype: Any) -> str:
 
 
 class Layer:
-    """Base class of layers: override `build(input_shape)`, `call(inputs)` and `compute_output_shape(input_shape)`.
+    """Base class of layers: override `build(input_shape)`, `call(inputs)` and
+    `compute_output_shape(input_shape)`.
 
     `call` may take `training`. Sublayers and Variables set as attributes are found by themselves.
     """
@@ -203,7 +214,7 @@ class Layer:
             input_shape = (input_shape,)
         self._input_shape_arg: Shape | None = None if input_shape is None else tuple(input_shape)
 
-    # ---- weights ----------------------------------------------------------------------------------------------------
+    # ---- weights -------------------------------------------------------------------------------------------
 
     def add_weight(
         self,
@@ -272,7 +283,9 @@ class Layer:
         out: list[Variable] = []
         seen: set[int] = set()
         for layer in self._walk():
-            own = [v for v in layer._variables if v._trainable] + [v for v in layer._variables if not v._trainable]
+            own = [v for v in layer._variables if v._trainable] + [
+                v for v in layer._variables if not v._trainable
+            ]
             for key in layer.__dict__.values():  # Variables that a user has set as attributes
                 if isinstance(key, Variable) and all(key is not v for v in own):
                     own.append(key)
@@ -333,7 +346,7 @@ class Layer:
         """The penalties of the regularizers on the weights that are trained."""
         return [v.regularizer(v) for v in self.trainable_weights if v.regularizer is not None]
 
-    # ---- calls --------------------------------------------------------------------------------------------------------
+    # ---- calls ---------------------------------------------------------------------------------------------
 
     def build(self, input_shape: Any) -> None:
         """Makes the weights for inputs of this shape, the batch axis (None) included."""
@@ -342,7 +355,9 @@ class Layer:
         raise NotImplementedError(f"{type(self).__name__}: call is not defined")
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """The output's shape, batch axis (None) included; found by a call on zeros unless a layer knows better."""
+        """The output's shape, batch axis (None) included;
+        found by a call on zeros unless a layer knows better.
+        """
 
         def zeros(s: Shape) -> Tensor:
             return to_tensor(np.zeros([1 if n is None else n for n in s], self.dtype))  # type: ignore[no-any-return]
@@ -356,19 +371,26 @@ class Layer:
     def _check_input(self, shape: Shape) -> None:
         if self.ndim is not None and len(shape) != self.ndim:
             raise InputSpecError(
-                f"{self.name}: {type(self).__name__} needs inputs with {self.ndim} axes (the batch first, channels last), "
+                f"{self.name}: {type(self).__name__} needs inputs with {self.ndim} axes (the batch first, "
+                "channels last), "
                 f"got shape {tuple(shape)}"
             )
         if self.min_ndim is not None and len(shape) < self.min_ndim:
             raise InputSpecError(
-                f"{self.name}: {type(self).__name__} needs inputs with at least {self.min_ndim} axes (the batch first), "
+                f"{self.name}: {type(self).__name__} needs inputs with at least {self.min_ndim} axes (the "
+                "batch first), "
                 f"got shape {tuple(shape)}"
             )
         known = self._build_shape
         if self.built and known is not None and self._variables and isinstance(known, tuple):
             axes = self._fixed_axes()
             for a in axes:
-                if len(known) == len(shape) and known[a] is not None and shape[a] is not None and known[a] != shape[a]:
+                if (
+                    len(known) == len(shape)
+                    and known[a] is not None
+                    and shape[a] is not None
+                    and known[a] != shape[a]
+                ):
                     raise InputSpecError(
                         f"{self.name}: {type(self).__name__} was built for axis {a} of size {known[a]}, "
                         f"got shape {tuple(shape)}"
@@ -439,7 +461,7 @@ class Layer:
         ins = self._nodes[0].inputs
         return ins[0] if len(ins) == 1 else ins
 
-    # ---- configuration --------------------------------------------------------------------------------------------------
+    # ---- configuration -------------------------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` makes an equal layer from, without its weights."""
@@ -504,7 +526,7 @@ class InputLayer(Layer):
                 raise ValueError("Input: shape must be given, without the batch axis")
             batch_shape = (batch_size, *((shape,) if isinstance(shape, int) else shape))
         self.input_dtype = dtype if isinstance(dtype, str) else "float32"
-        super().__init__(name=name or unique_name("input_layer" if not name else name), **kwargs)
+        super().__init__(name=name or unique_name("input_layer"), **kwargs)
         self.batch_shape = tuple(batch_shape)
         self.built = True
         out = KerasTensor(self.batch_shape, self.input_dtype, self.name)
@@ -526,7 +548,7 @@ class InputLayer(Layer):
         }
 
 
-def Input(  # noqa: N802 (Keras' name)
+def Input(
     shape: Any = None,
     batch_size: int | None = None,
     dtype: Any = None,

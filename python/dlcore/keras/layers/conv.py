@@ -1,6 +1,7 @@
 """Convolutions, channels last: x (N, *S, C), kernel (*K, C / groups, filters).
 
-The kernels see x as (N, C, *S) through a permuted view, whose strides keep the channels last: nothing is copied.
+The kernels see x as (N, C, *S) through a permuted view, whose strides keep the channels last: nothing is
+copied.
 """
 
 from __future__ import annotations
@@ -27,7 +28,13 @@ __all__ = [
 
 def sizes(layer: str, name: str, value: Any, rank: int, least: int = 1) -> tuple[int, ...]:
     """An integer, or one an axis, as a tuple."""
-    t = (value,) * rank if isinstance(value, int) else tuple(value) if isinstance(value, (list, tuple)) else ()
+    t = (
+        (value,) * rank
+        if isinstance(value, int)
+        else tuple(value)
+        if isinstance(value, (list, tuple))
+        else ()
+    )
     if len(t) != rank or any(isinstance(n, bool) or not isinstance(n, int) or n < least for n in t):
         what = "positive" if least == 1 else f"at least {least}"
         raise ValueError(f"{layer}: {name} must be an integer or {rank} integers, {what}, got {value!r}")
@@ -61,7 +68,8 @@ def output_size(layer: Layer, n: int | None, window: int, stride: int, padding: 
     out = (n - window) // stride + 1
     if out < 1:
         raise ValueError(
-            f"{layer.name}: {type(layer).__name__} with a window of {window} does not fit an axis of size {n} "
+            f"{layer.name}: {type(layer).__name__} with a window of {window} does not fit an axis of size "
+            f"{n} "
             "(padding='valid'); use a smaller window or padding='same'"
         )
     return out
@@ -105,7 +113,8 @@ class _BaseConv(Layer):
         self.data_format = channels_last(cls, data_format)
         if max(self.strides) > 1 and max(self.dilation_rate) > 1:
             raise ValueError(
-                f"{cls}: strides and dilation_rate must not both exceed 1, got {self.strides}, {self.dilation_rate}"
+                f"{cls}: strides and dilation_rate must not both exceed 1, got {self.strides}, "
+                f"{self.dilation_rate}"
             )
         self.activation = activations.get(activation)
         self.use_bias = bool(use_bias)
@@ -156,7 +165,9 @@ class _BaseConv(Layer):
     def _channels(self, input_shape: Any) -> int:
         c = input_shape[-1]
         if c is None:
-            raise ValueError(f"{self.name}: {type(self).__name__} needs to know the channels, got shape {input_shape}")
+            raise ValueError(
+                f"{self.name}: {type(self).__name__} needs to know the channels, got shape {input_shape}"
+            )
         return int(c)
 
 
@@ -219,7 +230,9 @@ class _Conv(_BaseConv):
     def build(self, input_shape: Any) -> None:
         c = self._channels(input_shape)
         if c % self.groups:
-            raise ValueError(f"{self.name}: groups={self.groups} must divide the input's channels, got shape {input_shape}")
+            raise ValueError(
+                f"{self.name}: groups={self.groups} must divide the input's channels, got shape {input_shape}"
+            )
         self._spatial(input_shape)
         self.kernel = self.add_weight(
             (*self.kernel_size, c // self.groups, self.filters),
@@ -253,7 +266,9 @@ class Conv2D(_Conv):
 
     rank = 2
 
-    def __init__(self, filters: int, kernel_size: Any, strides: Any = (1, 1), *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, filters: int, kernel_size: Any, strides: Any = (1, 1), *args: Any, **kwargs: Any
+    ) -> None:
         super().__init__(filters, kernel_size, strides, *args, **kwargs)
 
 
@@ -275,7 +290,9 @@ def _depthwise_kernel(k: Tensor) -> Tensor:
 
 @layer_registry.add()
 class DepthwiseConv2D(_BaseConv):
-    """Each channel with its own `depth_multiplier` filters: kernel (kh, kw, C, m), output (N, H', W', C m)."""
+    """Each channel with its own `depth_multiplier` filters:
+    kernel (kh, kw, C, m), output (N, H', W', C m).
+    """
 
     _fields = (
         "kernel_size",

@@ -81,7 +81,9 @@ class Dense(Layer):
     def build(self, input_shape: Any) -> None:
         n = input_shape[-1]
         if n is None:
-            raise ValueError(f"{self.name}: Dense needs to know the last axis of its input, got shape {input_shape}")
+            raise ValueError(
+                f"{self.name}: Dense needs to know the last axis of its input, got shape {input_shape}"
+            )
         self.kernel = self.add_weight(
             (n, self.units),
             self.kernel_initializer,
@@ -100,7 +102,9 @@ class Dense(Layer):
 
     def call(self, inputs: Tensor) -> Any:
         fused = activations.FUSED.get(self.activation)
-        y = F.linear(to_float(inputs, self.dtype), self.kernel.transpose(0, 1), self.bias, activation=fused or "")
+        y = F.linear(
+            to_float(inputs, self.dtype), self.kernel.transpose(0, 1), self.bias, activation=fused or ""
+        )
         return y if fused is not None else self.activation(y)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -150,7 +154,7 @@ class ReLU(_Elementwise):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if max_value is not None and max_value < 0 or negative_slope < 0 or threshold < 0:
+        if (max_value is not None and max_value < 0) or negative_slope < 0 or threshold < 0:
             raise ValueError(
                 "ReLU: max_value, negative_slope and threshold must not be negative, "
                 f"got {max_value}, {negative_slope}, {threshold}"
@@ -158,7 +162,9 @@ class ReLU(_Elementwise):
         self.max_value, self.negative_slope, self.threshold = max_value, negative_slope, threshold
 
     def call(self, inputs: Tensor) -> Any:
-        return activations.relu(to_float(inputs, self.dtype), self.negative_slope, self.max_value, self.threshold)
+        return activations.relu(
+            to_float(inputs, self.dtype), self.negative_slope, self.max_value, self.threshold
+        )
 
 
 @layer_registry.add()
@@ -332,8 +338,14 @@ class Rescaling(_Elementwise):
 
     def call(self, inputs: Tensor) -> Any:
         x = to_float(inputs, self.dtype)
-        scale = self.scale if isinstance(self.scale, (int, float)) else to_tensor(np.asarray(self.scale, self.dtype))
+        scale = (
+            self.scale
+            if isinstance(self.scale, (int, float))
+            else to_tensor(np.asarray(self.scale, self.dtype))
+        )
         offset = (
-            self.offset if isinstance(self.offset, (int, float)) else to_tensor(np.asarray(self.offset, self.dtype))
+            self.offset
+            if isinstance(self.offset, (int, float))
+            else to_tensor(np.asarray(self.offset, self.dtype))
         )
         return x * scale + offset

@@ -8,7 +8,17 @@ from typing import Any
 from dlcore import functional as F
 from dlcore.keras.layers.base import Layer, layer_registry
 
-__all__ = ["Add", "Average", "Concatenate", "Maximum", "Multiply", "Subtract", "add", "concatenate", "multiply"]
+__all__ = [
+    "Add",
+    "Average",
+    "Concatenate",
+    "Maximum",
+    "Multiply",
+    "Subtract",
+    "add",
+    "concatenate",
+    "multiply",
+]
 
 
 class _Merge(Layer):
@@ -18,7 +28,9 @@ class _Merge(Layer):
         if not isinstance(inputs, (list, tuple)) or not self.least <= len(inputs) <= self.most:
             exact = self.least == self.most
             what = f"exactly {self.least}" if exact else f"a list of at least {self.least}"
-            raise ValueError(f"{self.name}: {type(self).__name__} must be called on {what} inputs, got {inputs!r:.100}")
+            raise ValueError(
+                f"{self.name}: {type(self).__name__} must be called on {what} inputs, got {inputs!r:.100}"
+            )
         return list(inputs)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -28,7 +40,9 @@ class _Merge(Layer):
         for axis in zip(*[(1,) * (ndim - len(s)) + tuple(s) for s in shapes]):
             known = {n for n in axis if n not in (None, 1)}
             if len(known) > 1:
-                raise ValueError(f"{self.name}: {type(self).__name__} cannot broadcast inputs of shapes {shapes}")
+                raise ValueError(
+                    f"{self.name}: {type(self).__name__} cannot broadcast inputs of shapes {shapes}"
+                )
             out.append(known.pop() if known else (None if None in axis else 1))
         return tuple(out)
 

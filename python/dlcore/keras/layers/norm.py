@@ -18,7 +18,8 @@ __all__ = ["BatchNormalization", "LayerNormalization"]
 class BatchNormalization(Layer):
     """y = gamma (x - mean) / sqrt(variance + epsilon) + beta over the batch (Ioffe and Szegedy 2015).
 
-    In training the batch's own statistics, which the moving ones follow by `momentum`; otherwise the moving ones.
+    In training the batch's own statistics, which the moving ones follow by `momentum`; otherwise the moving
+    ones.
     """
 
     _fields = (
@@ -93,7 +94,9 @@ class BatchNormalization(Layer):
                 constraint=self.beta_constraint,
                 name="beta",
             )
-        self.moving_mean = self.add_weight((n,), self.moving_mean_initializer, trainable=False, name="moving_mean")
+        self.moving_mean = self.add_weight(
+            (n,), self.moving_mean_initializer, trainable=False, name="moving_mean"
+        )
         self.moving_variance = self.add_weight(
             (n,), self.moving_variance_initializer, trainable=False, name="moving_variance"
         )

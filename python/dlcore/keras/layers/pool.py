@@ -8,7 +8,15 @@ import numpy as np
 
 from dlcore import functional as F
 from dlcore.keras.layers.base import Layer, layer_registry, to_float, to_tensor
-from dlcore.keras.layers.conv import channels_last, output_size, padding_name, same_padding, sizes, to_first, to_last
+from dlcore.keras.layers.conv import (
+    channels_last,
+    output_size,
+    padding_name,
+    same_padding,
+    sizes,
+    to_first,
+    to_last,
+)
 from dlcore.tensor import Tensor
 
 __all__ = [
@@ -78,7 +86,11 @@ class _Pool(Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         axes = zip(input_shape[1:-1], self.pool_size, self.strides)
-        return (input_shape[0], *[output_size(self, n, w, s, self.padding) for n, w, s in axes], input_shape[-1])
+        return (
+            input_shape[0],
+            *[output_size(self, n, w, s, self.padding) for n, w, s in axes],
+            input_shape[-1],
+        )
 
 
 @layer_registry.add("MaxPool1D")

@@ -54,7 +54,9 @@ class Reshape(Layer):
         if size is None:
             return tuple([None if n == -1 else n for n in self.target_shape])
         if (known == 0 or size % known) if -1 in self.target_shape else known != size:
-            raise ValueError(f"{self.name}: Reshape cannot turn shape {tuple(shape)} into {self.target_shape}")
+            raise ValueError(
+                f"{self.name}: Reshape cannot turn shape {tuple(shape)} into {self.target_shape}"
+            )
         return tuple([size // known if n == -1 else n for n in self.target_shape])
 
     def call(self, inputs: Tensor) -> Any:
@@ -157,7 +159,9 @@ class Cropping2D(Layer):
         (top, bottom), (left, right) = self.cropping
         size = [None if s is None else s - a - b for s, a, b in ((h, top, bottom), (w, left, right))]
         if any(s is not None and s <= 0 for s in size):
-            raise ValueError(f"{self.name}: Cropping2D {self.cropping} leaves nothing of shape {tuple(input_shape)}")
+            raise ValueError(
+                f"{self.name}: Cropping2D {self.cropping} leaves nothing of shape {tuple(input_shape)}"
+            )
         return (n, *size, c)
 
 
@@ -175,7 +179,9 @@ class UpSampling2D(Layer):
         self.size = sizes("UpSampling2D", "size", size, 2)
         self.data_format = channels_last("UpSampling2D", data_format)
         if interpolation != "nearest":
-            raise ValueError(f"UpSampling2D: only interpolation='nearest' is supported, got {interpolation!r}")
+            raise ValueError(
+                f"UpSampling2D: only interpolation='nearest' is supported, got {interpolation!r}"
+            )
         self.interpolation = interpolation
 
     def call(self, inputs: Tensor) -> Any:

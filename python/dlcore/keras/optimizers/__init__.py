@@ -1,7 +1,7 @@
 """Optimizers with Keras' names, defaults and formulas.
 
-They differ from torch's in places: Adam's epsilon joins the uncorrected sqrt(v), RMSprop's stands under the root.
-Each step changes the weights in place.
+They differ from torch's in places: Adam's epsilon joins the uncorrected sqrt(v), RMSprop's stands under the
+root. Each step changes the weights in place.
 """
 
 from __future__ import annotations
@@ -86,7 +86,11 @@ class Optimizer:
                 raise ValueError(f"{cls}: {key} is not supported")
         if sum(c is not None for c in (clipnorm, clipvalue, global_clipnorm)) > 1:
             raise ValueError(f"{cls}: only one of clipnorm, clipvalue and global_clipnorm can be given")
-        for key, value in (("clipnorm", clipnorm), ("clipvalue", clipvalue), ("global_clipnorm", global_clipnorm)):
+        for key, value in (
+            ("clipnorm", clipnorm),
+            ("clipvalue", clipvalue),
+            ("global_clipnorm", global_clipnorm),
+        ):
             if value is not None and value <= 0:
                 raise ValueError(f"{cls}: {key} must be positive, got {value}")
         if isinstance(learning_rate, dict):
@@ -130,7 +134,7 @@ class Optimizer:
 
     lr = learning_rate
 
-    # ---- state --------------------------------------------------------------------------------------------------------
+    # ---- state ---------------------------------------------------------------------------------------------
 
     def slot_names(self) -> tuple[str, ...]:
         return ()
@@ -165,7 +169,7 @@ class Optimizer:
         for a, b in zip(mine, state[1:]):
             np.copyto(a, b)
 
-    # ---- steps --------------------------------------------------------------------------------------------------------
+    # ---- steps ---------------------------------------------------------------------------------------------
 
     def apply_gradients(self, pairs: Iterable[tuple[Any, Variable]]) -> None:
         """One step from (gradient, weight) pairs."""
@@ -214,7 +218,7 @@ class Optimizer:
     def update(self, w: NDArray, g: NDArray, slots: list[NDArray], rate: float, step: int) -> None:
         raise NotImplementedError
 
-    # ---- configuration --------------------------------------------------------------------------------------------------
+    # ---- configuration -------------------------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
         config: dict[str, Any] = {
@@ -249,11 +253,15 @@ def _norm(g: NDArray) -> float:
 
 @_registry.add()
 class SGD(Optimizer):
-    """w -= rate * g; with momentum m = momentum * m - rate * g, w += m (or, nesterov, momentum * m - rate * g)."""
+    """w -= rate * g; with momentum m = momentum * m - rate * g, w += m (or, nesterov,
+    momentum * m - rate * g).
+    """
 
     _fields = ("momentum", "nesterov")
 
-    def __init__(self, learning_rate: Any = 0.01, momentum: float = 0.0, nesterov: bool = False, **kw: Any) -> None:
+    def __init__(
+        self, learning_rate: Any = 0.01, momentum: float = 0.0, nesterov: bool = False, **kw: Any
+    ) -> None:
         super().__init__(learning_rate, **kw)
         if not 0 <= momentum <= 1:
             raise ValueError(f"SGD: momentum must be from 0 to 1, got {momentum}")
@@ -277,7 +285,8 @@ class SGD(Optimizer):
 class Adam(Optimizer):
     """m, v the moving means of g and g^2; w -= rate sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + epsilon).
 
-    Kingma and Ba 2014, the form at the end of section 2; with `amsgrad` v is the largest so far (Reddi et al. 2018).
+    Kingma and Ba 2014, the form at the end of section 2; with `amsgrad` v is the largest so far (Reddi et
+    al. 2018).
     """
 
     _fields = ("beta_1", "beta_2", "epsilon", "amsgrad")
@@ -332,7 +341,12 @@ class Adamax(Optimizer):
     _fields = ("beta_1", "beta_2", "epsilon")
 
     def __init__(
-        self, learning_rate: Any = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7, **kw: Any
+        self,
+        learning_rate: Any = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        **kw: Any,
     ) -> None:
         super().__init__(learning_rate, **kw)
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
@@ -356,7 +370,12 @@ class Nadam(Optimizer):
     _fields = ("beta_1", "beta_2", "epsilon")
 
     def __init__(
-        self, learning_rate: Any = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7, **kw: Any
+        self,
+        learning_rate: Any = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        **kw: Any,
     ) -> None:
         super().__init__(learning_rate, **kw)
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
@@ -438,7 +457,11 @@ class Adagrad(Optimizer):
     _fields = ("initial_accumulator_value", "epsilon")
 
     def __init__(
-        self, learning_rate: Any = 0.001, initial_accumulator_value: float = 0.1, epsilon: float = 1e-7, **kw: Any
+        self,
+        learning_rate: Any = 0.001,
+        initial_accumulator_value: float = 0.1,
+        epsilon: float = 1e-7,
+        **kw: Any,
     ) -> None:
         super().__init__(learning_rate, **kw)
         self.initial_accumulator_value, self.epsilon = initial_accumulator_value, epsilon
@@ -461,7 +484,9 @@ class Adadelta(Optimizer):
 
     _fields = ("rho", "epsilon")
 
-    def __init__(self, learning_rate: Any = 0.001, rho: float = 0.95, epsilon: float = 1e-7, **kw: Any) -> None:
+    def __init__(
+        self, learning_rate: Any = 0.001, rho: float = 0.95, epsilon: float = 1e-7, **kw: Any
+    ) -> None:
         super().__init__(learning_rate, **kw)
         self.rho, self.epsilon = rho, epsilon
 
@@ -485,7 +510,9 @@ class Lion(Optimizer):
 
     _fields = ("beta_1", "beta_2")
 
-    def __init__(self, learning_rate: Any = 0.001, beta_1: float = 0.9, beta_2: float = 0.99, **kw: Any) -> None:
+    def __init__(
+        self, learning_rate: Any = 0.001, beta_1: float = 0.9, beta_2: float = 0.99, **kw: Any
+    ) -> None:
         super().__init__(learning_rate, **kw)
         self.beta_1, self.beta_2 = beta_1, beta_2
 

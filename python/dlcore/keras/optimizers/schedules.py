@@ -51,7 +51,11 @@ class ExponentialDecay(LearningRateSchedule):
         staircase: bool = False,
         name: str = "ExponentialDecay",
     ) -> None:
-        self.initial_learning_rate, self.decay_rate, self.staircase = initial_learning_rate, decay_rate, staircase
+        self.initial_learning_rate, self.decay_rate, self.staircase = (
+            initial_learning_rate,
+            decay_rate,
+            staircase,
+        )
         self.decay_steps = _steps("ExponentialDecay", decay_steps)
         self.name = name
 
@@ -74,13 +78,19 @@ class InverseTimeDecay(LearningRateSchedule):
         staircase: bool = False,
         name: str = "InverseTimeDecay",
     ) -> None:
-        self.initial_learning_rate, self.decay_rate, self.staircase = initial_learning_rate, decay_rate, staircase
+        self.initial_learning_rate, self.decay_rate, self.staircase = (
+            initial_learning_rate,
+            decay_rate,
+            staircase,
+        )
         self.decay_steps = _steps("InverseTimeDecay", decay_steps)
         self.name = name
 
     def __call__(self, step: int) -> float:
         p = step / self.decay_steps
-        return float(self.initial_learning_rate / (1 + self.decay_rate * (math.floor(p) if self.staircase else p)))
+        return float(
+            self.initial_learning_rate / (1 + self.decay_rate * (math.floor(p) if self.staircase else p))
+        )
 
 
 @_registry.add()

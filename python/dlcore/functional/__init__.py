@@ -9,6 +9,7 @@ import sys
 
 from dlcore.functional.loss import *  # noqa: F403
 from dlcore.functional.matmul import *  # noqa: F403
+from dlcore.functional.pool import *  # noqa: F403
 from dlcore.functional.softmax import *  # noqa: F403
 from dlcore.tensor import bind_functional as _bind
 

@@ -130,8 +130,10 @@ DLCORE_INLINE void avg_channels(const PoolArgs& p, const T* x, T* y, Span h, Spa
   for (int u = 0; u < U; ++u) sum[u] = Vec<T>{};
   for (int64_t i = h.lo; i < h.hi; ++i) {
     const T* row = x + (h.start + i) * p.x_hs + w.start * p.x_ws;
+    Vec<T> part[U] = {};  // a sum a row: shorter chains of roundings in long windows
     for (int64_t j = w.lo; j < w.hi; ++j)
-      for (int u = 0; u < U; ++u) sum[u] += U > 1 ? load(row + j * p.x_ws + u * L) : load_any(row + j * p.x_ws, n);
+      for (int u = 0; u < U; ++u) part[u] += U > 1 ? load(row + j * p.x_ws + u * L) : load_any(row + j * p.x_ws, n);
+    for (int u = 0; u < U; ++u) sum[u] += part[u];
   }
   for (int u = 0; u < U; ++u) store_any(y + u * L, sum[u] / splat(count), U > 1 ? L : n);
 }

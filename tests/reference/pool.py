@@ -53,7 +53,7 @@ def _max(x, nd, rows, cols, return_indices):
     for oh, (hs, _) in enumerate(rows):
         for ow, (ws, _) in enumerate(cols):
             at = np.array([h * p.shape[3] + w for h in hs for w in ws])
-            window = p[:, :, hs][:, :, :, ws].reshape(*p.shape[:2], -1)
+            window = p[:, :, hs][:, :, :, ws].reshape(*p.shape[:2], len(at))
             nan = np.isnan(window)
             # The first maximum; of several NaNs the last.
             best = np.where(nan.any(-1), window.shape[-1] - 1 - nan[..., ::-1].argmax(-1), window.argmax(-1))
@@ -134,7 +134,8 @@ def max_pool_backward(dy, indices, x_shape, nd):
     """dy added at the indices of each plane."""
     plane = int(np.prod(x_shape[-nd:]))
     dx = np.zeros((int(np.prod(x_shape[:-nd])), plane), dy.dtype)
-    for p, (g, i) in enumerate(zip(dy.reshape(dx.shape[0], -1), indices.reshape(dx.shape[0], -1))):
+    flat = (len(dx), int(np.prod(dy.shape[-nd:])))
+    for p, (g, i) in enumerate(zip(dy.reshape(flat), indices.reshape(flat))):
         np.add.at(dx[p], i, g)
     return dx.reshape(x_shape)
 

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "python" / "dlcore"
 
 # A room may import rooms of a lower rank, and its own.
 RANK = {
-    "_C": 0, "tensor": 1, "random": 1, "autograd": 2, "config": 1, "cuda": 1, "io": 2, "creation": 2,
+    "_C": 0, "tensor": 1, "random": 1, "autograd": 2, "config": 1, "cuda": 1, "io": 2, "geometry": 1, "creation": 2,
     "kernels": 3, "functional": 3,
     "nn": 4, "optim": 4, "datasets": 4,
     "train": 5,

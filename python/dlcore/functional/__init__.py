@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 
+from dlcore.functional.conv import *  # noqa: F403
 from dlcore.functional.loss import *  # noqa: F403
 from dlcore.functional.matmul import *  # noqa: F403
 from dlcore.functional.pool import *  # noqa: F403

@@ -1,0 +1,374 @@
+// Convolution, forward and with respect to its input. Both are one pass, a correlation with taps at given
+// offsets:
+//
+//   forward          out = y, in = x:   y(h)  reads x(h * stride + r * dil - pad)
+//   backward_input   out = x, in = y:   x(h)  reads y((h + pad - r * dil) / stride) where that divides
+//
+// so with stride s the input's gradient falls into s x s phases (h mod s), each a dense stride-1 correlation
+// with its own taps: no arithmetic is spent on zeros. Within a phase, a tile of MR pixels of a row times NR
+// output channels is held in registers; weights are packed once per call into slivers [tap][input
+// channel][NR].
+//
+// Workspace slots: 2 packed weights (the calling thread's), 3 and 4 the input window, 5 the output block, 6
+// tap offsets.
+#include "cpu/conv.h"
+
+namespace dlcore {
+namespace DLCORE_ISA {
+namespace {
+
+// One spatial axis of a pass.
+struct Axis {
+  int64_t in, out, taps, stride, pad, dil;
+  bool backward;
+  int64_t phases() const { return backward ? stride : 1; }
+  int64_t step() const { return backward ? 1 : stride; }
+  // Does tap r reach phase f, and at which input offset? out = f + phases * i reads in = i * step + *e.
+  bool tap(int64_t f, int64_t r, int64_t* e) const {
+    const int64_t at = backward ? f + pad - r * dil : r * dil - pad;
+    *e = backward ? at / stride : at;
+    return !backward || at % stride == 0;
+  }
+  void range(int64_t* lo, int64_t* hi) const {  // of the input offsets
+    *lo = INT64_MAX, *hi = INT64_MIN;
+    for (int64_t f = 0; f < phases(); ++f)
+      for (int64_t r = 0; r < taps; ++r) {
+        int64_t e;
+        if (!tap(f, r, &e)) continue;
+        *lo = min64(*lo, e), *hi = max64(*hi, e);
+      }
+  }
+};
+
+template <class T>
+struct Pass {
+  Plane<T> in, gate;  // gate: the forward's result, where the input is a gradient behind `gate_act`
+  T* out;
+  int64_t out_sh, out_sw, out_sc;
+  int64_t N, in_n, gate_n, out_n;
+  Axis h, w;
+  int64_t G, Ci, Co;  // channels a group
+  const T* wt;
+  int64_t w_g, w_ci, w_co, w_h, w_w;
+  const T* bias;
+  Act act, gate_act;
+};
+
+// One tile: M pixels x V vectors of output channels.
+template <class T>
+struct TileArgs {
+  const T* x;
+  int64_t x_step;
+  const int64_t* off;  // K input offsets
+  int64_t K;
+  const T* b;  // K rows of weights
+  int64_t b_step;
+  T* y;
+  int64_t y_step, n;  // n valid output channels
+  const T* bias;
+  Act act;
+};
+
+template <class T, int M, int V>
+DLCORE_INLINE void finish(Vec<T> (&acc)[M][V], const TileArgs<T>& t) {
+  constexpr int L = kLanes<T>;
+  if (t.bias) {
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+      const int n = static_cast<int>(min64(L, t.n - v * L));
+      const Vec<T> b = n == L ? load(t.bias + v * L) : load_n(t.bias + v * L, n);
+#pragma GCC unroll 16
+      for (int i = 0; i < M; ++i) acc[i][v] += b;
+    }
+  }
+  if (t.act == Act::relu) {
+#pragma GCC unroll 16
+    for (int i = 0; i < M; ++i)
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) acc[i][v] = relu(acc[i][v]);
+  }
+  if (t.n == V * L && t.act <= Act::relu) {
+#pragma GCC unroll 16
+    for (int i = 0; i < M; ++i)
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) store(t.y + i * t.y_step + v * L, acc[i][v]);
+    return;
+  }
+  Vec<T> tile[M][V];
+  __builtin_memcpy(&tile, &acc, sizeof tile);
+  for (int i = 0; i < M; ++i)
+    for (int v = 0; v < V; ++v) {
+      T* y = t.y + i * t.y_step + v * L;
+      const int n = static_cast<int>(min64(L, t.n - v * L));
+      const Vec<T> x = t.act <= Act::relu ? tile[i][v] : activate<T>(t.act, tile[i][v]);
+      if (n == L)
+        store(y, x);
+      else
+        store_n(y, x, n);
+    }
+}
+
+template <class T, int M, int V>
+void dense_tile(const TileArgs<T>& t) {
+  constexpr int L = kLanes<T>;
+  Vec<T> acc[M][V];
+#pragma GCC unroll 16
+  for (int i = 0; i < M; ++i)
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) acc[i][v] = Vec<T>{};
+  const T* b = t.b;
+  const int64_t s = t.x_step;
+  for (int64_t k = 0; k < t.K; ++k, b += t.b_step) {
+    const T* a = t.x + t.off[k];
+    Vec<T> bv[V];
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) bv[v] = load(b + v * L);
+#pragma GCC unroll 16
+    for (int i = 0; i < M; ++i) {
+      if (i && i % 3 == 0) a += 3 * s;  // three pixels an address register
+      const Vec<T> av = splat(a[i % 3 * s]);
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) acc[i][v] = fma(av, bv[v], acc[i][v]);
+    }
+  }
+  finish<T, M, V>(acc, t);
+}
+
+// One input channel to one output channel: channels fill the vector.
+template <class T, int M>
+void depthwise_tile(const TileArgs<T>& t) {
+  Vec<T> acc[M][1];
+#pragma GCC unroll 16
+  for (int i = 0; i < M; ++i) acc[i][0] = Vec<T>{};
+  const T* b = t.b;
+  const int64_t s = t.x_step;
+  for (int64_t k = 0; k < t.K; ++k, b += t.b_step) {
+    const T* a = t.x + t.off[k];
+    const Vec<T> bv = load(b);
+#pragma GCC unroll 16
+    for (int i = 0; i < M; ++i) {
+      if (i && i % 3 == 0) a += 3 * s;
+      acc[i][0] = fma(load(a + i % 3 * s), bv, acc[i][0]);
+    }
+  }
+  finish<T, M, 1>(acc, t);
+}
+
+template <class T, int M>
+DLCORE_INLINE void run_dense(int64_t m, const TileArgs<T>& t) {
+  if (m == M) return t.n > kLanes<T> ? dense_tile<T, M, 2>(t) : dense_tile<T, M, 1>(t);
+  if constexpr (M > 1) run_dense<T, M - 1>(m, t);
+}
+constexpr int kDepthwiseRows = 6;
+template <class T, int M>
+DLCORE_INLINE void run_depthwise(int64_t m, const TileArgs<T>& t) {
+  if (m == M) return depthwise_tile<T, M>(t);
+  if constexpr (M > 1) run_depthwise<T, M - 1>(m, t);
+}
+
+// Calls f(r, s, row offset, column offset) for the taps of a phase, in the order of the packed weights.
+template <class F>
+DLCORE_INLINE void for_taps(const Axis& h, const Axis& w, int64_t fh, int64_t fw, const F& f) {
+  for (int64_t r = 0; r < h.taps; ++r) {
+    int64_t eh, ew;
+    if (!h.tap(fh, r, &eh)) continue;
+    for (int64_t s = 0; s < w.taps; ++s)
+      if (w.tap(fw, s, &ew)) f(r, s, eh, ew);
+  }
+}
+
+// Dense: [group][sliver of NR output channels][taps in phase order][Ci][NR]. Depthwise: [taps][channels
+// rounded up].
+template <class T>
+const T* pack_weights(const Pass<T>& p, bool depthwise) {
+  constexpr int NR = Tile<T>::NR, L = kLanes<T>;
+  const int64_t taps = p.h.taps * p.w.taps;
+  const int64_t slivers = ceil_div(p.Co, NR);
+  const int64_t wide = round_up(p.G, L);
+  T* packed = scratch<T>(2, depthwise ? taps * wide : p.G * slivers * taps * p.Ci * NR);
+  const int64_t units = depthwise ? 1 : p.G * slivers;
+  parallel_for(units, max64(1, kGrain / max64(1, taps * p.Ci * NR)), [&](int64_t u0, int64_t u1) {
+    for (int64_t u = u0; u < u1; ++u) {
+      T* dst = packed + (depthwise ? 0 : u * taps * p.Ci * NR);
+      for (int64_t fh = 0; fh < p.h.phases(); ++fh)
+        for (int64_t fw = 0; fw < p.w.phases(); ++fw)
+          for_taps(p.h, p.w, fh, fw, [&](int64_t r, int64_t s, int64_t, int64_t) {
+            const T* src = p.wt + r * p.w_h + s * p.w_w;
+            if (depthwise) {
+              for (int64_t g = 0; g < wide; ++g) dst[g] = g < p.G ? src[g * p.w_g] : T(0);
+              dst += wide;
+              return;
+            }
+            const int64_t g = u / slivers, o = u % slivers * NR;
+            pack_lines<T, NR>(dst, src + g * p.w_g + o * p.w_co, min64(NR, p.Co - o), p.Ci, p.w_co, p.w_ci);
+            dst += p.Ci * NR;
+          });
+    }
+  });
+  return packed;
+}
+
+// Outputs i0..i1 x j0..j1 (in phase units) of one image, all channels.
+template <class T>
+struct Block {
+  int64_t n, i0, i1, j0, j1;
+};
+
+template <class T>
+void run_block(const Pass<T>& p, const Block<T>& b, const T* packed, bool depthwise,
+               const int64_t (&range)[4]) {
+  constexpr int NR = Tile<T>::NR, MR = Tile<T>::MR, L = kLanes<T>;
+  const int64_t Fh = p.h.phases(), Fw = p.w.phases(), step_h = p.h.step(), step_w = p.w.step();
+  const int64_t channels = p.G * p.Co;
+  const int64_t cp = depthwise ? round_up(p.G, L) : p.in.C;
+
+  const int64_t r0 = b.i0 * step_h + range[0], c0 = b.j0 * step_w + range[2];
+  Plane<T> in = p.in, gate = p.gate;
+  in.p += b.n * p.in_n;
+  if (p.gate_act != Act::none) gate.p += b.n * p.gate_n;
+  const Window<T> x = gradient_window(in, gate, p.gate_act, r0, (b.i1 - 1) * step_h + range[1] + 1, c0,
+                                      (b.j1 - 1) * step_w + range[3] + 1, cp, 3);
+
+  // The block's corner of the output, or of its channels-last copy.
+  const int64_t h0 = b.i0 * Fh, h1 = min64(p.h.out, b.i1 * Fh), w0 = b.j0 * Fw,
+                w1 = min64(p.w.out, b.j1 * Fw);
+  T* const out = p.out + b.n * p.out_n + h0 * p.out_sh + w0 * p.out_sw;
+  const bool direct = p.out_sc == 1 || channels == 1;
+  T* const y = direct ? out : scratch<T>(5, (h1 - h0) * (w1 - w0) * channels);
+  const int64_t y_row = direct ? p.out_sh : (w1 - w0) * channels, y_pix = direct ? p.out_sw : channels;
+
+  int64_t* const off = scratch<int64_t>(6, p.h.taps * p.w.taps * (depthwise ? 1 : p.Ci) + 1);
+  const int64_t taps = p.h.taps * p.w.taps;
+  int64_t done = 0;  // taps of the phases before
+  for (int64_t fh = 0; fh < Fh; ++fh)
+    for (int64_t fw = 0; fw < Fw; ++fw) {
+      int64_t K = 0, here = 0;
+      for_taps(p.h, p.w, fh, fw, [&](int64_t, int64_t, int64_t eh, int64_t ew) {
+        const int64_t at = (eh - range[0]) * x.row + (ew - range[2]) * x.pix;
+        for (int64_t c = 0; c < (depthwise ? 1 : p.Ci); ++c) off[K++] = at + c;
+        ++here;
+      });
+      const int64_t rows = h0 + fh < h1 ? ceil_div(h1 - h0 - fh, Fh) : 0;
+      const int64_t cols = w0 + fw < w1 ? ceil_div(w1 - w0 - fw, Fw) : 0;
+      const int64_t tiles = ceil_div(cols, depthwise ? kDepthwiseRows : MR);
+      T* const yp = y + fh * y_row + fw * y_pix;
+      TileArgs<T> t;
+      t.x_step = step_w * x.pix, t.off = off, t.K = K, t.y_step = Fw * y_pix, t.act = p.act;
+      auto sweep = [&](const T* xs, T* ys, auto tile) {  // all pixels of the phase
+        for (int64_t i = 0; i < rows; ++i)
+          for (int64_t q = 0; q < tiles; ++q) {
+            const int64_t j = part_begin(cols, q, tiles), m = part_begin(cols, q + 1, tiles) - j;
+            t.x = xs + i * step_h * x.row + j * t.x_step;
+            t.y = ys + i * Fh * y_row + j * t.y_step;
+            tile(m);
+          }
+      };
+      if (depthwise) {
+        const int64_t wide = round_up(p.G, L);
+        for (int64_t c = 0; c < p.G; c += L) {
+          t.b = packed + done * wide + c, t.b_step = wide, t.n = min64(L, p.G - c);
+          t.bias = p.bias ? p.bias + c : nullptr;
+          sweep(x.p + c, yp + c, [&](int64_t m) { run_depthwise<T, kDepthwiseRows>(m, t); });
+        }
+      } else {
+        const int64_t slivers = ceil_div(p.Co, NR);
+        for (int64_t u = 0; u < p.G * slivers; ++u) {
+          const int64_t g = u / slivers, o = u % slivers * NR;
+          t.b = packed + (u * taps + done) * p.Ci * NR, t.b_step = NR, t.n = min64(NR, p.Co - o);
+          t.bias = p.bias ? p.bias + g * p.Co + o : nullptr;
+          sweep(x.p + g * p.Ci, yp + g * p.Co + o, [&](int64_t m) { run_dense<T, MR>(m, t); });
+        }
+      }
+      done += here;
+    }
+
+  if (direct) return;
+  const int64_t w = w1 - w0, h = h1 - h0;
+  const bool flat = p.out_sw == 1 && (p.out_sh == w || h == 1);
+  for (int64_t i = 0; i < (flat ? 1 : h); ++i) {
+    const T* src = y + i * y_row;
+    T* dst = out + i * p.out_sh;
+    if (p.out_sw == 1)
+      transpose(dst, p.out_sc, src, channels, flat ? h * w : w, channels);
+    else
+      for (int64_t j = 0; j < w; ++j)
+        for (int64_t c = 0; c < channels; ++c) dst[j * p.out_sw + c * p.out_sc] = src[j * channels + c];
+  }
+}
+
+template <class T>
+void run(const Pass<T>& p) {
+  if (p.N * p.h.out * p.w.out * p.G * p.Co == 0) return;
+  const bool depthwise = p.Ci == 1 && p.Co == 1 && p.G > 1;
+  const T* packed = pack_weights(p, depthwise);
+  int64_t range[4];
+  p.h.range(&range[0], &range[1]), p.w.range(&range[2], &range[3]);
+
+  // Blocks whose input and output stay in L2; an element does not depend on the block that it falls in.
+  constexpr int64_t kBlock = 49152;
+  const int64_t Fh = p.h.phases(), Fw = p.w.phases();
+  const int64_t ni = ceil_div(p.h.out, Fh), nj = ceil_div(p.w.out, Fw);
+  const int64_t pixel = max64(p.w.step() * p.in.C, Fh * Fw * p.G * p.Co);  // elements a column
+  const int64_t most = max64(4 * Tile<T>::MR, kBlock / 2 / max64(1, pixel));
+  int64_t bj = nj <= most ? nj : round_up(ceil_div(nj, ceil_div(nj, most)), Tile<T>::MR);
+  int64_t bi = min64(ni, max64(1, kBlock / max64(1, bj * max64(pixel, p.h.step() * p.w.step() * p.in.C))));
+  const int64_t threads = num_threads();
+  if (threads > 1) {
+    if (p.N * ceil_div(nj, bj) * ceil_div(ni, bi) < 4 * threads)
+      bi = min64(bi, max64(1, ceil_div(ni, ceil_div(4 * threads, p.N * ceil_div(nj, bj)))));
+    if (p.N * ceil_div(nj, bj) * ceil_div(ni, bi) < 2 * threads)
+      bj = min64(bj, round_up(ceil_div(nj, 2 * threads), Tile<T>::MR));
+  }
+  const int64_t bis = ceil_div(ni, bi), bjs = ceil_div(nj, bj), blocks = p.N * bis * bjs;
+  const int64_t work = bi * bj * p.G * p.Co * p.Ci * p.h.taps * p.w.taps;
+  parallel_for(blocks, max64(1, 8 * kGrain / max64(1, work)), [&](int64_t b0, int64_t b1) {
+    for (int64_t b = b0; b < b1; ++b) {
+      const int64_t i = b / bjs % bis * bi, j = b % bjs * bj;
+      run_block<T>(p, {b / bjs / bis, i, min64(ni, i + bi), j, min64(nj, j + bj)}, packed, depthwise, range);
+    }
+  });
+}
+
+}  // namespace
+
+template <class T>
+void conv_forward(const ConvArgs& a) {
+  const ConvArgs c = simplify<T>(a);
+  Pass<T> p{};
+  p.in = {static_cast<T*>(c.x), c.H, c.W, c.C, c.xs[2], c.xs[3], c.xs[1]};
+  p.out = static_cast<T*>(c.y);
+  p.out_sh = c.ys[2], p.out_sw = c.ys[3], p.out_sc = c.ys[1];
+  p.N = c.N, p.in_n = c.xs[0], p.out_n = c.ys[0];
+  p.h = {c.H, c.P, c.R, c.stride_h, c.pad_h, c.dil_h, false};
+  p.w = {c.W, c.Q, c.S, c.stride_w, c.pad_w, c.dil_w, false};
+  p.G = c.groups, p.Ci = c.C / c.groups, p.Co = c.O / c.groups;
+  p.wt = static_cast<const T*>(c.w);
+  p.w_g = p.Co * c.ws[0], p.w_ci = c.ws[1], p.w_co = c.ws[0], p.w_h = c.ws[2], p.w_w = c.ws[3];
+  p.bias = static_cast<const T*>(c.bias);
+  p.act = c.act;
+  run(p);
+}
+
+template <class T>
+void conv_backward_input(const ConvArgs& a) {
+  const ConvArgs c = simplify<T>(a);
+  Pass<T> p{};
+  p.in = {static_cast<T*>(c.y), c.P, c.Q, c.O, c.ys[2], c.ys[3], c.ys[1]};
+  p.gate = {static_cast<T*>(const_cast<void*>(c.out)), c.P, c.Q, c.O, c.os[2], c.os[3], c.os[1]};
+  p.out = static_cast<T*>(c.x);
+  p.out_sh = c.xs[2], p.out_sw = c.xs[3], p.out_sc = c.xs[1];
+  p.N = c.N, p.in_n = c.ys[0], p.gate_n = c.os[0], p.out_n = c.xs[0];
+  p.h = {c.P, c.H, c.R, c.stride_h, c.pad_h, c.dil_h, true};
+  p.w = {c.Q, c.W, c.S, c.stride_w, c.pad_w, c.dil_w, true};
+  p.G = c.groups, p.Ci = c.O / c.groups, p.Co = c.C / c.groups;
+  p.wt = static_cast<const T*>(c.w);
+  p.w_g = p.Ci * c.ws[0], p.w_ci = c.ws[0], p.w_co = c.ws[1], p.w_h = c.ws[2], p.w_w = c.ws[3];
+  p.gate_act = c.act;
+  run(p);
+}
+
+DLCORE_INSTANTIATE_FLOATS(conv_forward, ConvArgs)
+DLCORE_INSTANTIATE_FLOATS(conv_backward_input, ConvArgs)
+
+}  // namespace DLCORE_ISA
+}  // namespace dlcore

@@ -1,0 +1,242 @@
+// What the convolution kernels share. All of them compute in one layout, pixels x channels with unit channel
+// stride: channels-last operands are read and written where they lie; others go through a window, a
+// block-sized copy in the thread's workspace that also brings the zero padding, the transposition from NCHW
+// and the activation's gradient. No im2col matrix exists anywhere: a tile of pixels reads its taps at
+// constant offsets in the window (compare Dukhan, "The Indirect Convolution Algorithm", 2019; Georganas et
+// al., "Anatomy of High-Performance Deep Learning Convolutions on SIMD Architectures", SC 2018).
+#pragma once
+
+#include "cpu/gemm.h"
+#include "cpu/vmath.h"
+
+namespace dlcore {
+namespace DLCORE_ISA {
+
+// ---- transposition in registers
+// ---------------------------------------------------------------------------------------
+
+template <int... J>
+struct Seq {};
+template <int N, int... J>
+struct MakeSeq : MakeSeq<N - 1, N - 1, J...> {};
+template <int... J>
+struct MakeSeq<0, J...> {
+  using type = Seq<J...>;
+};
+
+// Swaps the off-diagonal S x S blocks of a pair of rows.
+template <int S, class V, int... J>
+DLCORE_INLINE void swap_blocks(V& a, V& b, Seq<J...>) {
+  constexpr int L = sizeof...(J);
+  const V lo = __builtin_shufflevector(a, b, (J & S ? L + J - S : J)...);
+  b = __builtin_shufflevector(a, b, (J & S ? L + J : J + S)...);
+  a = lo;
+}
+template <class T, int S>
+DLCORE_INLINE void transpose_step(Vec<T> (&v)[kLanes<T>]) {
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes<T>; ++i)
+    if (!(i & S)) swap_blocks<S>(v[i], v[i | S], typename MakeSeq<kLanes<T>>::type{});
+  if constexpr (2 * S < kLanes<T>) transpose_step<T, 2 * S>(v);
+}
+
+// dst[j * ds + i] = src[i * ss + j] for i < m, j < n.
+template <class T>
+void transpose(T* dst, int64_t ds, const T* src, int64_t ss, int64_t m, int64_t n) {
+  constexpr int L = kLanes<T>;
+  if (m < 4 || n < 4) {
+    for (int64_t j = 0; j < n; ++j)
+      for (int64_t i = 0; i < m; ++i) dst[j * ds + i] = src[i * ss + j];
+    return;
+  }
+  for (int64_t i0 = 0; i0 < m; i0 += L)
+    for (int64_t j0 = 0; j0 < n; j0 += L) {
+      const int mi = static_cast<int>(min64(L, m - i0)), nj = static_cast<int>(min64(L, n - j0));
+      const T* s = src + i0 * ss + j0;
+      T* d = dst + j0 * ds + i0;
+      Vec<T> v[L];
+      if (mi == L && nj == L) {
+#pragma GCC unroll 16
+        for (int i = 0; i < L; ++i) v[i] = load(s + i * ss);
+        transpose_step<T, 1>(v);
+#pragma GCC unroll 16
+        for (int j = 0; j < L; ++j) store(d + j * ds, v[j]);
+      } else if (kVecBytes == 64) {  // masks make edges cheap
+#pragma GCC unroll 16
+        for (int i = 0; i < L; ++i) {
+          v[i] = Vec<T>{};
+          if (i < mi) v[i] = nj == L ? load(s + i * ss) : load_n(s + i * ss, nj);
+        }
+        transpose_step<T, 1>(v);
+#pragma GCC unroll 16
+        for (int j = 0; j < L; ++j) {
+          if (j >= nj) continue;
+          if (mi == L)
+            store(d + j * ds, v[j]);
+          else
+            store_n(d + j * ds, v[j], mi);
+        }
+      } else {
+        for (int j = 0; j < nj; ++j)
+          for (int i = 0; i < mi; ++i) d[j * ds + i] = s[i * ss + j];
+      }
+    }
+}
+
+// ---- windows
+// ----------------------------------------------------------------------------------------------------------
+
+// One image: H x W pixels of C channels, any strides.
+template <class T>
+struct Plane {
+  const T* p;
+  int64_t H, W, C, sh, sw, sc;
+};
+
+// A rectangle of an image with unit channel stride.
+template <class T>
+struct Window {
+  const T* p;
+  int64_t row, pix;  // steps to the next row and pixel
+};
+
+// n pixels into dst (n, cp): channels beyond C become zeros.
+template <class T>
+inline void copy_pixels(T* dst, int64_t cp, const T* src, int64_t n, const Plane<T>& x) {
+  if (x.sc == 1 || x.C == 1) {
+    if ((x.sw == x.C || n == 1) && cp == x.C) {
+      __builtin_memcpy(dst, src, n * cp * sizeof(T));
+      return;
+    }
+    if (cp == 1) {
+      for (int64_t j = 0; j < n; ++j) dst[j] = src[j * x.sw];
+      return;
+    }
+    for (int64_t j = 0; j < n; ++j) {
+      __builtin_memcpy(dst + j * cp, src + j * x.sw, x.C * sizeof(T));
+      for (int64_t c = x.C; c < cp; ++c) dst[j * cp + c] = 0;
+    }
+    return;
+  }
+  if (x.sw == 1)
+    transpose(dst, cp, src, x.sc, x.C, n);
+  else
+    for (int64_t j = 0; j < n; ++j)
+      for (int64_t c = 0; c < x.C; ++c) dst[j * cp + c] = src[j * x.sw + c * x.sc];
+  if (cp > x.C)
+    for (int64_t j = 0; j < n; ++j)
+      for (int64_t c = x.C; c < cp; ++c) dst[j * cp + c] = 0;
+}
+
+// Rows [r0, r1), columns [c0, c1) of x into dst (r1-r0, c1-c0, cp), zeros outside x.
+template <class T>
+void fill_window(T* dst, int64_t cp, const Plane<T>& x, int64_t r0, int64_t r1, int64_t c0, int64_t c1) {
+  const int64_t row = (c1 - c0) * cp;
+  const int64_t a = max64(c0, 0), b = min64(c1, x.W);  // the columns inside
+  auto zero = [](T* p, int64_t n) { __builtin_memset(p, 0, n * sizeof(T)); };
+  if (c0 == 0 && c1 == x.W && x.sh == x.W * x.sw && r0 >= 0 && r1 <= x.H)
+    return copy_pixels(dst, cp, x.p + r0 * x.sh, (r1 - r0) * x.W, x);
+  for (int64_t r = r0; r < r1; ++r, dst += row) {
+    if (r < 0 || r >= x.H || a >= b) {
+      zero(dst, row);
+      continue;
+    }
+    zero(dst, (a - c0) * cp);
+    copy_pixels(dst + (a - c0) * cp, cp, x.p + r * x.sh + a * x.sw, b - a, x);
+    zero(dst + (b - c0) * cp, (c1 - b) * cp);
+  }
+}
+
+// The rectangle where it lies if it can be read there, else a copy in `slot` with cp >= C channels a pixel.
+template <class T>
+inline Window<T> window(const Plane<T>& x, int64_t r0, int64_t r1, int64_t c0, int64_t c1, int64_t cp,
+                        int slot, bool must_copy = false) {
+  const bool inside = r0 >= 0 && r1 <= x.H && c0 >= 0 && c1 <= x.W;
+  if (inside && !must_copy && (x.sc == 1 || x.C == 1) && cp == x.C)
+    return {x.p + r0 * x.sh + c0 * x.sw, x.sh, x.sw};
+  T* buffer = scratch<T>(slot, (r1 - r0) * (c1 - c0) * cp);
+  fill_window(buffer, cp, x, r0, r1, c0, c1);
+  return {buffer, (c1 - c0) * cp, cp};
+}
+
+// dy times the activation's derivative, from the activation's output.
+template <class T>
+DLCORE_INLINE Vec<T> gated(Act act, Vec<T> dy, Vec<T> out) {
+  switch (act) {
+    case Act::relu:
+      return out <= Vec<T>{} ? Vec<T>{} : dy;
+    case Act::sigmoid:
+      return dy * out * (splat(T(1)) - out);
+    case Act::tanh:
+      return dy * (splat(T(1)) - out * out);
+    case Act::none:
+      break;
+  }
+  return dy;
+}
+
+// A window of the gradient behind the activation; `out` is the forward's result, of dy's sizes. Slots `slot`,
+// `slot`+1.
+template <class T>
+inline Window<T> gradient_window(const Plane<T>& dy, const Plane<T>& out, Act act, int64_t r0, int64_t r1,
+                                 int64_t c0, int64_t c1, int64_t cp, int slot) {
+  if (act == Act::none) return window(dy, r0, r1, c0, c1, cp, slot);
+  const Window<T> g = window(dy, r0, r1, c0, c1, cp, slot, true);
+  const Window<T> o = window(out, r0, r1, c0, c1, cp, slot + 1);
+  constexpr int L = kLanes<T>;
+  T* p = const_cast<T*>(g.p);
+  const int64_t w = c1 - c0;
+  auto run = [&](T* d, const T* y, int64_t n) {
+    int64_t i = 0;
+    for (; i + L <= n; i += L) store(d + i, gated<T>(act, load(d + i), load(y + i)));
+    if (const int m = static_cast<int>(n - i))
+      store_n(d + i, gated<T>(act, load_n(d + i, m), load_n(y + i, m)), m);
+  };
+  for (int64_t r = 0; r < r1 - r0; ++r) {
+    if (o.pix == cp)
+      run(p + r * g.row, o.p + r * o.row, w * cp);
+    else
+      for (int64_t c = 0; c < w; ++c) run(p + r * g.row + c * cp, o.p + r * o.row + c * o.pix, cp);
+  }
+  return g;
+}
+
+// ---- geometry
+// -----------------------------------------------------------------------------------------------------------
+
+// The same convolution with fewer, longer axes: pixels of an unpadded 1x1 become one row; a tall and narrow
+// output is seen lying, because tiles run along the columns.
+template <class T>
+inline ConvArgs simplify(ConvArgs p) {
+  auto exchange = [](int64_t& a, int64_t& b) {
+    const int64_t t = a;
+    a = b, b = t;
+  };
+  const bool act = p.out != nullptr;
+  if (p.R == 1 && p.S == 1 && p.stride_h == 1 && p.stride_w == 1 && p.pad_h == 0 && p.pad_w == 0 &&
+      p.P == p.H && p.Q == p.W) {
+    if (p.xs[2] == p.W * p.xs[3] && p.ys[2] == p.W * p.ys[3] && (!act || p.os[2] == p.W * p.os[3])) {
+      p.W *= p.H;
+      p.H = 1;
+      if (p.xs[0] == p.W * p.xs[3] && p.ys[0] == p.W * p.ys[3] && (!act || p.os[0] == p.W * p.os[3])) {
+        p.W *= p.N;
+        p.N = 1;
+      }
+      p.P = p.H, p.Q = p.W;
+    }
+  } else if (p.Q < Tile<T>::MR / 2 && p.P > 2 * p.Q) {
+    exchange(p.H, p.W), exchange(p.P, p.Q), exchange(p.R, p.S);
+    exchange(p.stride_h, p.stride_w), exchange(p.pad_h, p.pad_w), exchange(p.dil_h, p.dil_w);
+    exchange(p.xs[2], p.xs[3]), exchange(p.ws[2], p.ws[3]), exchange(p.ys[2], p.ys[3]),
+        exchange(p.os[2], p.os[3]);
+  }
+  return p;
+}
+
+// How many of n things go to part t of `parts` near-equal parts: [n * t / parts, n * (t + 1) / parts).
+DLCORE_INLINE int64_t part_begin(int64_t n, int64_t t, int64_t parts) { return n * t / parts; }
+
+DLCORE_INLINE int64_t round_up(int64_t n, int64_t to) { return ceil_div(n, to) * to; }
+
+}  // namespace DLCORE_ISA
+}  // namespace dlcore

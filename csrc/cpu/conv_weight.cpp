@@ -1,0 +1,231 @@
+// Convolution with respect to its weights: dw[k][o] = sum over pixels x[pixel + offset k] dy[pixel][o], k
+// counting the taps times input channels of a group. A tile of MR k's x NR output channels is held in
+// registers over a block of pixels; both operands are read where they lie.
+//
+// Blocks of pixels go in order into chunks, one partial result each, which are summed in index order at the
+// end. Blocks and chunks depend on the shape alone, so the bits do not depend on the threads. The bias
+// gradient is one more row.
+//
+// Workspace slots: 2 the partial results (the calling thread's), 3 the window of x, 4 and 5 of dy, 6 offsets.
+#include "cpu/conv.h"
+
+namespace dlcore {
+namespace DLCORE_ISA {
+namespace {
+
+template <class T>
+struct WeightTile {
+  const T* x;
+  int64_t x_row, x_pix;
+  const T* dy;
+  int64_t dy_row, dy_pix;
+  int64_t rows, cols;
+  const int64_t* off;
+  T* out;  // partial results, `ld` from row to row
+  int64_t ld;
+};
+
+// Dense: x is one element a row of the tile. Depthwise: a vector of channels.
+template <class T, int M, int V, bool Dense>
+void weight_tile(const WeightTile<T>& t) {
+  constexpr int L = kLanes<T>;
+  Vec<T> acc[M][V];
+  int64_t off[M];
+#pragma GCC unroll 16
+  for (int i = 0; i < M; ++i) {
+    off[i] = t.off[i];
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) acc[i][v] = Vec<T>{};
+  }
+  for (int64_t r = 0; r < t.rows; ++r) {
+    const T* x = t.x + r * t.x_row;
+    const T* dy = t.dy + r * t.dy_row;
+    for (int64_t q = 0; q < t.cols; ++q, x += t.x_pix, dy += t.dy_pix) {
+      Vec<T> g[V];
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) g[v] = load(dy + v * L);
+#pragma GCC unroll 16
+      for (int i = 0; i < M; ++i) {
+        Vec<T> a;
+        if constexpr (Dense)
+          a = splat(x[off[i]]);
+        else
+          a = load(x + off[i]);
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) acc[i][v] = fma(a, g[v], acc[i][v]);
+      }
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < M; ++i)
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+      T* p = t.out + i * t.ld + v * L;
+      store(p, load(p) + acc[i][v]);
+    }
+}
+
+template <class T, int M>
+DLCORE_INLINE void run_weight(int64_t m, bool dense, bool wide, const WeightTile<T>& t) {
+  if (m == M) {
+    if (!dense)
+      weight_tile<T, M, 1, false>(t);
+    else if (wide)
+      weight_tile<T, M, 2, true>(t);
+    else
+      weight_tile<T, M, 1, true>(t);
+    return;
+  }
+  if constexpr (M > 1) run_weight<T, M - 1>(m, dense, wide, t);
+}
+
+// out[0..n) += sums of dy's columns, n a multiple of the vector; in runs, so that rounding errors stay small.
+template <class T>
+void add_columns(T* out, int64_t n, const WeightTile<T>& t) {
+  constexpr int64_t L = kLanes<T>, kRun = 64;
+  const int64_t run = min64(kRun, t.cols), rows = max64(1, kRun / max64(1, t.cols));
+  for (int64_t v = 0; v < n; v += L) {
+    Vec<T> total = {};
+    for (int64_t r = 0; r < t.rows; r += rows)
+      for (int64_t j = 0; j < t.cols; j += run) {
+        Vec<T> s[4] = {};
+        for (int64_t i = r; i < min64(t.rows, r + rows); ++i) {
+          const T* dy = t.dy + i * t.dy_row + j * t.dy_pix + v;
+          const int64_t cols = min64(run, t.cols - j);
+          int64_t q = 0;
+          for (; q + 4 <= cols; q += 4)
+#pragma GCC unroll 4
+            for (int k = 0; k < 4; ++k) s[k] += load(dy + (q + k) * t.dy_pix);
+          for (; q < cols; ++q) s[0] += load(dy + q * t.dy_pix);
+        }
+        total += (s[0] + s[1]) + (s[2] + s[3]);
+      }
+    store(out + v, load(out + v) + total);
+  }
+}
+
+}  // namespace
+
+template <class T>
+void conv_backward_weight(const ConvArgs& a) {
+  constexpr int L = kLanes<T>, MR = Tile<T>::MR, NR = Tile<T>::NR;
+  const ConvArgs p = simplify<T>(a);
+  if (p.N * p.P * p.Q * p.O == 0) return;
+  const int64_t Cg = p.C / p.groups, Og = p.O / p.groups, taps = p.R * p.S;
+  const bool depthwise = Cg == 1 && Og == 1 && p.groups > 1;
+  const int64_t G = depthwise ? 1 : p.groups;                          // groups that are looped over
+  const int64_t Ci = depthwise ? p.C : Cg, Co = depthwise ? p.O : Og;  // channels of one of them
+  const int64_t K = depthwise ? taps : taps * Cg;
+  const int64_t wide = round_up(Co, L);
+  const int64_t x_cp = depthwise ? wide : Ci;
+  const int64_t rows = K + 1;  // the last one: the bias gradient
+
+  // Blocks of pixels, both of whose windows stay in L2.
+  constexpr int64_t kBlock = 32768;
+  const int64_t pixel = max64(p.stride_w * x_cp, wide);
+  const int64_t most = max64(64, kBlock / max64(1, pixel));
+  const int64_t bj = ceil_div(p.Q, ceil_div(p.Q, most));
+  const int64_t bi =
+      min64(p.P, max64(1, kBlock / max64(1, bj * max64(pixel, p.stride_h * p.stride_w * x_cp))));
+  const int64_t bis = ceil_div(p.P, bi), bjs = ceil_div(p.Q, bj), blocks = p.N * bis * bjs;
+
+  // Chunks of blocks, as long as their partial results are few; beyond that the tiles of a chunk are divided.
+  constexpr int64_t kUnits = 32;
+  const int64_t partial = rows * wide;
+  const int64_t chunks = max64(1, min64(min64(blocks, kUnits), (1 << 20) / max64(1, G * partial)));
+  const int64_t tiles = max64(1, ceil_div(K, MR));
+  const int64_t shares = min64(tiles, ceil_div(kUnits, chunks * G));
+  T* const sums = scratch<T>(2, chunks * G * partial);
+
+  parallel_for(chunks * G * shares, 1, [&](int64_t u0, int64_t u1) {
+    int64_t* const off = scratch<int64_t>(6, K + 1);
+    for (int64_t u = u0; u < u1; ++u) {
+      const int64_t chunk = u / (G * shares), g = u / shares % G, share = u % shares;
+      const int64_t t0 = part_begin(tiles, share, shares), t1 = part_begin(tiles, share + 1, shares);
+      const int64_t k0 = part_begin(K, t0, tiles), k1 = part_begin(K, t1, tiles);
+      T* const out = sums + (chunk * G + g) * partial;
+      __builtin_memset(out + k0 * wide, 0, (k1 - k0) * wide * sizeof(T));
+      if (share == 0) __builtin_memset(out + K * wide, 0, wide * sizeof(T));
+      for (int64_t b = part_begin(blocks, chunk, chunks); b < part_begin(blocks, chunk + 1, chunks); ++b) {
+        const int64_t n = b / bjs / bis, i0 = b / bjs % bis * bi, j0 = b % bjs * bj;
+        const int64_t i1 = min64(p.P, i0 + bi), j1 = min64(p.Q, j0 + bj);
+        const int64_t r0 = i0 * p.stride_h - p.pad_h, c0 = j0 * p.stride_w - p.pad_w;
+        const Plane<T> x{
+            static_cast<T*>(p.x) + n * p.xs[0] + g * Ci * p.xs[1], p.H, p.W, Ci, p.xs[2], p.xs[3], p.xs[1]};
+        const Plane<T> dy{
+            static_cast<T*>(p.y) + n * p.ys[0] + g * Co * p.ys[1], p.P, p.Q, Co, p.ys[2], p.ys[3], p.ys[1]};
+        Plane<T> gate = dy;
+        if (p.act != Act::none)
+          gate = {static_cast<T*>(const_cast<void*>(p.out)) + n * p.os[0] + g * Co * p.os[1],
+                  p.P,
+                  p.Q,
+                  Co,
+                  p.os[2],
+                  p.os[3],
+                  p.os[1]};
+        const Window<T> xw = window(x, r0, (i1 - 1) * p.stride_h - p.pad_h + (p.R - 1) * p.dil_h + 1, c0,
+                                    (j1 - 1) * p.stride_w - p.pad_w + (p.S - 1) * p.dil_w + 1, x_cp, 3);
+        const Window<T> gw = gradient_window(dy, gate, p.act, i0, i1, j0, j1, wide, 4);
+        int64_t k = 0;
+        for (int64_t r = 0; r < p.R; ++r)
+          for (int64_t s = 0; s < p.S; ++s)
+            for (int64_t c = 0; c < (depthwise ? 1 : Ci); ++c)
+              off[k++] = r * p.dil_h * xw.row + s * p.dil_w * xw.pix + c;
+        WeightTile<T> t{xw.p,
+                        p.stride_h * xw.row,
+                        p.stride_w * xw.pix,
+                        gw.p,
+                        gw.row,
+                        gw.pix,
+                        i1 - i0,
+                        j1 - j0,
+                        nullptr,
+                        nullptr,
+                        wide};
+        for (int64_t o = 0; o < wide; o += depthwise ? L : NR) {
+          t.dy = gw.p + o;
+          if (depthwise) t.x = xw.p + o;
+          for (int64_t tile = t0; tile < t1; ++tile) {
+            const int64_t kt = part_begin(K, tile, tiles), m = part_begin(K, tile + 1, tiles) - kt;
+            t.off = off + kt, t.out = out + kt * wide + o;
+            run_weight<T, MR>(m, !depthwise, wide - o > L, t);
+          }
+        }
+        t.dy = gw.p;
+        if (share == 0 && p.bias) add_columns(out + K * wide, wide, t);
+      }
+    }
+  });
+
+  // dw += the chunks, in order; L output channels at a time.
+  const int64_t columns = ceil_div(Co, L);
+  parallel_for(G * columns, max64(1, kGrain / max64(1, K * L * chunks)), [&](int64_t v0, int64_t v1) {
+    for (int64_t v = v0; v < v1; ++v) {
+      const int64_t g = v / columns, o = v % columns * L, n = min64(L, Co - o), first = g * Co + o;
+      auto total = [&](int64_t k) {
+        const T* s = sums + g * partial + k * wide + o;
+        Vec<T> x = load(s);
+        for (int64_t c = 1; c < chunks; ++c) x += load(s + c * G * partial);
+        return x;
+      };
+      auto add = [&](T* d, int64_t step, Vec<T> x) {
+        if (step == 1 && n == L) return store(d, load(d) + x);
+        T lane[L];
+        store(lane, x);
+        for (int64_t i = 0; i < n; ++i) d[i * step] += lane[i];
+      };
+      const int64_t channels = depthwise ? 1 : Ci;
+      for (int64_t c = 0; c < channels; ++c)
+        for (int64_t r = 0; r < p.R; ++r)
+          for (int64_t s = 0; s < p.S; ++s)
+            add(static_cast<T*>(p.w) + first * p.ws[0] + c * p.ws[1] + r * p.ws[2] + s * p.ws[3], p.ws[0],
+                total((r * p.S + s) * channels + c));
+      if (p.bias) add(static_cast<T*>(p.bias) + first, 1, total(K));
+    }
+  });
+}
+
+DLCORE_INSTANTIATE_FLOATS(conv_backward_weight, ConvArgs)
+
+}  // namespace DLCORE_ISA
+}  // namespace dlcore

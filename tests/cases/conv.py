@@ -1,0 +1,200 @@
+"""Cases of the convolution family."""
+
+import numpy as np
+
+import dlcore
+from dlcore import functional as F
+from tests.cases import Error, OpCase, Sample
+from tests.reference import conv as ref
+
+
+def last(x):
+    """The same array with channels fastest in memory, as Keras lays it out."""
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(x, -3, -1)), -1, -3)
+
+
+def keras_weight(w):
+    """(O, C, R, S) seen through a (R, S, C, O) array."""
+    return np.ascontiguousarray(w.transpose(2, 3, 1, 0)).transpose(3, 2, 0, 1)
+
+
+# (x, weight, stride, padding, dilation, groups): small enough for central differences
+SMALL = {
+    "plain": ((2, 3, 5, 4), (4, 3, 3, 2), 1, 0, 1, 1),
+    "one pixel": ((1, 1, 1, 1), (1, 1, 1, 1), 1, 0, 1, 1),
+    "1x1": ((2, 5, 3, 4), (3, 5, 1, 1), 1, 0, 1, 1),
+    "1x1 stride 2": ((2, 3, 5, 4), (3, 3, 1, 1), 2, 0, 1, 1),
+    "1xN": ((2, 2, 3, 7), (3, 2, 1, 5), 1, (0, 2), 1, 1),
+    "Nx1": ((2, 2, 11, 1), (3, 2, 5, 1), 1, (2, 0), 1, 1),
+    "kernel is input": ((2, 2, 4, 3), (3, 2, 4, 3), 1, 0, 1, 1),
+    "padding beyond kernel": ((1, 2, 2, 3), (2, 2, 2, 2), 1, 4, 1, 1),
+    "strides": ((1, 2, 7, 8), (3, 2, 3, 2), (3, 2), (2, 1), 1, 1),
+    "stride beyond kernel": ((1, 2, 9, 8), (2, 2, 2, 1), (4, 3), 0, 1, 1),
+    "dilation": ((1, 2, 7, 9), (3, 2, 2, 3), 1, (1, 2), (3, 2), 1),
+    "dilation and stride": ((1, 1, 9, 8), (2, 1, 3, 2), 2, 3, (2, 3), 1),
+    "groups": ((2, 6, 4, 5), (4, 3, 2, 3), 1, 1, 1, 2),
+    "depthwise": ((2, 5, 5, 4), (5, 1, 3, 3), 1, 1, 1, 5),
+    "depthwise stride 2": ((1, 3, 6, 5), (3, 1, 3, 2), 2, 1, 1, 3),
+    "depthwise multiplier": ((1, 3, 4, 5), (6, 1, 2, 3), 1, 0, 1, 3),
+    "same": ((1, 2, 5, 4), (2, 2, 4, 3), 1, "same", 1, 1),
+    "asymmetric": ((1, 2, 4, 5), (2, 2, 3, 2), 2, ((0, 1), (2, 0)), 1, 1),
+    "empty batch": ((0, 2, 4, 5), (3, 2, 3, 2), 1, 1, 1, 1),
+    "unbatched": ((3, 4, 5), (2, 3, 2, 3), 1, 1, 1, 1),
+}
+
+# Around the tiles (6 and 14 pixels; 8, 16 and 32 channels), the blocks, many chunks.
+LARGE = {
+    "first layer": ((9, 1, 28, 28), (32, 1, 3, 3), 1, 0, 1, 1),
+    "second layer": ((5, 32, 13, 13), (64, 32, 3, 3), 1, 0, 1, 1),
+    "rgb stem": ((2, 3, 61, 57), (33, 3, 7, 7), 2, 3, 1, 1),
+    "3x3": ((2, 47, 29, 31), (65, 47, 3, 3), 1, 1, 1, 1),
+    "3x3 stride 2": ((2, 33, 29, 30), (31, 33, 3, 3), 2, 1, 1, 1),
+    "3x3 deep": ((1, 131, 7, 7), (129, 131, 3, 3), 1, "same", 1, 1),
+    "1x1": ((3, 65, 17, 19), (70, 65, 1, 1), 1, 0, 1, 1),
+    "1x1 to 3": ((2, 100, 20, 21), (3, 100, 1, 1), 1, 0, 1, 1),
+    "groups": ((2, 36, 15, 17), (54, 12, 3, 3), 1, 1, 1, 3),
+    "depthwise": ((2, 67, 30, 29), (67, 1, 3, 3), 1, 1, 1, 67),
+    "depthwise 5x5 stride 2": ((2, 48, 31, 29), (48, 1, 5, 5), 2, 2, 1, 48),
+    "wide": ((1, 5, 3, 900), (7, 5, 3, 9), 1, 1, 1, 1),
+    "tall": ((1, 5, 900, 2), (7, 5, 9, 2), 1, (4, 1), 1, 1),
+}
+
+
+def draw(rng, spec):
+    x, w, *rest = spec
+    x = rng.standard_normal(x)
+    w = rng.standard_normal(w) / np.sqrt(max(1, np.prod(w[1:])))
+    return x, w, rng.standard_normal(w.shape[0]), rest
+
+
+def flat(name, spec):
+    """The 1-d form of a spec: its last spatial axis."""
+    x, w, stride, padding, dilation, groups = spec
+
+    def one(v):
+        return v if isinstance(v, (int, str)) else v[-1:]
+
+    return (*x[:-2], x[-1]), (*w[:2], w[-1]), one(stride), one(padding), one(dilation), groups
+
+
+def samples_2d(rng):
+    out = []
+    for name, spec in SMALL.items():
+        x, w, b, rest = draw(rng, spec)
+        out.append(Sample((x, w, b, *rest), id=name))
+        out.append(
+            Sample((last(x), keras_weight(w), b, *rest), id=f"{name}, channels-last", grad=x.size < 100)
+        )
+    x, w, b, rest = draw(rng, SMALL["plain"])
+    out += [Sample((x, w, b, *rest, act), id=act) for act in ("relu", "sigmoid", "tanh")]
+    out += [
+        Sample((last(x), w, None, 1, 1, 1, 1, "relu"), id="channels-last, no bias, relu"),
+        Sample((x[::-1, ::-1, ::-1, ::-1], w[::-1, ::-1, ::-1, ::-1], b), id="negative strides"),
+        Sample((np.broadcast_to(x[:1, :1], (2, 3, 5, 4)), w, b), id="broadcast view"),
+        Sample((rng.standard_normal((2, 6, 10, 12))[:, ::2, ::2, ::3], w, b), id="strided view"),
+        Sample((x, w), id="no bias"),
+    ]
+    return out
+
+
+def large_2d(rng):
+    out = []
+    for name, spec in LARGE.items():
+        x, w, b, rest = draw(rng, spec)
+        out.append(Sample((x, w, b, *rest, "relu"), id=name, grad=False))
+        out.append(Sample((last(x), keras_weight(w), b, *rest), id=f"{name}, channels-last", grad=False))
+    return out
+
+
+def samples_1d(rng):
+    out = []
+    for name, spec in SMALL.items():
+        x, w, b, rest = draw(rng, flat(name, spec))
+        out.append(Sample((x, w, b, *rest), id=name))
+        out.append(
+            Sample(
+                (np.swapaxes(np.swapaxes(x, -1, -2).copy(), -1, -2), w, None, *rest, "tanh"),
+                id=f"{name}, channels-last",
+                grad=x.size < 30,
+            )
+        )
+    return out
+
+
+def large_1d(rng):
+    out = []
+    for x, w, *rest in [((2, 33, 700), (40, 33, 5), 1, "same", 2, 1), ((1, 1, 5000), (17, 1, 9), 4, 3, 1, 1)]:
+        out.append(
+            Sample((rng.standard_normal(x), rng.standard_normal(w), None, *rest), id=f"{x}*{w}", grad=False)
+        )
+    return out
+
+
+def with_gradient(samples):
+    """Calls of conv*_backward from calls of conv*: y where there is an activation."""
+
+    def make(rng):
+        out = []
+        for s in samples(rng):
+            x, w, b, stride, padding, dilation, groups, act = (
+                *s.args,
+                *[None, 1, 0, 1, 1, ""][len(s.args) - 2 :],
+            )
+            y = ref.conv(x, w, b, stride, padding, dilation, groups, act)
+            dy = rng.standard_normal(y.shape)
+            if "channels-last" in s.id and x.ndim == 4:
+                dy = last(dy)
+            y = y if act else None
+            out.append(Sample((dy, x, w, stride, padding, dilation, groups, act, y), id=s.id, grad=False))
+        return out
+
+    return make
+
+
+f4 = np.ones((2, 6, 5, 5), np.float32)
+w4 = np.ones((4, 6, 3, 3), np.float32)
+g4 = np.ones((2, 4, 3, 3), np.float32)
+ERRORS = [
+    Error((f4[0, 0], w4), ValueError, r"conv2d: x must have 3 .unbatched. or 4 .*got x=\(5, 5\) float32 cpu"),
+    Error((f4, w4[0]), ValueError, "weight must have 4 dimensions"),
+    Error((f4, np.ones((8, 4, 3, 3), np.float32), None, 1, 0, 1, 2), ValueError,
+          r"conv2d: weight must have in_channels/groups=3 inputs, got weight=\(8, 4, 3, 3\) float32 cpu"),
+    Error((f4, w4, None, 0), ValueError, r"stride must be positive, got stride=\(0, 0\)"),
+    Error((f4, w4, None, (1, -1)), ValueError, "stride must be positive"),
+    Error((f4, w4, None, 1, -1), ValueError, "padding must not be negative"),
+    Error((f4, w4, None, 1, 0, 0), ValueError, "dilation must be positive"),
+    Error((f4, w4, None, 1, 0, 3), ValueError, r"kernel \(7 with dilation\) .* larger than the padded input"),
+    Error((f4, w4, None, 1, 0, 1, 4), ValueError, "groups must divide in_channels=6"),
+    Error((f4, w4[:, :2], None, 1, 0, 1, 3), ValueError, "groups must divide out_channels=4"),
+    Error((f4, w4, None, 1, 0, 1, 0), ValueError, "groups must be positive"),
+    Error((f4, w4, np.ones(3, np.float32)), ValueError, r"bias must have shape \(4,\)"),
+    Error((f4, w4, np.ones(4)), TypeError, "bias must have the dtype of x"),
+    Error((f4, w4.astype(np.float64)), TypeError, "weight must have the dtype of x"),
+    Error((f4.astype(np.int64), w4.astype(np.int64)), TypeError, "x must be float32 or float64"),
+    Error((f4, w4[:, :, :0]), ValueError, "kernel must not be empty"),
+    Error((f4, w4, None, 2, "same"), ValueError, "padding='same' must go with stride 1"),
+    Error((f4, w4, None, 1, "full"), ValueError, "padding must be 'same', 'valid' or numbers"),
+    Error((f4, w4, None, (1, 1, 1)), TypeError, "stride must be an int or 2 of them"),
+    Error((f4, w4, None, 1.5), TypeError, "stride must be an int or 2 of them"),
+    Error((f4, w4, None, 1 << 40), ValueError, "must lie below"),
+    Error((f4, w4, None, 1, 0, 1, 1, "gelu"), ValueError, "activation must be one of"),
+]  # fmt: skip
+CASES = [
+    OpCase("conv2d", ["conv_forward"], dlcore.kernels.conv2d, ref.conv, samples_2d,
+           functional=F.conv2d, diff=(0, 1, 2), large=large_2d, errors=ERRORS),
+    OpCase("conv1d", ["conv_forward"], dlcore.kernels.conv1d, ref.conv, samples_1d,
+           functional=F.conv1d, diff=(0, 1, 2), large=large_1d,
+           errors=[
+               Error((f4, w4[0]), ValueError, r"conv1d: x must have 2 \(unbatched\) or 3 dimensions"),
+               Error((f4[0], w4[0], None, 1, 9, 1, 5), ValueError, "conv1d: groups must divide"),
+           ]),
+    OpCase("conv2d_backward", ["conv_backward_input", "conv_backward_weight"], dlcore.kernels.conv2d_backward,
+           ref.conv_backward, with_gradient(samples_2d), large=with_gradient(large_2d),
+           errors=[
+               Error((f4, f4, w4), ValueError, r"conv2d_backward: dy must have shape \(2, 4, 3, 3\)"),
+               Error((g4.astype(np.float64), f4, w4), TypeError, "dy must have the dtype of x"),
+               Error((g4, f4, w4, 1, 0, 1, 1, "relu"), ValueError, "must be given with an activation"),
+           ]),
+    OpCase("conv1d_backward", ["conv_backward_input", "conv_backward_weight"], dlcore.kernels.conv1d_backward,
+           ref.conv_backward, with_gradient(samples_1d), large=with_gradient(large_1d)),
+]  # fmt: skip

@@ -10,6 +10,47 @@ import numpy as _np
 from dlcore import _C, config, functional, kernels
 from dlcore._C import DeviceError, __version__
 from dlcore.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from dlcore.creation import *  # noqa: F403
+from dlcore.functional import (
+    broadcast_tensors,
+    broadcast_to,
+    cat,
+    chunk,
+    clone,
+    concat,
+    concatenate,
+    diagonal,
+    flatten,
+    flip,
+    gather,
+    hstack,
+    index_select,
+    masked_select,
+    matmul,
+    movedim,
+    narrow,
+    nonzero,
+    permute,
+    repeat_interleave,
+    reshape,
+    roll,
+    scatter,
+    scatter_add,
+    split,
+    squeeze,
+    stack,
+    swapaxes,
+    take_along_dim,
+    tile,
+    transpose,
+    tril,
+    triu,
+    unbind,
+    unflatten,
+    unsqueeze,
+    vstack,
+)
+from dlcore.random import get_rng_state, initial_seed, manual_seed, set_rng_state
 from dlcore.tensor import Tensor, from_dlpack, from_numpy, tensor
 
 if TYPE_CHECKING:

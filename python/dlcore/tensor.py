@@ -6,7 +6,8 @@ only, functional -> tensor, never back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import builtins
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,7 @@ __all__ = ["Tensor", "from_dlpack", "from_numpy", "tensor"]
 DTypeLike = npt.DTypeLike | None
 Backward = Callable[..., Sequence["_C.Array | None"]]
 
+_PLAIN = {np.dtype(t) for t in ("float32", "int64", "bool")}  # what Python's own numbers give: not printed
 _SUPPORTED = {np.dtype(t) for t in ("float32", "float64", "int32", "int64", "uint8", "bool")}
 
 
@@ -52,6 +54,9 @@ class Node:
         self.backward = backward
         self.n_outputs = n_outputs
         self.seq = seq
+
+    def __repr__(self) -> str:
+        return f"<{''.join([w.capitalize() for w in self.name.split('_')])}Backward>"
 
 
 class Tensor:
@@ -91,20 +96,187 @@ class Tensor:
         return self.array.ndim
 
     @property
-    def is_leaf(self) -> bool:
-        return self._node is None
+    def data(self) -> Tensor:
+        """The same memory, off the tape; assigning replaces the memory and leaves the tape alone."""
+        return Tensor(self.array)
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"data: a Tensor is expected, got {type(value).__name__}")
+        self.array = value.array
+
+    @property
+    def T(self) -> Tensor:
+        """The axes in reverse order."""
+        return _F.permute(self, tuple(range(self.ndim))[::-1])
+
+    @property
+    def mT(self) -> Tensor:
+        """The last two axes swapped."""
+        if self.ndim < 2:
+            raise ValueError(f"mT: the tensor must have at least 2 dimensions, got {self.shape}")
+        return _F.transpose(self, -2, -1)
+
+    @property
+    def is_cuda(self) -> builtins.bool:
+        return self.device != "cpu"
+
+    @property
+    def itemsize(self) -> builtins.int:
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> builtins.int:
+        return self.array.size * self.dtype.itemsize
+
+    def size(self, dim: builtins.int | None = None) -> Any:
+        """The shape, or one size of it."""
+        if dim is None:
+            return self.shape
+        return self.shape[_F.axis("size", dim, self.ndim)]
+
+    def stride(self, dim: builtins.int | None = None) -> Any:
+        """The distances between neighbours along each axis, in elements."""
+        strides = self.array.strides
+        return strides if dim is None else strides[_F.axis("stride", dim, self.ndim)]
+
+    def numel(self) -> builtins.int:
+        return self.array.size
+
+    nelement = numel
+
+    def dim(self) -> builtins.int:
+        return self.array.ndim
+
+    ndimension = dim
+
+    def element_size(self) -> builtins.int:
+        return self.dtype.itemsize
+
+    def data_ptr(self) -> builtins.int:
+        return self.array.data_ptr
+
+    def is_contiguous(self) -> builtins.bool:
+        return self.array.is_contiguous
+
+    def is_floating_point(self) -> builtins.bool:
+        return self.dtype.kind == "f"
 
     # ---- gradients --------------------------------------------------------------------------------------------------
 
-    def backward(self, grad: Tensor | npt.ArrayLike | None = None, retain_graph: bool = False) -> None:
+    @property
+    def is_leaf(self) -> builtins.bool:
+        return self._node is None
+
+    @property
+    def grad_fn(self) -> Node | None:
+        """The operation that made this tensor, where the tape holds it; for people to read."""
+        return self._node
+
+    @property
+    def retains_grad(self) -> builtins.bool:
+        return self._retains_grad
+
+    def backward(self, grad: Tensor | npt.ArrayLike | None = None, retain_graph: builtins.bool = False) -> None:
         """Adds d(self)/d(leaf) to `.grad` of every leaf that requires it. A scalar needs no `grad`."""
         from dlcore import autograd
 
         autograd.backward(self, grad, retain_graph)
 
+    def requires_grad_(self, requires_grad: builtins.bool = True) -> Tensor:
+        """Says whether `backward` should reach this leaf."""
+        if self._node is not None and not requires_grad:
+            raise RuntimeError("requires_grad_: only a leaf can stop requiring gradients; use detach()")
+        if requires_grad and self.dtype.kind != "f":
+            raise RuntimeError(
+                f"requires_grad_: only floating-point tensors can require gradients, got dtype {self.dtype}"
+            )
+        self.requires_grad = requires_grad
+        return self
+
+    def retain_grad(self) -> None:
+        """Asks `backward` to fill `.grad` of this tensor though it is no leaf."""
+        if not self.requires_grad:
+            raise RuntimeError("retain_grad: the tensor does not require grad")
+        if self._node is not None:
+            self._retains_grad = True
+
     def detach(self) -> Tensor:
         """The same memory, off the tape."""
         return Tensor(self.array)
+
+    def detach_(self) -> Tensor:
+        """Takes this tensor itself off the tape."""
+        self._node, self.requires_grad, self._retains_grad = None, False, False
+        return self
+
+    def clone(self) -> Tensor:
+        """A copy in memory of its own; gradients flow through."""
+        return _F.clone(self)
+
+    # ---- dtype and device ---------------------------------------------------------------------------------------------
+
+    def to(
+        self,
+        *args: Any,
+        dtype: DTypeLike = None,
+        device: str | None = None,
+        non_blocking: builtins.bool = False,
+        copy: builtins.bool = False,
+    ) -> Tensor:
+        """x.to(dtype), x.to(device), x.to(device, dtype), x.to(other): itself where nothing changes (but for `copy`).
+
+        >>> import dlcore, numpy as np
+        >>> dlcore.tensor([1.5]).to(np.int64).tolist()
+        [1]
+        """
+        for a in args:
+            if isinstance(a, Tensor):
+                dtype, device = a.dtype, a.device
+            elif isinstance(a, builtins.bool):
+                raise TypeError("to: pass non_blocking and copy by keyword")
+            elif a is None or (isinstance(a, str) and a.partition(":")[0] in ("cpu", "cuda")):
+                device = a if a is not None else device
+            elif isinstance(a, str) and ":" in a:
+                raise ValueError(f"to: the device must be 'cpu', 'cuda' or 'cuda:N', got {a!r}")
+            else:
+                dtype = a
+        out = self
+        if dtype is not None:
+            new = as_dtype("to", dtype)
+            if new != self.dtype:
+                out = _F.cast(out, new)
+        if device is not None and device != out.device and not (device == "cuda" and out.device == "cuda:0"):
+            out = _F.to_device(out, device)
+        return _F.clone(out) if copy and out is self else out
+
+    def cpu(self) -> Tensor:
+        return self.to("cpu")
+
+    def cuda(self, device: str | builtins.int | None = None) -> Tensor:
+        return self.to("cuda" if device is None else f"cuda:{device}" if isinstance(device, builtins.int) else device)
+
+    def float(self) -> Tensor:
+        return self.to(np.float32)
+
+    def double(self) -> Tensor:
+        return self.to(np.float64)
+
+    def int(self) -> Tensor:
+        return self.to(np.int32)
+
+    def long(self) -> Tensor:
+        return self.to(np.int64)
+
+    def byte(self) -> Tensor:
+        return self.to(np.uint8)
+
+    def bool(self) -> Tensor:
+        return self.to(np.bool_)
+
+    def type_as(self, other: Tensor) -> Tensor:
+        return self.to(other.dtype)
 
     # ---- in and out -------------------------------------------------------------------------------------------------
 
@@ -131,13 +303,270 @@ class Tensor:
         kind, _, index = self.device.partition(":")
         return (1, 0) if kind == "cpu" else (2, int(index or 0))
 
-    def item(self) -> float | int | bool:
+    def item(self) -> builtins.float | builtins.int | builtins.bool:
+        """The only element as a Python number."""
         return self.array.item()
 
-    def __len__(self) -> int:
+    def tolist(self) -> Any:
+        """The elements as nested lists of Python numbers; a 0-d tensor gives the number itself."""
+        return _C.to_device(self.array, "cpu").numpy().tolist()
+
+    def __bool__(self) -> builtins.bool:
+        if self.array.size != 1:
+            raise RuntimeError(f"bool: the truth of a tensor of {self.array.size} elements is ambiguous (use any or all)")
+        return builtins.bool(self.array.item())
+
+    def __int__(self) -> builtins.int:
+        return builtins.int(self.array.item())
+
+    def __float__(self) -> builtins.float:
+        return builtins.float(self.array.item())
+
+    def __index__(self) -> builtins.int:
+        if self.dtype.kind not in "iub" or self.array.size != 1:
+            raise TypeError("index: only integer tensors of a single element can be an index")
+        return builtins.int(self.array.item())
+
+    def __len__(self) -> builtins.int:
         if self.ndim == 0:
             raise TypeError("len() of a 0-d tensor")
         return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self.ndim == 0:
+            raise TypeError("iteration over a 0-d tensor")
+        return iter(_F.unbind(self, 0))
+
+    def __contains__(self, value: Any) -> builtins.bool:
+        if isinstance(value, Tensor):
+            value = value.array.numpy()
+        elif not isinstance(value, (builtins.int, builtins.float, np.generic)):
+            raise TypeError(f"in: a number or a tensor is expected, got {type(value).__name__}")
+        return builtins.bool(np.any(_C.to_device(self.array, "cpu").numpy() == value))
+
+    def __hash__(self) -> builtins.int:
+        return id(self)
+
+    def __getitem__(self, key: Any) -> Tensor:
+        return _F.getitem(self, key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        _F.setitem(self, key, value)
+
+    def __repr__(self) -> str:
+        return _repr(self)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if self.ndim == 0 else object.__format__(self, spec)
+
+    def __copy__(self) -> Tensor:
+        new = _bare(type(self), self.array, self.requires_grad)
+        new._node, new._index = self._node, self._index
+        return new
+
+    def __deepcopy__(self, memo: dict[builtins.int, Any]) -> Tensor:
+        if self._node is not None:
+            raise RuntimeError("deepcopy: only leaves can be copied deeply; use detach().clone()")
+        if id(self) in memo:
+            known: Tensor = memo[id(self)]
+            return known
+        new = memo[id(self)] = _bare(type(self), _C.clone(self.array), self.requires_grad)
+        if self.grad is not None:
+            new.grad = Tensor(_C.clone(self.grad.array))
+        return new
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _unpickle, (type(self), _C.to_device(self.array, "cpu").numpy(), self.device, self.requires_grad)
+
+    # ---- changed in place -----------------------------------------------------------------------------------------------
+
+    def copy_(self, src: Any, non_blocking: builtins.bool = False) -> Tensor:
+        """Overwrites the elements with those of `src`, broadcast and converted."""
+        _F.setitem(self, ..., src)
+        return self
+
+    def fill_(self, value: Any) -> Tensor:
+        _F.setitem(self, ..., value)
+        return self
+
+    def zero_(self) -> Tensor:
+        _F.setitem(self, ..., 0)
+        return self
+
+    # ---- shape ----------------------------------------------------------------------------------------------------------
+
+    def reshape(self, *shape: Any) -> Tensor:
+        return _F.reshape(self, *shape)
+
+    def view(self, *shape: Any) -> Tensor:
+        return _F.view(self, *shape)
+
+    def reshape_as(self, other: Tensor) -> Tensor:
+        return _F.reshape(self, other.shape)
+
+    def view_as(self, other: Tensor) -> Tensor:
+        return _F.view(self, other.shape)
+
+    def transpose(self, dim0: builtins.int, dim1: builtins.int) -> Tensor:
+        return _F.transpose(self, dim0, dim1)
+
+    swapaxes = swapdims = transpose
+
+    def t(self) -> Tensor:
+        return _F.t(self)
+
+    def permute(self, *dims: Any) -> Tensor:
+        return _F.permute(self, *dims)
+
+    def movedim(self, source: Any, destination: Any) -> Tensor:
+        return _F.movedim(self, source, destination)
+
+    def flatten(self, start_dim: builtins.int = 0, end_dim: builtins.int = -1) -> Tensor:
+        return _F.flatten(self, start_dim, end_dim)
+
+    def ravel(self) -> Tensor:
+        return _F.ravel(self)
+
+    def unflatten(self, dim: builtins.int, sizes: Sequence[builtins.int]) -> Tensor:
+        return _F.unflatten(self, dim, sizes)
+
+    def squeeze(self, dim: Any = None) -> Tensor:
+        return _F.squeeze(self, dim)
+
+    def unsqueeze(self, dim: builtins.int) -> Tensor:
+        return _F.unsqueeze(self, dim)
+
+    def expand(self, *shape: Any) -> Tensor:
+        return _F.expand(self, *shape)
+
+    def expand_as(self, other: Tensor) -> Tensor:
+        return _F.expand(self, other.shape)
+
+    def broadcast_to(self, shape: Sequence[builtins.int]) -> Tensor:
+        return _F.expand(self, shape)
+
+    def contiguous(self) -> Tensor:
+        return _F.contiguous(self)
+
+    def narrow(self, dim: builtins.int, start: builtins.int, length: builtins.int) -> Tensor:
+        return _F.narrow(self, dim, start, length)
+
+    def select(self, dim: builtins.int, index: builtins.int) -> Tensor:
+        return _F.select(self, dim, index)
+
+    def split(self, split_size: builtins.int | Sequence[builtins.int], dim: builtins.int = 0) -> tuple[Tensor, ...]:
+        return _F.split(self, split_size, dim)
+
+    def chunk(self, chunks: builtins.int, dim: builtins.int = 0) -> tuple[Tensor, ...]:
+        return _F.chunk(self, chunks, dim)
+
+    def unbind(self, dim: builtins.int = 0) -> tuple[Tensor, ...]:
+        return _F.unbind(self, dim)
+
+    def diagonal(self, offset: builtins.int = 0, dim1: builtins.int = 0, dim2: builtins.int = 1) -> Tensor:
+        return _F.diagonal(self, offset, dim1, dim2)
+
+    def repeat(self, *repeats: Any) -> Tensor:
+        return _F.repeat(self, *repeats)
+
+    def tile(self, *dims: Any) -> Tensor:
+        return _F.tile(self, *dims)
+
+    def repeat_interleave(self, repeats: Any, dim: builtins.int | None = None) -> Tensor:
+        return _F.repeat_interleave(self, repeats, dim)
+
+    def flip(self, *dims: Any) -> Tensor:
+        return _F.flip(self, *dims)
+
+    def roll(self, shifts: Any, dims: Any = None) -> Tensor:
+        return _F.roll(self, shifts, dims)
+
+    # ---- by index -------------------------------------------------------------------------------------------------------
+
+    def index_select(self, dim: builtins.int, index: Tensor) -> Tensor:
+        return _F.index_select(self, dim, index)
+
+    def index_add(
+        self, dim: builtins.int, index: Tensor, source: Tensor, *, alpha: builtins.float = 1
+    ) -> Tensor:
+        return _F.index_add(self, dim, index, source, alpha=alpha)
+
+    def gather(self, dim: builtins.int, index: Tensor) -> Tensor:
+        return _F.gather(self, dim, index)
+
+    def scatter(self, dim: builtins.int, index: Tensor, src: Any, *, reduce: str | None = None) -> Tensor:
+        return _F.scatter(self, dim, index, src, reduce)
+
+    def scatter_add(self, dim: builtins.int, index: Tensor, src: Tensor) -> Tensor:
+        return _F.scatter_add(self, dim, index, src)
+
+    def take_along_dim(self, indices: Tensor, dim: builtins.int | None = None) -> Tensor:
+        return _F.take_along_dim(self, indices, dim)
+
+    def masked_select(self, mask: Tensor) -> Tensor:
+        return _F.masked_select(self, mask)
+
+    def nonzero(self, *, as_tuple: builtins.bool = False) -> Any:
+        return _F.nonzero(self, as_tuple)
+
+    def tril(self, diagonal: builtins.int = 0) -> Tensor:
+        return _F.tril(self, diagonal)
+
+    def triu(self, diagonal: builtins.int = 0) -> Tensor:
+        return _F.triu(self, diagonal)
+
+
+def as_dtype(op: str, dtype: DTypeLike) -> np.dtype[Any]:
+    """One of the dtypes that dlcore has, from any of NumPy's spellings."""
+    try:
+        dt = np.dtype(dtype)
+    except TypeError:
+        raise TypeError(f"{op}: dtype must be a NumPy dtype such as dlcore.float32, got {dtype!r}") from None
+    if dt not in _SUPPORTED or dtype is None:
+        raise TypeError(f"{op}: dtype must be float32, float64, int32, int64, uint8 or bool, got {dt}")
+    return dt
+
+
+def leaf(op: str, array: _C.Array, requires_grad: bool) -> Tensor:
+    """A new tensor; integers cannot require gradients."""
+    if requires_grad and array.dtype.kind != "f":
+        raise RuntimeError(f"{op}: only floating-point tensors can require gradients, got dtype {array.dtype}")
+    return Tensor(array, requires_grad)
+
+
+def _bare(cls: type[Tensor], array: _C.Array, requires_grad: bool) -> Tensor:
+    """A tensor of a subclass, whatever its own __init__ wants."""
+    new = cls.__new__(cls)
+    Tensor.__init__(new, array, requires_grad)
+    return new
+
+
+def _unpickle(cls: type[Tensor], values: npt.NDArray[Any], device: str, requires_grad: bool) -> Tensor:
+    return _bare(cls, _C.to_device(_C.clone(_C.from_numpy(values)), device), requires_grad)
+
+
+def _repr(t: Tensor) -> str:
+    a = _C.to_device(t.array, "cpu").numpy()
+    tail = []
+    if a.size == 0:
+        body = "[]"
+        if t.shape != (0,):
+            tail.append(f"size={t.shape}")
+    else:
+        finite = a[np.isfinite(a)] if a.dtype.kind == "f" else a
+        whole = a.dtype.kind != "f" or bool((finite == np.floor(finite)).all())
+        body = np.array2string(
+            a, precision=4, separator=", ", prefix="tensor(", floatmode="maxprec" if whole else "fixed", threshold=1000
+        )
+    if t.device != "cpu":
+        tail.append(f"device='{t.device}'")
+    if t.dtype not in _PLAIN or (a.size == 0 and t.dtype != np.float32):
+        tail.append(f"dtype={t.dtype}")
+    if t._node is not None:
+        tail.append(f"grad_fn={t._node!r}")
+    elif t.requires_grad:
+        tail.append("requires_grad=True")
+    return f"tensor({', '.join([body, *tail])})"
 
 
 def as_array(x: Any, dtype: DTypeLike = None, *, copy: bool = False) -> _C.Array:
@@ -173,12 +602,10 @@ def tensor(
     >>> dlcore.tensor([[1.0, 2.0]]).shape
     (1, 2)
     """
-    array = as_array(data, dtype, copy=True)
+    array = as_array(data, None if dtype is None else as_dtype("tensor", dtype), copy=True)
     if device is not None:
         array = _C.to_device(array, device)
-    if requires_grad and array.dtype.kind != "f":
-        raise RuntimeError(f"tensor: only floating-point tensors can require gradients, got dtype {array.dtype}")
-    return Tensor(array, requires_grad)
+    return leaf("tensor", array, requires_grad)
 
 
 def from_numpy(x: npt.NDArray[Any]) -> Tensor:

@@ -20,8 +20,10 @@ __all__ = [
     "atleast_1d",
     "broadcast_tensors",
     "broadcast_to",
+    "cast",
     "cat",
     "chunk",
+    "clone",
     "concat",
     "concatenate",
     "contiguous",
@@ -47,6 +49,7 @@ __all__ = [
     "swapdims",
     "t",
     "tile",
+    "to_device",
     "transpose",
     "unbind",
     "unflatten",
@@ -275,6 +278,35 @@ def contiguous(x: Tensor) -> Tensor:
     if x.array.is_contiguous:
         return x
     return _view(x, _C.contiguous(x.array))
+
+
+def clone(x: Tensor) -> Tensor:
+    """A copy in memory of its own."""
+
+    def clone_backward(g: _C.Array, needs: tuple[bool, ...]) -> Grads:
+        return (g,)
+
+    return record(_C.clone(x.array), (x,), clone_backward)
+
+
+def cast(x: Tensor, dtype: np.dtype[Any]) -> Tensor:
+    """x in another dtype; gradients come back in x's own."""
+    old = x.dtype
+
+    def cast_backward(g: _C.Array, needs: tuple[bool, ...]) -> Grads:
+        return (_C.cast(g, old),)
+
+    return record(_C.cast(x.array, dtype), (x,), cast_backward)
+
+
+def to_device(x: Tensor, device: str) -> Tensor:
+    """x in the memory of another device; gradients come back to x's own."""
+    old = x.device
+
+    def to_device_backward(g: _C.Array, needs: tuple[bool, ...]) -> Grads:
+        return (_C.to_device(g, old),)
+
+    return record(_C.to_device(x.array, device), (x,), to_device_backward)
 
 
 def atleast_1d(x: Tensor) -> Tensor:

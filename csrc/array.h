@@ -55,6 +55,7 @@ class Storage {
   size_t bytes() const { return bytes_; }
   Device device() const { return device_; }
   bool writable() const { return writable_; }
+  bool ours() const { return ours_; }
 
  private:
   void* data_;
@@ -86,6 +87,7 @@ class Array {
   template <class T>
   T* ptr() const { return static_cast<T*>(data_); }
   bool defined() const { return storage_ != nullptr; }
+  bool exclusive() const { return storage_.use_count() == 1 && storage_->ours(); }  // nothing else sees this memory
   bool shares_storage(const Array& o) const { return storage_ == o.storage_; }
 
   bool contiguous() const;                       // row-major without gaps (axes of size 1 do not matter)

@@ -158,6 +158,7 @@ static void bind_array(py::module_& m) {
       .def_property_readonly("size", &Array::numel)
       .def_property_readonly("writable", &Array::writable)
       .def_property_readonly("is_contiguous", &Array::contiguous)
+      .def_property_readonly("exclusive", &Array::exclusive)
       .def_property_readonly("data_ptr", [](const Array& a) { return reinterpret_cast<uintptr_t>(a.data()); })
       .def("numpy", &to_numpy)
       .def("item", &item)

@@ -9,7 +9,7 @@ import numpy as _np
 
 from dlcore import _C, config, functional, kernels
 from dlcore._C import DeviceError, __version__
-from dlcore.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from dlcore.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from dlcore.creation import *  # noqa: F403
 from dlcore.functional import (
     broadcast_tensors,
@@ -50,6 +50,7 @@ from dlcore.functional import (
     unsqueeze,
     vstack,
 )
+from dlcore.io import load_file, save_file
 from dlcore.random import get_rng_state, initial_seed, manual_seed, set_rng_state
 from dlcore.tensor import Tensor, from_dlpack, from_numpy, tensor
 

@@ -84,9 +84,7 @@ def full(
 
 
 def _full(shape: tuple[int, ...], value: Any, dtype: np.dtype[Any], device: str) -> _C.Array:
-    if dtype.kind == "i" and abs(value) > 1 << 53:  # beyond what a double holds exactly
-        return _C.to_device(_C.from_numpy(np.full(shape, value, dtype)), device)
-    return _C.full(shape, float(value), dtype, device)
+    return _C.full(shape, value.item() if isinstance(value, np.generic) else value, dtype, device)
 
 
 def zeros(*size: Any, dtype: DTypeLike = None, device: str | None = None, requires_grad: bool = False) -> Tensor:

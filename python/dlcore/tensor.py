@@ -37,23 +37,30 @@ _SUPPORTED = {np.dtype(t) for t in ("float32", "float64", "int32", "int64", "uin
 class Node:
     """One recorded operation: its inputs, and the function from output gradients to input gradients."""
 
-    __slots__ = ("backward", "inputs", "n_outputs", "name", "needs", "seq", "shapes")
+    __slots__ = ("backward", "inputs", "n_outputs", "needs", "qualname", "seq")
 
     def __init__(
         self,
-        name: str,
+        qualname: str,
         inputs: tuple[Tensor, ...],
         needs: tuple[bool, ...],
         backward: Backward | None,
         n_outputs: int,
         seq: int,
     ) -> None:
-        self.name = name
+        self.qualname = qualname
         self.inputs = inputs
         self.needs = needs
         self.backward = backward
         self.n_outputs = n_outputs
         self.seq = seq
+
+    @property
+    def name(self) -> str:
+        """The operation: "matmul" for a backward called matmul_backward, or defined in matmul."""
+        parts = self.qualname.split(".")
+        own = parts[-1].removesuffix("backward").strip("_")
+        return own if own.isidentifier() else parts[0].strip("_")
 
     def __repr__(self) -> str:
         return f"<{''.join([w.capitalize() for w in self.name.split('_')])}Backward>"
@@ -178,11 +185,29 @@ class Tensor:
     def retains_grad(self) -> builtins.bool:
         return self._retains_grad
 
-    def backward(self, grad: Tensor | npt.ArrayLike | None = None, retain_graph: builtins.bool = False) -> None:
-        """Adds d(self)/d(leaf) to `.grad` of every leaf that requires it. A scalar needs no `grad`."""
+    def backward(
+        self,
+        grad: Tensor | npt.ArrayLike | None = None,
+        retain_graph: builtins.bool | None = None,
+        create_graph: builtins.bool = False,
+        *,
+        gradient: Tensor | npt.ArrayLike | None = None,
+    ) -> None:
+        """Adds d(self)/d(leaf) to `.grad` of every leaf that requires it. A scalar needs no `grad` (torch: `gradient`).
+
+        Raises RuntimeError for a tensor that is no scalar without `grad`, and for a graph that a backward has freed.
+
+        >>> import dlcore
+        >>> x = dlcore.tensor([1.0, 2.0], requires_grad=True)
+        >>> x[0].backward()
+        >>> x.grad
+        tensor([1., 0.])
+        """
         from dlcore import autograd
 
-        autograd.backward(self, grad, retain_graph)
+        if create_graph:
+            raise NotImplementedError("backward: gradients of gradients (create_graph=True) are not supported")
+        autograd.backward(self, gradient if grad is None else grad, builtins.bool(retain_graph))
 
     def requires_grad_(self, requires_grad: builtins.bool = True) -> Tensor:
         """Says whether `backward` should reach this leaf."""
@@ -557,7 +582,7 @@ def _repr(t: Tensor) -> str:
         whole = a.dtype.kind != "f" or bool((finite == np.floor(finite)).all())
         body = np.array2string(
             a, precision=4, separator=", ", prefix="tensor(", floatmode="maxprec" if whole else "fixed", threshold=1000
-        )
+        ).replace(", ..., ", ",  ..., ")  # torch's spacing
     if t.device != "cpu":
         tail.append(f"device='{t.device}'")
     if t.dtype not in _PLAIN or (a.size == 0 and t.dtype != np.float32):
@@ -617,4 +642,6 @@ def from_numpy(x: npt.NDArray[Any]) -> Tensor:
 
 def from_dlpack(x: Any) -> Tensor:
     """A tensor that shares the memory of any object with `__dlpack__`."""
+    if not hasattr(x, "__dlpack__"):
+        raise TypeError(f"from_dlpack: an object with __dlpack__ is expected, got {type(x).__name__}")
     return Tensor(_C.from_dlpack(x.__dlpack__()))

@@ -4,6 +4,7 @@ What goes in is never changed; float32 stays float32; read-only and strided arra
 """
 
 from dlcore.kernels.conv import *  # noqa: F403
+from dlcore.kernels.index import *  # noqa: F403
 from dlcore.kernels.loss import *  # noqa: F403
 from dlcore.kernels.matmul import *  # noqa: F403
 from dlcore.kernels.peak import *  # noqa: F403

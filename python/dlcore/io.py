@@ -1,0 +1,194 @@
+"""Tensors in files: the safetensors format, which holds names, dtypes, shapes and bytes, and runs no code.
+
+A file is an 8-byte little-endian header length, the header (JSON, padded with spaces), and one buffer that the tensors
+fill without gaps or overlaps. Format: https://huggingface.co/docs/safetensors (specification 0.4).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import IO, Any
+
+import numpy as np
+
+from dlcore import _C
+from dlcore.tensor import Tensor
+
+__all__ = ["load_file", "load_metadata", "save_file"]
+
+_NAMES = {
+    "F64": "float64", "F32": "float32", "F16": "float16", "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8",
+    "U32": "uint32", "U16": "uint16", "U8": "uint8", "BOOL": "bool",
+}  # fmt: skip
+_CODES = {np.dtype(name): code for code, name in _NAMES.items()}
+# What dlcore has no arithmetic for is widened when it is read; nothing is lost.
+_WIDER = {"F16": "float32", "BF16": "float32", "I16": "int32", "I8": "int32", "U16": "int32", "U32": "int64"}
+_MAX_HEADER = 100_000_000
+
+
+def save_file(
+    tensors: Mapping[str, Any], filename: str | os.PathLike[str], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Writes named tensors (or ndarrays) to a safetensors file, under a temporary name until it is whole.
+
+    Raises TypeError for names or metadata that are not strings, and for dtypes that the format lacks.
+
+    >>> import dlcore, os, tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "x.safetensors")
+    >>> dlcore.save_file({"w": dlcore.ones(2)}, path)
+    >>> dlcore.load_file(path)["w"].tolist()
+    [1.0, 1.0]
+    """
+    header: dict[str, Any] = {}
+    if metadata:
+        if not all(isinstance(k, str) and isinstance(v, str) for k, v in metadata.items()):
+            raise TypeError("save_file: metadata must map strings to strings")
+        header["__metadata__"] = dict(metadata)
+    arrays: list[tuple[str, np.ndarray[Any, Any], str]] = []
+    for name, value in tensors.items():
+        if not isinstance(name, str):
+            raise TypeError(f"save_file: names must be strings, got {name!r}")
+        if name == "__metadata__":
+            raise ValueError("save_file: no tensor can be named '__metadata__'")
+        a = _C.to_device(value.array, "cpu").numpy() if isinstance(value, Tensor) else np.asarray(value)
+        a = a.astype(a.dtype.newbyteorder("="), copy=False)
+        code = "BF16" if a.dtype.name == "bfloat16" else _CODES.get(a.dtype)
+        if code is None:
+            raise TypeError(f"save_file: the format has no dtype for {name!r}, got {a.dtype}")
+        arrays.append((name, a, code))
+    arrays.sort(key=lambda item: (-item[1].dtype.itemsize, item[0]))  # large items first: everything stays aligned
+    at = 0
+    for name, a, code in arrays:
+        header[name] = {"dtype": code, "shape": list(a.shape), "data_offsets": [at, at + a.nbytes]}
+        at += a.nbytes
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    if len(text) > _MAX_HEADER:
+        raise ValueError(f"save_file: the header must stay below {_MAX_HEADER} bytes, got {len(text)}")
+    path = os.fspath(filename)
+    temporary = f"{path}.{os.getpid()}.tmp"
+    try:
+        with open(temporary, "wb") as f:
+            f.write(len(text).to_bytes(8, "little"))
+            f.write(text)
+            for _, a, _ in arrays:
+                if a.size:
+                    f.write(np.ascontiguousarray(a).reshape(-1).view(np.uint8).data)
+        os.replace(temporary, path)
+    except BaseException:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise
+
+
+def load_file(filename: str | os.PathLike[str], device: str = "cpu") -> dict[str, Tensor]:
+    """The named tensors of a safetensors file, each in memory of its own.
+
+    float16 and bfloat16 come as float32, 8- and 16-bit integers as int32, uint32 as int64.
+
+    Raises ValueError, saying what is wrong, for a file that is truncated, corrupt, or not a safetensors file.
+    """
+    path = os.fspath(filename)
+    out: dict[str, Tensor] = {}
+    with open(path, "rb") as f:
+        entries, start, _ = _read_header(f, path)
+        for name, (code, shape, begin, end) in entries.items():
+            f.seek(start + begin)
+            array = _read(f, path, name, code, shape, end - begin)
+            out[name] = Tensor(_C.to_device(array, device))
+    return out
+
+
+def load_metadata(filename: str | os.PathLike[str]) -> dict[str, str]:
+    """The strings that `save_file` was given as `metadata`."""
+    path = os.fspath(filename)
+    with open(path, "rb") as f:
+        return _read_header(f, path)[2]
+
+
+Entry = tuple[str, tuple[int, ...], int, int]
+
+
+def _read(f: IO[bytes], path: str, name: str, code: str, shape: tuple[int, ...], nbytes: int) -> _C.Array:
+    if code in ("F64", "F32", "I64", "I32", "U8"):
+        array = _C.empty(shape, np.dtype(_NAMES[code]))
+        if nbytes:
+            _fill(f, path, name, array.numpy().reshape(-1).view(np.uint8))
+        return array
+    raw = np.empty(nbytes, np.uint8)
+    _fill(f, path, name, raw)
+    if code == "BF16":  # the upper half of a float32
+        wide = (raw.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+    elif code == "BOOL":
+        wide = raw != 0
+    else:
+        wide = raw.view(_NAMES[code]).astype(_WIDER[code])
+    return _C.clone(_C.from_numpy(wide.reshape(shape)))
+
+
+def _fill(f: IO[bytes], path: str, name: str, target: np.ndarray[Any, Any]) -> None:
+    if f.readinto(target.data) != target.size:  # type: ignore[attr-defined]
+        raise ValueError(f"load_file: the file must hold the bytes of {name!r}, but it ends early: {path}")
+
+
+def _read_header(f: IO[bytes], path: str) -> tuple[dict[str, Entry], int, dict[str, str]]:
+    """Entries (dtype, shape, begin, end) by name, where the buffer starts, metadata; everything checked."""
+
+    def bad(what: str) -> ValueError:
+        return ValueError(f"load_file: {what}: {path}")
+
+    def no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        d = dict(pairs)
+        if len(d) != len(pairs):
+            raise bad("the header must not repeat a name")
+        return d
+
+    size = os.fstat(f.fileno()).st_size
+    if size < 8:
+        raise bad(f"a safetensors file must have at least 8 bytes, got {size}")
+    length = int.from_bytes(f.read(8), "little")
+    if length > _MAX_HEADER:
+        raise bad(f"the header must be at most {_MAX_HEADER} bytes, got {length} (is this a safetensors file?)")
+    if length > size - 8:
+        raise bad(f"the header must lie within the file, got {length} bytes of header in a file of {size}")
+    text = f.read(length)
+    if text[:1] != b"{":
+        raise bad("the header must be a JSON object")
+    try:
+        header = json.loads(text.decode("utf-8"), object_pairs_hook=no_repeats)
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as e:
+        raise bad(f"the header must be JSON ({e})") from None
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        raise bad("metadata must map strings to strings")
+    entries: dict[str, Entry] = {}
+    for name, e in header.items():
+        if not isinstance(e, dict) or set(e) != {"dtype", "shape", "data_offsets"}:
+            raise bad(f"{name!r} must have dtype, shape and data_offsets")
+        code, shape, offsets = e["dtype"], e["shape"], e["data_offsets"]
+        if not isinstance(code, str) or (code != "BF16" and code not in _NAMES):
+            raise bad(f"{name!r} has a dtype that is not supported: {code!r}")
+        if not _counts(shape):
+            raise bad(f"the shape of {name!r} must be a list of sizes, got {shape!r}")
+        if not _counts(offsets) or len(offsets) != 2:
+            raise bad(f"the data_offsets of {name!r} must be two offsets, got {offsets!r}")
+        expected = 2 if code == "BF16" else np.dtype(_NAMES[code]).itemsize
+        for n in shape:
+            expected *= n
+        if offsets[1] - offsets[0] != expected:
+            raise bad(f"{name!r} must have {expected} bytes ({code} {tuple(shape)}), got data_offsets={offsets}")
+        entries[name] = (code, tuple(shape), offsets[0], offsets[1])
+    at = 0
+    for name, (_, _, begin, end) in sorted(entries.items(), key=lambda item: item[1][2:]):
+        if begin != at:
+            raise bad(f"the tensors must fill the buffer without gaps or overlaps, got {name!r} at {begin}, expected {at}")
+        at = end
+    if at != size - 8 - length:
+        raise bad(f"the tensors must fill the file: they end at {at}, the buffer has {size - 8 - length} bytes")
+    return entries, 8 + length, metadata
+
+
+def _counts(x: Any) -> bool:
+    return isinstance(x, list) and all(type(n) is int and n >= 0 for n in x)

@@ -173,8 +173,8 @@ struct UnaryArgs {
   double p, q;
 };
 
-// dx = dy op'(x) in one pass. `saved` is the output y for relu, exp, expm1, sqrt, rsqrt, reciprocal, tanh, sigmoid and
-// the input x for the others.
+// dx = dy op'(x) in one pass. `saved` is the output y for relu, exp, expm1, sqrt, rsqrt, reciprocal, tan, tanh, sigmoid
+// and the input x for the others.
 struct UnaryBackwardArgs {
   Unary op;
   const void* dy;
@@ -196,8 +196,28 @@ struct ReduceArgs {
   const void* x;
   void* y;
   const void* shift;  // like y (optional)
+  double divisor;     // of the result, for means (0: none)
   int kept_ndim, reduced_ndim;
   int64_t kept[kMaxDims], kept_strides[kMaxDims], reduced[kMaxDims], reduced_strides[kMaxDims];
+};
+
+// indices[o, i] = the first k with the largest (smallest) x[o, k, i]; NaN is the largest and the smallest. x contiguous,
+// n > 0.
+struct ArgReduceArgs {
+  bool largest;
+  const void* x;     // (outer, n, inner)
+  void* values;      // (outer, inner) (optional)
+  int64_t* indices;  // (outer, inner)
+  int64_t outer, n, inner;
+};
+
+// y[o, k, i] = op of x[o, 0..k, i]; of x[o, k.., i] with reverse; without x[o, k, i] itself with exclusive. y may be x.
+struct ScanArgs {
+  Reduce op;         // sum or prod
+  bool reverse, exclusive;
+  const void* x;     // (outer, n, inner), contiguous
+  void* y;           // likewise
+  int64_t outer, n, inner;
 };
 
 // ---- matmul -------------------------------------------------------------------------------------------------------
@@ -364,9 +384,14 @@ struct StreamTriadArgs {
 #define DLCORE_KERNELS_ELEMENTWISE(X) \
   X(fill, FillArgs, ALL)              \
   X(binary, BinaryArgs, ALL)          \
+  X(compare, CompareArgs, ALL)        \
+  X(where, WhereArgs, ALL)            \
+  X(unary, UnaryArgs, ALL)            \
   X(unary_backward, UnaryBackwardArgs, FLOATS)
 #define DLCORE_KERNELS_REDUCE(X)      \
-  X(reduce, ReduceArgs, ALL)
+  X(reduce, ReduceArgs, ALL)          \
+  X(arg_reduce, ArgReduceArgs, ALL)   \
+  X(scan, ScanArgs, ALL)
 #define DLCORE_KERNELS_MATMUL(X)      \
   X(matmul, MatmulArgs, FLOATS)
 <<<<<<< HEAD

@@ -194,14 +194,201 @@ BinaryRun<T> find_run(Binary op) {
   return nullptr;
 }
 
-// ---- unary, backward ------------------------------------------------------------------------------------------------
+// ---- comparisons, choices -------------------------------------------------------------------------------------------
+
+template <class T, Compare OP>
+DLCORE_INLINE bool holds(T a, T b) {
+  if constexpr (OP == Compare::eq) return a == b;
+  else if constexpr (OP == Compare::ne) return a != b;
+  else if constexpr (OP == Compare::lt) return a < b;
+  else return a <= b;
+}
+
+template <class T, Compare OP>
+void compare_run(const T* a, const T* b, bool* y, int64_t n, int64_t as, int64_t bs) {
+  if (as && bs) {
+    for (int64_t i = 0; i < n; ++i) y[i] = holds<T, OP>(a[i], b[i]);
+  } else if (as) {
+    const T c = *b;
+    for (int64_t i = 0; i < n; ++i) y[i] = holds<T, OP>(a[i], c);
+  } else {
+    const T c = *a;
+    for (int64_t i = 0; i < n; ++i) y[i] = holds<T, OP>(c, b[i * bs]);
+  }
+}
+
+template <class T>
+void where_run(const bool* c, const T* a, const T* b, T* y, int64_t n, int64_t cs, int64_t as, int64_t bs) {
+  if (!cs) {
+    const T* x = *c ? a : b;
+    const int64_t s = *c ? as : bs;
+    for (int64_t i = 0; i < n; ++i) y[i] = x[i * s];
+  } else if (as && bs) {
+    for (int64_t i = 0; i < n; ++i) {
+      const T u = a[i], v = b[i];  // both are read, so that the compiler may blend
+      y[i] = c[i] ? u : v;
+    }
+  } else if (bs) {
+    const T u = *a;
+    for (int64_t i = 0; i < n; ++i) {
+      const T v = b[i];
+      y[i] = c[i] ? u : v;
+    }
+  } else {
+    const T v = *b;
+    for (int64_t i = 0; i < n; ++i) {
+      const T u = a[i * as];
+      y[i] = c[i] ? u : v;
+    }
+  }
+}
+
+// ---- unary ----------------------------------------------------------------------------------------------------------
+
+constexpr double kSqrtHalf = 0.70710678118654752440;      // 1 / sqrt(2)
+constexpr double kInvSqrt2Pi = 0.39894228040143267794;    // 1 / sqrt(2 pi)
+constexpr double kTwoOverSqrtPi = 1.12837916709551257390;
+constexpr double kGeluSlope = 0.79788456080286535588;     // sqrt(2 / pi)
+constexpr double kGeluCubic = 0.044715;
+
+template <class T>
+DLCORE_INLINE Vec<T> absolute(Vec<T> x) { return x < Vec<T>{} ? -x : x == Vec<T>{} ? Vec<T>{} : x; }
 
 template <Unary OP, class T>
-DLCORE_INLINE Vec<T> gradient(Vec<T> g, Vec<T> s, Vec<T>, Vec<T>) {
-  const Vec<T> zero = {}, one = splat(T(1));
+DLCORE_INLINE Vec<T> value(Vec<T> x, Vec<T> p, Vec<T> q) {
+  using V = Vec<T>;
+  const V zero = {}, one = splat(T(1));
+  auto k = [](double c) { return splat(static_cast<T>(c)); };
+  if constexpr (OP == Unary::neg) return -x;
+  else if constexpr (OP == Unary::abs) return absolute<T>(x);
+  else if constexpr (OP == Unary::square) return x * x;
+  else if constexpr (OP == Unary::sign) return x > zero ? one : x < zero ? -one : zero;
+  else if constexpr (OP == Unary::relu) return relu(x);
+  else if constexpr (OP == Unary::clamp || OP == Unary::hardtanh) {
+    const V y = x < p ? p : x;
+    return y > q ? q : y;
+  }
+  else if constexpr (OP == Unary::exp) return exp<T>(x);
+  else if constexpr (OP == Unary::expm1) return expm1<T>(x);
+  else if constexpr (OP == Unary::log) return log<T>(x);
+  else if constexpr (OP == Unary::log1p) return log1p<T>(x);
+  else if constexpr (OP == Unary::log2) return log_base<T>(x, T(1), static_cast<T>(1.44269504088896340736));
+  else if constexpr (OP == Unary::log10)
+    return log_base<T>(x, static_cast<T>(0.30102999566398119521), static_cast<T>(0.43429448190325182765));
+  else if constexpr (OP == Unary::sqrt) return sqrt<T>(x);
+  else if constexpr (OP == Unary::rsqrt) return one / sqrt<T>(x);
+  else if constexpr (OP == Unary::reciprocal) return one / x;
+  else if constexpr (OP == Unary::sin) return sin<T>(x);
+  else if constexpr (OP == Unary::cos) return cos<T>(x);
+  else if constexpr (OP == Unary::tan)
+    return by_lane<T>(x, [](T v) { return static_cast<T>(__builtin_tan(static_cast<double>(v))); });
+  else if constexpr (OP == Unary::tanh) return tanh<T>(x);
+  else if constexpr (OP == Unary::sigmoid) return sigmoid<T>(x);
+  else if constexpr (OP == Unary::erf) return erf<T>(x);
+  else if constexpr (OP == Unary::floor)
+    return by_lane<T>(x, [](T v) { return static_cast<T>(sizeof(T) == 4 ? __builtin_floorf(v) : __builtin_floor(v)); });
+  else if constexpr (OP == Unary::ceil)
+    return by_lane<T>(x, [](T v) { return static_cast<T>(sizeof(T) == 4 ? __builtin_ceilf(v) : __builtin_ceil(v)); });
+  else if constexpr (OP == Unary::round)
+    return by_lane<T>(x, [](T v) { return static_cast<T>(sizeof(T) == 4 ? __builtin_rintf(v) : __builtin_rint(v)); });
+  else if constexpr (OP == Unary::trunc)
+    return by_lane<T>(x, [](T v) { return static_cast<T>(sizeof(T) == 4 ? __builtin_truncf(v) : __builtin_trunc(v)); });
+  else if constexpr (OP == Unary::gelu) return k(0.5) * x * (one + erf<T>(x * k(kSqrtHalf)));
+  else if constexpr (OP == Unary::gelu_tanh)
+    return k(0.5) * x * (one + tanh<T>(k(kGeluSlope) * fma(k(kGeluCubic) * x, x * x, x)));
+  else if constexpr (OP == Unary::silu) return x * sigmoid<T>(x);
+  else if constexpr (OP == Unary::softplus) {
+    const V z = x * p;
+    return z > q ? x : log1p<T>(exp<T>(z)) / p;
+  }
+  else if constexpr (OP == Unary::leaky_relu) return x > zero ? x : x * p;
+  else if constexpr (OP == Unary::elu) return x > zero ? q * x : q * p * expm1<T>(x);
+  else if constexpr (OP == Unary::hardswish || OP == Unary::hardsigmoid) {
+    V z = x + k(3);
+    z = z < zero ? zero : z;
+    z = (z > k(6) ? k(6) : z) * k(1.0 / 6.0);
+    return OP == Unary::hardswish ? x * z : z;
+  }
+  else if constexpr (OP == Unary::mish) {  // tanh(log(1 + e)) = (e^2 + 2e) / (e^2 + 2e + 2)
+    const V e = exp<T>(x > k(20) ? k(20) : x), n = e * (e + k(2));
+    return x > k(20) ? x : x * (n / (n + k(2)));
+  }
+  else if constexpr (OP == Unary::softsign) return x / (one + absolute<T>(x));
+  else if constexpr (OP == Unary::logsigmoid) return (x > zero ? zero : x) - log1p<T>(exp<T>(-absolute<T>(x)));
+  else return x <= p ? q : x;  // threshold
+}
+
+template <Unary OP, class T>
+DLCORE_INLINE Vec<T> gradient(Vec<T> g, Vec<T> s, Vec<T> p, Vec<T> q) {
+  using V = Vec<T>;
+  const V zero = {}, one = splat(T(1));
+  auto k = [](double c) { return splat(static_cast<T>(c)); };
+  // From the output.
   if constexpr (OP == Unary::relu) return s <= zero ? zero : g;
+  else if constexpr (OP == Unary::exp) return g * s;
+  else if constexpr (OP == Unary::expm1) return g * (s + one);
+  else if constexpr (OP == Unary::sqrt) return g / (s + s);
+  else if constexpr (OP == Unary::rsqrt) return k(-0.5) * g * (s * s * s);
+  else if constexpr (OP == Unary::reciprocal) return -g * (s * s);
+  else if constexpr (OP == Unary::tan) return g * (one + s * s);
+  else if constexpr (OP == Unary::tanh) return g * (one - s * s);
   else if constexpr (OP == Unary::sigmoid) return g * s * (one - s);
-  else return g * (one - s * s);
+  // From the input.
+  else if constexpr (OP == Unary::abs) return s > zero ? g : s < zero ? -g : s == zero ? zero : s;
+  else if constexpr (OP == Unary::square) return (g + g) * s;
+  else if constexpr (OP == Unary::clamp) return (s >= p) & (s <= q) ? g : zero;
+  else if constexpr (OP == Unary::hardtanh) return (s <= p) | (s >= q) ? zero : g;
+  else if constexpr (OP == Unary::log) return g / s;
+  else if constexpr (OP == Unary::log1p) return g / (one + s);
+  else if constexpr (OP == Unary::log2) return g / (s * k(0.69314718055994530942));
+  else if constexpr (OP == Unary::log10) return g / (s * k(2.30258509299404568402));
+  else if constexpr (OP == Unary::sin) return g * cos<T>(s);
+  else if constexpr (OP == Unary::cos) return -g * sin<T>(s);
+  else if constexpr (OP == Unary::erf) return g * k(kTwoOverSqrtPi) * exp<T>(-s * s);
+  else if constexpr (OP == Unary::gelu) {
+    const V cdf = k(0.5) * (one + erf<T>(s * k(kSqrtHalf)));
+    return g * fma(s * k(kInvSqrt2Pi), exp<T>(k(-0.5) * s * s), cdf);
+  }
+  else if constexpr (OP == Unary::gelu_tanh) {
+    const V t = tanh<T>(k(kGeluSlope) * fma(k(kGeluCubic) * s, s * s, s));
+    const V slope = k(kGeluSlope) * fma(k(3 * kGeluCubic), s * s, one);
+    return g * k(0.5) * ((one + t) + s * (one - t * t) * slope);
+  }
+  else if constexpr (OP == Unary::silu) {
+    const V y = sigmoid<T>(s);
+    return g * y * fma(s, one - y, one);
+  }
+  else if constexpr (OP == Unary::softplus) return s * p > q ? g : g * sigmoid<T>(s * p);
+  else if constexpr (OP == Unary::leaky_relu) return s > zero ? g : g * p;
+  else if constexpr (OP == Unary::elu) return s > zero ? g * q : g * q * p * exp<T>(s);
+  else if constexpr (OP == Unary::hardswish)
+    return s <= k(-3) ? zero : s >= k(3) ? g : g * fma(s, k(1.0 / 3.0), k(0.5));
+  else if constexpr (OP == Unary::hardsigmoid) return (s > k(-3)) & (s < k(3)) ? g * k(1.0 / 6.0) : zero;
+  else if constexpr (OP == Unary::mish) {
+    const V e = exp<T>(s > k(20) ? k(20) : s), n = e * (e + k(2)), t = n / (n + k(2));
+    return s > k(20) ? g : g * fma(s * (one - t * t), e / (one + e), t);
+  }
+  else if constexpr (OP == Unary::softsign) {
+    const V d = one + absolute<T>(s);
+    return g / (d * d);
+  }
+  else if constexpr (OP == Unary::logsigmoid) return g * sigmoid<T>(-s);
+  else if constexpr (OP == Unary::threshold) return s <= p ? zero : g;
+  else if constexpr (OP == Unary::neg) return -g;
+  else return zero;  // sign, floor, ceil, round, trunc
+}
+
+template <class T, Unary OP>
+void unary_run(const T* x, T* y, int64_t n, int64_t xs, T p, T q) {
+  constexpr int L = kLanes<T>;
+  const Source<T> in(x, xs);
+  const Vec<T> vp = splat(p), vq = splat(q);
+  for (int64_t i = 0; i < n; i += L) {
+    const int m = static_cast<int>(min64(L, n - i));
+    const Vec<T> r = value<OP, T>(m == L ? in.full(i) : in.part(i, m), vp, vq);
+    if (m == L) store(y + i, r);
+    else store_n(y + i, r, m);
+  }
 }
 
 template <class T, Unary OP>
@@ -220,16 +407,54 @@ void backward_run(const T* g, const T* s, T* dx, int64_t n, int64_t gs, int64_t 
 }
 
 template <class T>
+using UnaryRun = void (*)(const T*, T*, int64_t, int64_t, T, T);
+template <class T>
 using BackwardRun = void (*)(const T*, const T*, T*, int64_t, int64_t, int64_t, T, T);
+
+template <class T>
+UnaryRun<T> find_unary(Unary op) {
+  switch (op) {
+#define DLCORE_CASE(name) \
+  case Unary::name: return unary_run<T, Unary::name>;
+    DLCORE_UNARY(DLCORE_CASE)
+#undef DLCORE_CASE
+  }
+  return nullptr;
+}
 
 template <class T>
 BackwardRun<T> find_backward(Unary op) {
   switch (op) {
-    case Unary::relu: return backward_run<T, Unary::relu>;
-    case Unary::sigmoid: return backward_run<T, Unary::sigmoid>;
-    case Unary::tanh: return backward_run<T, Unary::tanh>;
-    default: return nullptr;
+#define DLCORE_CASE(name) \
+  case Unary::name: return backward_run<T, Unary::name>;
+    DLCORE_UNARY(DLCORE_CASE)
+#undef DLCORE_CASE
   }
+  return nullptr;
+}
+
+// The functions that integers have; uint8 negates modulo 256.
+template <class T>
+DLCORE_INLINE T integer_value(Unary op, T x, T p, T q) {
+  using U = typename Unsigned<T>::type;
+  switch (op) {
+    case Unary::neg: return static_cast<T>(U(0) - U(x));
+    case Unary::abs: return T(-1) < T(0) && x < T(1) ? static_cast<T>(U(0) - U(x)) : x;
+    case Unary::square: return static_cast<T>(U(x) * U(x));
+    case Unary::sign: return x == 0 ? T(0) : T(-1) < T(0) && x < T(1) ? T(-1) : T(1);
+    case Unary::relu: return T(-1) < T(0) && x < T(1) ? T(0) : x;
+    case Unary::clamp: x = x < p ? p : x; return x > q ? q : x;
+    default: return x;  // floor, ceil, round, trunc
+  }
+}
+
+template <class T>
+DLCORE_INLINE T saturate(double v) {
+  constexpr bool wide = sizeof(T) == 8, narrow = sizeof(T) == 1;
+  const double lo = narrow ? 0.0 : wide ? -9223372036854775808.0 : -2147483648.0;
+  const double hi = narrow ? 255.0 : wide ? 9223372036854774784.0 : 2147483647.0;
+  if (v >= hi && wide) return static_cast<T>(INT64_MAX);
+  return static_cast<T>(v < lo ? lo : v > hi ? hi : v);
 }
 
 }  // namespace
@@ -260,6 +485,58 @@ void binary(const BinaryArgs& p) {
 }
 
 template <class T>
+void compare(const CompareArgs& p) {
+  const T* a = static_cast<const T*>(p.a);
+  const T* b = static_cast<const T*>(p.b);
+  const int64_t* const strides[] = {p.as, p.bs, p.ys};
+  const int64_t as = p.as[p.ndim - 1], bs = p.bs[p.ndim - 1];
+  for_runs<3>(p.ndim, p.shape, strides, [&](const int64_t* o, int64_t n) {
+    bool* y = p.y + o[2];
+    switch (p.op) {
+      case Compare::eq: return compare_run<T, Compare::eq>(a + o[0], b + o[1], y, n, as, bs);
+      case Compare::ne: return compare_run<T, Compare::ne>(a + o[0], b + o[1], y, n, as, bs);
+      case Compare::lt: return compare_run<T, Compare::lt>(a + o[0], b + o[1], y, n, as, bs);
+      case Compare::le: return compare_run<T, Compare::le>(a + o[0], b + o[1], y, n, as, bs);
+      case Compare::gt: return compare_run<T, Compare::lt>(b + o[1], a + o[0], y, n, bs, as);
+      case Compare::ge: return compare_run<T, Compare::le>(b + o[1], a + o[0], y, n, bs, as);
+    }
+  });
+}
+
+template <class T>
+void where(const WhereArgs& p) {
+  const int last = p.ndim - 1;
+  const int64_t* const strides[] = {p.cs, p.as, p.bs, p.ys};
+  for_runs<4>(p.ndim, p.shape, strides, [&](const int64_t* o, int64_t n) {
+    where_run<T>(p.condition + o[0], static_cast<const T*>(p.a) + o[1], static_cast<const T*>(p.b) + o[2],
+                 static_cast<T*>(p.y) + o[3], n, p.cs[last], p.as[last], p.bs[last]);
+  });
+}
+
+template <class T>
+void unary(const UnaryArgs& p) {
+  const T* x = static_cast<const T*>(p.x);
+  T* y = static_cast<T*>(p.y);
+  const int64_t* const strides[] = {p.xs, p.ys};
+  const int64_t xs = p.xs[p.ndim - 1];
+  if constexpr (kIsFloat<T>) {
+    const UnaryRun<T> run = find_unary<T>(p.op);
+    for_runs<2>(p.ndim, p.shape, strides, [&](const int64_t* o, int64_t n) {
+      run(x + o[0], y + o[1], n, xs, static_cast<T>(p.p), static_cast<T>(p.q));
+    });
+  } else if constexpr (!__is_same(T, bool)) {
+    const T lo = saturate<T>(p.p), hi = saturate<T>(p.q);
+    for_runs<2>(p.ndim, p.shape, strides, [&](const int64_t* o, int64_t n) {
+      for (int64_t i = 0; i < n; ++i) y[o[1] + i] = integer_value<T>(p.op, x[o[0] + i * xs], lo, hi);
+    });
+  } else {  // the op has let through what leaves a bool as it is
+    for_runs<2>(p.ndim, p.shape, strides, [&](const int64_t* o, int64_t n) {
+      for (int64_t i = 0; i < n; ++i) y[o[1] + i] = x[o[0] + i * xs];
+    });
+  }
+}
+
+template <class T>
 void unary_backward(const UnaryBackwardArgs& p) {
   const T* g = static_cast<const T*>(p.dy);
   const T* s = static_cast<const T*>(p.saved);
@@ -274,6 +551,9 @@ void unary_backward(const UnaryBackwardArgs& p) {
 
 DLCORE_INSTANTIATE_ALL(fill, FillArgs)
 DLCORE_INSTANTIATE_ALL(binary, BinaryArgs)
+DLCORE_INSTANTIATE_ALL(compare, CompareArgs)
+DLCORE_INSTANTIATE_ALL(where, WhereArgs)
+DLCORE_INSTANTIATE_ALL(unary, UnaryArgs)
 DLCORE_INSTANTIATE_FLOATS(unary_backward, UnaryBackwardArgs)
 
 }  // namespace DLCORE_ISA

@@ -67,6 +67,12 @@ DLCORE_INLINE V prepare(V x, V shift) {
   }
 }
 
+template <class T>
+DLCORE_INLINE T finish(const ReduceArgs& p, Wide<T> total) {
+  if constexpr (kIsFloat<T>) return static_cast<T>(p.divisor != 0 ? total / p.divisor : total);
+  else return static_cast<T>(total);
+}
+
 template <Reduce OP, class T>
 DLCORE_INLINE T across(Vec<T> v) {
   T a[kLanes<T>];
@@ -154,10 +160,10 @@ void reduce_rows(const ReduceArgs& p) {
     return total;
   };
   auto shift_of = [&](int64_t o) { return shift ? shift[o] : T(0); };
-  if (units == 1) {
+  if (units <= 1) {
     parallel_for(outputs, max64(1, kGrain / max64(1, runs * n)), [&](int64_t b, int64_t e) {
       for (int64_t o = b; o < e; ++o)
-        y[o] = static_cast<T>(unit(x + offset_of(o, p.kept_ndim, p.kept, p.kept_strides), 0, shift_of(o)));
+        y[o] = finish<T>(p, unit(x + offset_of(o, p.kept_ndim, p.kept, p.kept_strides), 0, shift_of(o)));
     });
     return;
   }
@@ -171,7 +177,7 @@ void reduce_rows(const ReduceArgs& p) {
   for (int64_t o = 0; o < outputs; ++o) {
     W total = neutral<OP, W>();
     for (int64_t u = 0; u < units; ++u) total = static_cast<W>(join<OP>(total, partial[o * units + u]));
-    y[o] = static_cast<T>(total);
+    y[o] = finish<T>(p, total);
   }
 }
 
@@ -187,7 +193,9 @@ void reduce_panel(const ReduceArgs& p, const T* x, int64_t r0, int64_t r1, int64
     const int64_t re = min64(r1, rb + kRowBlock);
     for (int64_t c = 0; c < m; ++c) block[c] = neutral<OP, T>();
     for (int64_t r = rb; r < re; ++r) {
-      const T* row = x + offset_of(r, p.reduced_ndim, p.reduced, p.reduced_strides) + c0;
+      const int64_t at =
+          p.reduced_ndim == 1 ? r * p.reduced_strides[0] : offset_of(r, p.reduced_ndim, p.reduced, p.reduced_strides);
+      const T* row = x + at + c0;
       if (shift)
         for (int64_t c = 0; c < m; ++c) block[c] = static_cast<T>(join<OP>(block[c], prepare<OP>(row[c], shift[c])));
       else
@@ -218,7 +226,7 @@ void reduce_columns(const ReduceArgs& p) {
       reduce_panel<OP, T>(p, x + offset_of(o, kd, p.kept, p.kept_strides), cut * height, min64(rows, (cut + 1) * height),
                           c0, c1, shift ? shift + o * columns + c0 : nullptr, acc);
       if (!partial)
-        for (int64_t c = c0; c < c1; ++c) y[o * columns + c] = static_cast<T>(acc[c - c0]);
+        for (int64_t c = c0; c < c1; ++c) y[o * columns + c] = finish<T>(p, acc[c - c0]);
     }
   });
   if (!partial) return;
@@ -228,7 +236,7 @@ void reduce_columns(const ReduceArgs& p) {
       W total = neutral<OP, W>();
       for (int64_t cut = 0; cut < cuts; ++cut)
         total = static_cast<W>(join<OP>(total, partial[(g * cuts + cut) * width + c - c0]));
-      y[o * columns + c] = static_cast<T>(total);
+      y[o * columns + c] = finish<T>(p, total);
     }
   }
 }
@@ -248,33 +256,104 @@ void reduce_op(const ReduceArgs& p) {
   }
 }
 
+template <class T>
+struct BytesOf { using type = T; };
+template <>
+struct BytesOf<bool> { using type = uint8_t; };
+template <class T>
+using Bytes = typename BytesOf<T>::type;
+
+// Does x replace the best so far? Ties keep the first, and so does NaN.
+template <Reduce OP, class T>
+DLCORE_INLINE bool better(T x, T best) {
+  if (best != best) return false;
+  return (OP == Reduce::max ? best < x : x < best) | (x != x);
+}
+
+template <Reduce OP, class T>
+void arg_op(const ArgReduceArgs& p) {
+  const T* x = static_cast<const T*>(p.x);
+  T* values = static_cast<T*>(p.values);
+  const int64_t width = min64(p.inner, 256), panels = ceil_div(p.inner, max64(1, width));
+  parallel_for(p.outer * panels, max64(1, kGrain / max64(1, p.n * width)), [&](int64_t b, int64_t e) {
+    T best[256];
+    int64_t index[256];
+    for (int64_t t = b; t < e; ++t) {
+      const int64_t o = t / panels, c0 = t % panels * width, m = min64(p.inner, c0 + width) - c0;
+      const T* column = x + o * p.n * p.inner + c0;
+      if (p.inner == 1 && p.n >= 64) {  // the extreme first, at full width, then where it first stands
+        best[0] = static_cast<T>(reduce_run<OP, T>(column, p.n, T(0)));
+        int64_t k = 0;
+        while (column[k] != best[0] && !(best[0] != best[0] && column[k] != column[k])) ++k;
+        index[0] = k;
+      } else {
+        for (int64_t c = 0; c < m; ++c) best[c] = column[c], index[c] = 0;
+        for (int64_t r = 1; r < p.n; ++r)
+          for (int64_t c = 0; c < m; ++c) {
+            const T v = column[r * p.inner + c];
+            if (better<OP>(v, best[c])) best[c] = v, index[c] = r;
+          }
+      }
+      for (int64_t c = 0; c < m; ++c) {
+        p.indices[o * p.inner + c0 + c] = index[c];
+        if (values) values[o * p.inner + c0 + c] = best[c];
+      }
+    }
+  });
+}
+
 }  // namespace
 
+// Sums and products of integers are of int64 (the op converts), as in torch; bool has max (any) and min (all), which are
+// those of its bytes.
 template <class T>
-void reduce(const ReduceArgs& p);
-
-// bool has max (any) and min (all), which are those of its bytes.
-template <>
-void reduce<bool>(const ReduceArgs& p) {
-  if (p.op == Reduce::max) reduce_op<Reduce::max, uint8_t>(p);
-  else reduce_op<Reduce::min, uint8_t>(p);
+void reduce(const ReduceArgs& p) {
+  using B = Bytes<T>;
+  if (p.op == Reduce::max) return reduce_op<Reduce::max, B>(p);
+  if (p.op == Reduce::min) return reduce_op<Reduce::min, B>(p);
+  if constexpr (kIsFloat<T> || sizeof(T) == 8) {
+    if (p.op == Reduce::prod) return reduce_op<Reduce::prod, T>(p);
+    if (p.op == Reduce::sum) return reduce_op<Reduce::sum, T>(p);
+  }
+  if constexpr (kIsFloat<T>) return reduce_op<Reduce::sumsq, T>(p);
 }
 
 template <class T>
-void reduce(const ReduceArgs& p) {
-  switch (p.op) {
-    case Reduce::sum: return reduce_op<Reduce::sum, T>(p);
-    case Reduce::prod: return reduce_op<Reduce::prod, T>(p);
-    case Reduce::max: return reduce_op<Reduce::max, T>(p);
-    case Reduce::min: return reduce_op<Reduce::min, T>(p);
-    case Reduce::sumsq: return reduce_op<Reduce::sumsq, T>(p);
+void arg_reduce(const ArgReduceArgs& p) {
+  if (p.largest) arg_op<Reduce::max, Bytes<T>>(p);
+  else arg_op<Reduce::min, Bytes<T>>(p);
+}
+
+// One column after another where they are rows, else panels of columns; each column is a chain, so threads share columns.
+template <class T>
+void scan(const ScanArgs& p) {
+  if constexpr (kIsFloat<T> || sizeof(T) == 8) {
+    using W = Wide<T>;
+    const T* x = static_cast<const T*>(p.x);
+    T* y = static_cast<T*>(p.y);
+    const bool prod = p.op == Reduce::prod;
+    const int64_t width = min64(p.inner, 256), panels = ceil_div(p.inner, max64(1, width));
+    parallel_for(p.outer * panels, max64(1, kGrain / max64(1, p.n * width)), [&](int64_t b, int64_t e) {
+      W acc[256];
+      for (int64_t t = b; t < e; ++t) {
+        const int64_t o = t / panels, c0 = t % panels * width, m = min64(p.inner, c0 + width) - c0;
+        for (int64_t c = 0; c < m; ++c) acc[c] = prod ? W(1) : W(0);
+        for (int64_t r = 0; r < p.n; ++r) {
+          const int64_t at = (o * p.n + (p.reverse ? p.n - 1 - r : r)) * p.inner + c0;
+          for (int64_t c = 0; c < m; ++c) {
+            const W v = static_cast<W>(x[at + c]), before = acc[c];
+            acc[c] = prod ? before * v : before + v;
+            y[at + c] = static_cast<T>(p.exclusive ? before : acc[c]);
+          }
+        }
+      }
+    });
   }
 }
 
-DLCORE_INSTANTIATE_FLOATS(reduce, ReduceArgs)
-template void reduce<int32_t>(const ReduceArgs&);
-template void reduce<int64_t>(const ReduceArgs&);
-template void reduce<uint8_t>(const ReduceArgs&);
+DLCORE_INSTANTIATE_ALL(reduce, ReduceArgs)
+DLCORE_INSTANTIATE_ALL(arg_reduce, ArgReduceArgs)
+DLCORE_INSTANTIATE_ALL(scan, ScanArgs)
 
 }  // namespace DLCORE_ISA
 }  // namespace dlcore

@@ -176,12 +176,88 @@ Array binary_into(Binary op, Array a, Array b, const Array* out) {
 
 Array binary_op(Binary op, const Array& a, const Array& b) { return binary_into(op, a, b, nullptr); }
 
+Binary parse_binary(const char* op, const std::string& name) {
+#define DLCORE_CASE(b) \
+  if (name == #b) return Binary::b;
+  DLCORE_BINARY(DLCORE_CASE)
+#undef DLCORE_CASE
+  throw ValueError(std::string(op) + ": unknown function '" + name + "'");
+}
+
 Unary parse_unary(const char* op, const std::string& name) {
 #define DLCORE_CASE(u) \
   if (name == #u) return Unary::u;
   DLCORE_UNARY(DLCORE_CASE)
 #undef DLCORE_CASE
   throw ValueError(std::string(op) + ": unknown function '" + name + "'");
+}
+
+Array compare_op(const char* name, Compare op, Array a, Array b) {
+  check_same(name, "a", a, "b", b);
+  Array y = empty_like_operands(result_shape(name, a, b), DType::b8, {&a, &b});
+  if (y.numel() == 0) return y;
+  CompareArgs args;
+  args.op = op;
+  Array* const inputs[] = {&a, &b};
+  int64_t* const strides[] = {args.as, args.bs};
+  plan<2>(name, y, inputs, &args.ndim, args.shape, strides, args.ys);
+  args.a = a.data(), args.b = b.data(), args.y = y.ptr<bool>();
+  DLCORE_LAUNCH(compare, a.dtype(), y.device(), args);
+  return y;
+}
+
+Array where_op(Array c, Array a, Array b) {
+  if (c.dtype() != DType::b8) type_error("where", "condition must be bool", {{"condition", c}});
+  check_same("where", "a", a, "b", b);
+  check_same_device("where", "condition", c, "a", a);
+  const Dims shape = broadcast_shapes("where", c.shape(), result_shape("where", a, b));
+  Array y = empty_like_operands(shape, a.dtype(), {&a, &b, &c});
+  if (y.numel() == 0) return y;
+  WhereArgs args;
+  Array* const inputs[] = {&c, &a, &b};
+  int64_t* const strides[] = {args.cs, args.as, args.bs};
+  plan<3>("where", y, inputs, &args.ndim, args.shape, strides, args.ys);
+  args.condition = c.ptr<bool>(), args.a = a.data(), args.b = b.data(), args.y = y.data();
+  DLCORE_LAUNCH(where, y.dtype(), y.device(), args);
+  return y;
+}
+
+// Functions that integers have too; the others need a floating-point operand.
+bool for_integers(Unary op) {
+  switch (op) {
+    case Unary::neg: case Unary::abs: case Unary::square: case Unary::sign: case Unary::relu: case Unary::clamp:
+    case Unary::floor: case Unary::ceil: case Unary::round: case Unary::trunc: return true;
+    default: return false;
+  }
+}
+
+Array unary_op(const char* name, Unary op, Array x, double p, double q, const Array* out) {
+  if (!for_integers(op)) check_floating(name, "x", x);
+  if (x.dtype() == DType::b8 && op != Unary::abs && op != Unary::sign && op != Unary::square)
+    type_error(name, "x must not be bool", {{"x", x}});
+  if (out) check_same(name, "out", *out, "x", x), check_shape(name, "out", *out, x.shape());
+  Array y = out ? *out : empty_like_operands(x.shape(), x.dtype(), {&x});
+  if (y.numel() == 0) return y;
+  UnaryArgs args;
+  args.op = op, args.p = p, args.q = q;
+  Array* const inputs[] = {&x};
+  int64_t* const strides[] = {args.xs};
+  plan<1>(name, y, inputs, &args.ndim, args.shape, strides, args.ys);
+  args.x = x.data(), args.y = y.data();
+  DLCORE_LAUNCH(unary, y.dtype(), y.device(), args);
+  return y;
+}
+
+// An operation in place: straight into x where its layout is dense, else through a copy.
+template <class F>
+void in_place(const char* name, const Array& x, F f) {
+  check_writable(name, "x", x);
+  Array y = empty_like_operands(x.shape(), x.dtype(), {&x});
+  if (y.strides() == x.strides()) {
+    f(&x);
+  } else {
+    copy_into(x, f(nullptr));
+  }
 }
 
 // dx = dy op'(.); `saved` is what UnaryBackwardArgs says.
@@ -217,6 +293,53 @@ void bind_elementwise(py::module_& m) {
   }, "a"_a, "b"_a);
   DLCORE_BINARY(DLCORE_BIND_BINARY)
 #undef DLCORE_BIND_BINARY
+#define DLCORE_BIND_COMPARE(name)                                                                                      \
+  def_op(m, #name, [](const Array& a, const Array& b) { return compare_op(#name, Compare::name, a, b); }, "a"_a, "b"_a); \
+  def_op(m, #name, [](const Array& a, const Scalar& b) {                                                                \
+    return compare_op(#name, Compare::name, a, scalar_like(#name, a, b));                                               \
+  }, "a"_a, "b"_a);
+  DLCORE_BIND_COMPARE(eq)
+  DLCORE_BIND_COMPARE(ne)
+  DLCORE_BIND_COMPARE(lt)
+  DLCORE_BIND_COMPARE(le)
+  DLCORE_BIND_COMPARE(gt)
+  DLCORE_BIND_COMPARE(ge)
+#undef DLCORE_BIND_COMPARE
+  def_op(m, "where", &where_op, "condition"_a, "a"_a, "b"_a);
+  def_op(m, "where", [](const Array& c, const Scalar& a, const Array& b) {
+    return where_op(c, scalar_like("where", b, a), b);
+  }, "condition"_a, "a"_a, "b"_a);
+  def_op(m, "where", [](const Array& c, const Array& a, const Scalar& b) {
+    return where_op(c, a, scalar_like("where", a, b));
+  }, "condition"_a, "a"_a, "b"_a);
+#define DLCORE_BIND_UNARY(name)                                                                       \
+  def_op(m, #name, [](const Array& x, double p, double q) {                                           \
+    return unary_op(#name, Unary::name, x, p, q, nullptr);                                            \
+  }, "x"_a, "p"_a = 0.0, "q"_a = 0.0);
+  DLCORE_UNARY(DLCORE_BIND_UNARY)
+#undef DLCORE_BIND_UNARY
+  def_op(m, "unary_", [](const std::string& name, const Array& x, double p, double q) {
+    in_place("unary_", x, [&](const Array* out) {
+      return unary_op(name.c_str(), parse_unary("unary_", name), x, p, q, out);
+    });
+  }, "op"_a, "x"_a, "p"_a = 0.0, "q"_a = 0.0);
+  def_op(m, "binary_", [](const std::string& name, const Array& a, const Array& b) {
+    const Binary op = parse_binary("binary_", name);
+    check_same(name.c_str(), "a", a, "b", b);
+    if (!(result_shape(name.c_str(), a, b) == a.shape()))
+      value_error(name.c_str(), "the result must have the shape of a, which is changed in place", {{"a", a}, {"b", b}});
+    // b may lie in a's memory otherwise than a does (x += x.T): its values are taken first.
+    const bool alias = a.shares_storage(b) && !(a.shape() == b.shape() && a.strides() == b.strides());
+    Array other = b;
+    if (alias) {
+      other = Array::empty_like(b);
+      copy_into(other, b);
+    }
+    in_place(name.c_str(), a, [&](const Array* out) { return binary_into(op, a, other, out); });
+  }, "op"_a, "a"_a, "b"_a);
+  def_op(m, "unary_backward", [](const std::string& name, const Array& dy, const Array& saved, double p, double q) {
+    return unary_backward(parse_unary("unary_backward", name), dy, saved, p, q);
+  }, "op"_a, "dy"_a, "saved"_a, "p"_a = 0.0, "q"_a = 0.0);
   def_op(m, "activation_backward", [](const Array& dy, const Array& y, const std::string& act) {
     if (act.empty() || act == "none" || act == "linear") return dy;
     if (act != "relu" && act != "sigmoid" && act != "tanh")

@@ -540,6 +540,361 @@ class Tensor:
     def triu(self, diagonal: builtins.int = 0) -> Tensor:
         return _F.triu(self, diagonal)
 
+    # ---- arithmetic and reductions ----------------------------------------------------------------------------------
+
+    def __add__(self, other: Any) -> Tensor:
+        try:  # the common case first: two tensors of one dtype off the tape
+            if not (self.requires_grad or other.requires_grad):
+                return Tensor(_C.add(self.array, other.array))
+        except (AttributeError, TypeError):
+            pass
+        return _F.add(self, other)
+
+    def __radd__(self, other: Any) -> Tensor:
+        return _F.add(other, self)
+
+    def __sub__(self, other: Any) -> Tensor:
+        return _F.sub(self, other)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return _F.sub(other, self)
+
+    def __mul__(self, other: Any) -> Tensor:
+        return _F.mul(self, other)
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return _F.mul(other, self)
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return _F.div(self, other)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return _F.div(other, self)
+
+    def __floordiv__(self, other: Any) -> Tensor:
+        return _F.floor_divide(self, other)
+
+    def __rfloordiv__(self, other: Any) -> Tensor:
+        return _F.floor_divide(other, self)
+
+    def __mod__(self, other: Any) -> Tensor:
+        return _F.remainder(self, other)
+
+    def __rmod__(self, other: Any) -> Tensor:
+        return _F.remainder(other, self)
+
+    def __pow__(self, other: Any) -> Tensor:
+        return _F.pow(self, other)
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return _F.pow(other, self)
+
+    def __matmul__(self, other: Tensor) -> Tensor:
+        return _F.matmul(self, other)
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return _F.matmul(Tensor(as_array(other)), self)
+
+    def __iadd__(self, other: Any) -> Tensor:
+        return _F.binary_inplace("add", self, other)
+
+    def __isub__(self, other: Any) -> Tensor:
+        return _F.binary_inplace("sub", self, other)
+
+    def __imul__(self, other: Any) -> Tensor:
+        return _F.binary_inplace("mul", self, other)
+
+    def __itruediv__(self, other: Any) -> Tensor:
+        return _F.binary_inplace("div", self, other)
+
+    def __neg__(self) -> Tensor:
+        return _F.neg(self)
+
+    def __pos__(self) -> Tensor:
+        return self
+
+    def __abs__(self) -> Tensor:
+        return _F.abs(self)
+
+    def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
+        return _F.eq(self, other)
+
+    def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
+        return _F.ne(self, other)
+
+    def __lt__(self, other: Any) -> Tensor:
+        return _F.lt(self, other)
+
+    def __le__(self, other: Any) -> Tensor:
+        return _F.le(self, other)
+
+    def __gt__(self, other: Any) -> Tensor:
+        return _F.gt(self, other)
+
+    def __ge__(self, other: Any) -> Tensor:
+        return _F.ge(self, other)
+
+    def __and__(self, other: Any) -> Tensor:
+        return _F.logical_and(_bools("&", self), _bools("&", other))
+
+    def __or__(self, other: Any) -> Tensor:
+        return _F.logical_or(_bools("|", self), _bools("|", other))
+
+    def __xor__(self, other: Any) -> Tensor:
+        return _F.logical_xor(_bools("^", self), _bools("^", other))
+
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
+
+    def __invert__(self) -> Tensor:
+        return _F.logical_not(_bools("~", self))
+
+    def add(self, other: Any, *, alpha: Any = 1) -> Tensor:
+        return _F.add(self, other, alpha=alpha)
+
+    def sub(self, other: Any, *, alpha: Any = 1) -> Tensor:
+        return _F.sub(self, other, alpha=alpha)
+
+    def mul(self, other: Any) -> Tensor:
+        return _F.mul(self, other)
+
+    def div(self, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+        return _F.div(self, other, rounding_mode=rounding_mode)
+
+    subtract, multiply, divide, true_divide = sub, mul, div, div
+
+    def add_(self, other: Any, *, alpha: Any = 1) -> Tensor:
+        return _F.binary_inplace("add", self, other if alpha == 1 else _F.mul(other, alpha))
+
+    def sub_(self, other: Any, *, alpha: Any = 1) -> Tensor:
+        return _F.binary_inplace("sub", self, other if alpha == 1 else _F.mul(other, alpha))
+
+    def mul_(self, other: Any) -> Tensor:
+        return _F.binary_inplace("mul", self, other)
+
+    def div_(self, other: Any) -> Tensor:
+        return _F.binary_inplace("div", self, other)
+
+    def floor_divide(self, other: Any) -> Tensor:
+        return _F.floor_divide(self, other)
+
+    def remainder(self, other: Any) -> Tensor:
+        return _F.remainder(self, other)
+
+    def fmod(self, other: Any) -> Tensor:
+        return _F.fmod(self, other)
+
+    def pow(self, exponent: Any) -> Tensor:
+        return _F.pow(self, exponent)
+
+    def maximum(self, other: Tensor) -> Tensor:
+        return _F.maximum(self, other)
+
+    def minimum(self, other: Tensor) -> Tensor:
+        return _F.minimum(self, other)
+
+    def matmul(self, other: Tensor) -> Tensor:
+        return _F.matmul(self, other)
+
+    mm = bmm = dot = mv = matmul
+
+    def neg(self) -> Tensor:
+        return _F.neg(self)
+
+    def abs(self) -> Tensor:
+        return _F.abs(self)
+
+    def square(self) -> Tensor:
+        return _F.square(self)
+
+    def sign(self) -> Tensor:
+        return _F.sign(self)
+
+    def floor(self) -> Tensor:
+        return _F.floor(self)
+
+    def ceil(self) -> Tensor:
+        return _F.ceil(self)
+
+    def trunc(self) -> Tensor:
+        return _F.trunc(self)
+
+    def exp(self) -> Tensor:
+        return _F.exp(self)
+
+    def expm1(self) -> Tensor:
+        return _F.expm1(self)
+
+    def log(self) -> Tensor:
+        return _F.log(self)
+
+    def log1p(self) -> Tensor:
+        return _F.log1p(self)
+
+    def log2(self) -> Tensor:
+        return _F.log2(self)
+
+    def log10(self) -> Tensor:
+        return _F.log10(self)
+
+    def sqrt(self) -> Tensor:
+        return _F.sqrt(self)
+
+    def rsqrt(self) -> Tensor:
+        return _F.rsqrt(self)
+
+    def reciprocal(self) -> Tensor:
+        return _F.reciprocal(self)
+
+    def sin(self) -> Tensor:
+        return _F.sin(self)
+
+    def cos(self) -> Tensor:
+        return _F.cos(self)
+
+    def tan(self) -> Tensor:
+        return _F.tan(self)
+
+    def tanh(self) -> Tensor:
+        return _F.tanh(self)
+
+    def sigmoid(self) -> Tensor:
+        return _F.sigmoid(self)
+
+    def relu(self) -> Tensor:
+        return _F.relu(self)
+
+    def erf(self) -> Tensor:
+        return _F.erf(self)
+
+    def isnan(self) -> Tensor:
+        return _F.isnan(self)
+
+    def isinf(self) -> Tensor:
+        return _F.isinf(self)
+
+    def isfinite(self) -> Tensor:
+        return _F.isfinite(self)
+
+    def logical_not(self) -> Tensor:
+        return _F.logical_not(self)
+
+    def round(self, *, decimals: builtins.int = 0) -> Tensor:
+        return _F.round(self, decimals=decimals)
+
+    def eq(self, other: Any) -> Tensor:
+        return _F.eq(self, other)
+
+    def ne(self, other: Any) -> Tensor:
+        return _F.ne(self, other)
+
+    def lt(self, other: Any) -> Tensor:
+        return _F.lt(self, other)
+
+    def le(self, other: Any) -> Tensor:
+        return _F.le(self, other)
+
+    def gt(self, other: Any) -> Tensor:
+        return _F.gt(self, other)
+
+    def ge(self, other: Any) -> Tensor:
+        return _F.ge(self, other)
+
+    def logical_and(self, other: Any) -> Tensor:
+        return _F.logical_and(self, other)
+
+    def logical_or(self, other: Any) -> Tensor:
+        return _F.logical_or(self, other)
+
+    def logical_xor(self, other: Any) -> Tensor:
+        return _F.logical_xor(self, other)
+
+    def where(self, condition: Tensor, other: Any) -> Tensor:
+        result: Tensor = _F.where(condition, self, other)
+        return result
+
+    def masked_fill(self, mask: Tensor, value: Any) -> Tensor:
+        return _F.masked_fill(self, mask, value)
+
+    def masked_fill_(self, mask: Tensor, value: Any) -> Tensor:
+        return _F.replace(self, lambda x: _F.masked_fill(x, mask, value))
+
+    def clamp(self, min: Any = None, max: Any = None) -> Tensor:
+        return _F.clamp(self, min, max)
+
+    clip = clamp
+
+    def clamp_(self, min: Any = None, max: Any = None) -> Tensor:
+        return _F.replace(self, lambda x: _F.clamp(x, min, max))
+
+    def relu_(self) -> Tensor:
+        return _F.relu(self, inplace=True)
+
+    def sum(self, dim: Any = None, keepdim: builtins.bool = False, *, dtype: DTypeLike = None) -> Tensor:
+        return _F.sum(self, dim, keepdim, dtype=dtype)
+
+    def mean(self, dim: Any = None, keepdim: builtins.bool = False, *, dtype: DTypeLike = None) -> Tensor:
+        return _F.mean(self, dim, keepdim, dtype=dtype)
+
+    def prod(self, dim: Any = None, keepdim: builtins.bool = False, *, dtype: DTypeLike = None) -> Tensor:
+        return _F.prod(self, dim, keepdim, dtype=dtype)
+
+    def max(self, dim: Any = None, keepdim: builtins.bool = False) -> Any:
+        return _F.max(self, dim, keepdim)
+
+    def min(self, dim: Any = None, keepdim: builtins.bool = False) -> Any:
+        return _F.min(self, dim, keepdim)
+
+    def amax(self, dim: Any = None, keepdim: builtins.bool = False) -> Tensor:
+        return _F.amax(self, dim, keepdim)
+
+    def amin(self, dim: Any = None, keepdim: builtins.bool = False) -> Tensor:
+        return _F.amin(self, dim, keepdim)
+
+    def argmax(self, dim: builtins.int | None = None, keepdim: builtins.bool = False) -> Tensor:
+        return _F.argmax(self, dim, keepdim)
+
+    def argmin(self, dim: builtins.int | None = None, keepdim: builtins.bool = False) -> Tensor:
+        return _F.argmin(self, dim, keepdim)
+
+    def any(self, dim: Any = None, keepdim: builtins.bool = False) -> Tensor:
+        return _F.any(self, dim, keepdim)
+
+    def all(self, dim: Any = None, keepdim: builtins.bool = False) -> Tensor:
+        return _F.all(self, dim, keepdim)
+
+    def count_nonzero(self, dim: Any = None) -> Tensor:
+        return _F.count_nonzero(self, dim)
+
+    def var(
+        self, dim: Any = None, unbiased: builtins.bool | None = None, keepdim: builtins.bool = False, *,
+        correction: builtins.float | None = None,
+    ) -> Tensor:  # fmt: skip
+        return _F.var(self, dim, unbiased, keepdim, correction=correction)
+
+    def std(
+        self, dim: Any = None, unbiased: builtins.bool | None = None, keepdim: builtins.bool = False, *,
+        correction: builtins.float | None = None,
+    ) -> Tensor:  # fmt: skip
+        return _F.std(self, dim, unbiased, keepdim, correction=correction)
+
+    def cumsum(self, dim: builtins.int, *, dtype: DTypeLike = None) -> Tensor:
+        return _F.cumsum(self, dim, dtype=dtype)
+
+    def cumprod(self, dim: builtins.int, *, dtype: DTypeLike = None) -> Tensor:
+        return _F.cumprod(self, dim, dtype=dtype)
+
+    def norm(
+        self, p: Any = "fro", dim: Any = None, keepdim: builtins.bool = False, dtype: DTypeLike = None
+    ) -> Tensor:
+        return _F.norm(self, p, dim, keepdim, dtype)
+
+
+def _bools(op: str, x: Any) -> Any:
+    kind = x.array.dtype.kind if isinstance(x, Tensor) else np.asarray(x).dtype.kind
+    if kind != "b":
+        raise TypeError(f"{op}: operands must be bool tensors")
+    return x
+
 
 def as_dtype(op: str, dtype: DTypeLike) -> np.dtype[Any]:
     """One of the dtypes that dlcore has, from any of NumPy's spellings."""

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import sys
 
+from dlcore.functional.activation import *  # noqa: F403
 from dlcore.functional.conv import *  # noqa: F403
+from dlcore.functional.elementwise import *  # noqa: F403
 from dlcore.functional.index import *  # noqa: F403
 from dlcore.functional.loss import *  # noqa: F403
 from dlcore.functional.matmul import *  # noqa: F403
 from dlcore.functional.pool import *  # noqa: F403
+from dlcore.functional.reduce import *  # noqa: F403
 from dlcore.functional.shape import *  # noqa: F403
 from dlcore.functional.shape import axis as axis
 from dlcore.functional.softmax import *  # noqa: F403

@@ -394,34 +394,21 @@ struct StreamTriadArgs {
   X(scan, ScanArgs, ALL)
 #define DLCORE_KERNELS_MATMUL(X)      \
   X(matmul, MatmulArgs, FLOATS)
-<<<<<<< HEAD
-#define DLCORE_KERNELS_CONV(X)
-  X(avg_pool_backward, PoolBackwardArgs, FLOATS)
-  X(avg_pool_forward, PoolArgs, FLOATS)         \
-=======
 #define DLCORE_KERNELS_CONV(X)                 \
   X(conv_forward, ConvArgs, FLOATS)            \
   X(conv_backward_input, ConvArgs, FLOATS)     \
   X(conv_backward_weight, ConvArgs, FLOATS)
-#define DLCORE_KERNELS_POOL(X)
-#define DLCORE_KERNELS_SOFTMAX(X)     \
-  X(softmax_forward, SoftmaxArgs, FLOATS) \
-  X(softmax_backward, SoftmaxBackwardArgs, FLOATS)
-#define DLCORE_KERNELS_LOSS(X)        \
-  X(cross_entropy_forward, CrossEntropyArgs, FLOATS) \
->>>>>>> 3cd6cee (conv: conv1d and conv2d, forward and backward, in either memory format)
-  X(cross_entropy_backward, CrossEntropyBackwardArgs, FLOATS)
-  X(cross_entropy_forward, CrossEntropyArgs, FLOATS) \
-  X(max_pool_backward, PoolBackwardArgs, FLOATS) \
-  X(max_pool_forward, PoolArgs, FLOATS)         \
-  X(softmax_backward, SoftmaxBackwardArgs, FLOATS)
-  X(softmax_forward, SoftmaxArgs, FLOATS) \
-#define DLCORE_KERNELS_LOSS(X)
-#define DLCORE_KERNELS_LOSS(X)        \
-#define DLCORE_KERNELS_POOL(X)
 #define DLCORE_KERNELS_POOL(X)                  \
-#define DLCORE_KERNELS_SOFTMAX(X)
+  X(max_pool_forward, PoolArgs, FLOATS)         \
+  X(max_pool_backward, PoolBackwardArgs, FLOATS) \
+  X(avg_pool_forward, PoolArgs, FLOATS)         \
+  X(avg_pool_backward, PoolBackwardArgs, FLOATS)
 #define DLCORE_KERNELS_SOFTMAX(X)     \
+  X(softmax_forward, SoftmaxArgs, FLOATS) \
+  X(softmax_backward, SoftmaxBackwardArgs, FLOATS)
+#define DLCORE_KERNELS_LOSS(X)        \
+  X(cross_entropy_forward, CrossEntropyArgs, FLOATS) \
+  X(cross_entropy_backward, CrossEntropyBackwardArgs, FLOATS)
 #define DLCORE_KERNELS_RANDOM(X)
 #define DLCORE_KERNELS_OPTIM(X)
 

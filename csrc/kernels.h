@@ -346,8 +346,65 @@ struct CrossEntropyBackwardArgs {
 };
 
 // ---- random ---------------------------------------------------------------------------------------------------------
+// Element i's random word is Philox4x32-10 of the key `seed` (two 32-bit words, low first) at the counter (b, offset),
+// b = first + 16 (i / 64) + i % 16 in its low two words, word (i % 64) / 16 of the four: sixteen neighbours are one word
+// of sixteen counters, which every vector width can make without a shuffle.
+// dropout: y = x * keep / (1 - p), keep = word >= p 2^32, the word of channel i / inner; x may be y.
+struct DropoutArgs {
+  const void* x;
+  void* y;
+  int64_t n, inner;
+  double p;
+  uint64_t seed, offset;
+};
+enum class Random : int { bits = 0, uniform = 1 };
+// bits: int32 words as they come. uniform: in [0, 1), 24 bits for float32 (the word's high ones); 53 for float64 (of the
+// words i and i + 32 of the 64 that serve 32 elements).
+struct RandomArgs {
+  void* y;
+  int64_t n;
+  Random kind;
+  uint64_t seed, offset, first;
+};
 
 // ---- optim ----------------------------------------------------------------------------------------------------------
+// Arrays of pointers, one an array; all contiguous and of one dtype. first[t] is the number of chunks of kOptimChunk
+// elements in the arrays before t, first[count] in all of them.
+constexpr int64_t kOptimChunk = 16384;
+enum class Optim : int { sgd, adam, nadam, radam, adamax, rmsprop, adagrad, adadelta };
+struct OptimArgs {
+  Optim kind;
+  int count;
+  void* const* param;
+  const void* const* grad;
+  void* const* state[3];  // which, see csrc/cpu/optim.cpp (optional)
+  const int64_t* size;
+  const int64_t* first;
+  const double* coef;     // (count, 4): what follows from each parameter's own step
+  double h[4];            // the rule's constants
+  double lr, weight_decay;
+  bool decoupled;         // weight decay shrinks the parameter instead of joining the gradient
+  bool maximize;
+  bool flag;              // sgd: nesterov; adam: amsgrad; rmsprop: centered
+};
+// norm = (sum |x|^order)^(1 / order) over all elements of all arrays; order 0: the largest |x|.
+struct MultiNormArgs {
+  const void* const* x;
+  const int64_t* size;
+  const int64_t* first;
+  int count;
+  double order;
+  double* norm;
+};
+// x *= factor, or x = min(max(x, low), high), in place.
+struct MultiScaleArgs {
+  void* const* x;
+  const int64_t* size;
+  const int64_t* first;
+  int count;
+  bool clamp;
+  double factor, low, high;
+};
 
 // ---- peak -----------------------------------------------------------------------------------------------------------
 // What the machine can do at most, measured: the limits that `dlcore bench` compares every kernel with.
@@ -409,8 +466,13 @@ struct StreamTriadArgs {
 #define DLCORE_KERNELS_LOSS(X)        \
   X(cross_entropy_forward, CrossEntropyArgs, FLOATS) \
   X(cross_entropy_backward, CrossEntropyBackwardArgs, FLOATS)
-#define DLCORE_KERNELS_RANDOM(X)
-#define DLCORE_KERNELS_OPTIM(X)
+#define DLCORE_KERNELS_RANDOM(X)      \
+  X(dropout, DropoutArgs, FLOATS)     \
+  X(random_fill, RandomArgs, FLOATS)
+#define DLCORE_KERNELS_OPTIM(X)       \
+  X(optim_step, OptimArgs, FLOATS)    \
+  X(multi_norm, MultiNormArgs, FLOATS) \
+  X(multi_scale, MultiScaleArgs, FLOATS)
 
 #define DLCORE_KERNELS_PEAK(X)        \
   X(fma_peak, FmaPeakArgs, FLOATS)    \

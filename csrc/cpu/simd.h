@@ -89,6 +89,22 @@ DLCORE_INLINE void store_n(T* p, Vec<T> v, int n) {
   for (int i = 0; i < n; ++i) p[i] = v[i];
 }
 
+// A vector that may be a tail.
+template <class T>
+DLCORE_INLINE Vec<T> load_any(const T* p, int lanes) { return lanes == kLanes<T> ? load(p) : load_n(p, lanes); }
+template <class T>
+DLCORE_INLINE void store_any(T* p, Vec<T> v, int lanes) {
+  if (lanes == kLanes<T>) store(p, v);
+  else store_n(p, v, lanes);
+}
+// Calls f(i, lanes) for each vector of [begin, end); `lanes` is kLanes but for the tail.
+template <class T, class F>
+DLCORE_INLINE void each_vector(int64_t begin, int64_t end, const F& f) {
+  int64_t i = begin;
+  for (; i + kLanes<T> <= end; i += kLanes<T>) f(i, kLanes<T>);
+  if (i < end) f(i, static_cast<int>(end - i));
+}
+
 // Explicit, because `Vec<T>{} + x` costs an addition that the compiler must keep (-0.0 + 0.0).
 template <class T>
 DLCORE_INLINE Vec<T> splat(T x) {

@@ -34,25 +34,6 @@ DLCORE_INLINE Vec<Int<T>> lanes_below(int n) {
   return i < splat(static_cast<Int<T>>(n));
 }
 
-// Calls f(i, lanes, load) for each vector of [begin, end): `lanes` is kLanes but for the tail.
-template <class T, class F>
-DLCORE_INLINE void each_vector(int64_t begin, int64_t end, const F& f) {
-  int64_t i = begin;
-  for (; i + kLanes<T> <= end; i += kLanes<T>) f(i, kLanes<T>);
-  if (i < end) f(i, static_cast<int>(end - i));
-}
-template <class T>
-DLCORE_INLINE Vec<T> load_any(const T* p, int lanes) {
-  return lanes == kLanes<T> ? load(p) : load_n(p, lanes);
-}
-template <class T>
-DLCORE_INLINE void store_any(T* p, Vec<T> v, int lanes) {
-  if (lanes == kLanes<T>)
-    store(p, v);
-  else
-    store_n(p, v, lanes);
-}
-
 // Ignores NaN (exp(x - max) brings it back); -inf for an empty row.
 template <class T>
 inline T row_max(const T* x, int64_t n) {

@@ -1,0 +1,240 @@
+// One optimizer step over all parameters in one call, in place: each element of a parameter, its gradient and
+// its state is read and written once, so memory bandwidth is the limit. Parameters are cut into chunks of
+// kOptimChunk elements (the op has counted them), the chunks go to the threads. Elementwise: no result
+// depends on the cut. Then what clipping needs: the norm of all gradients together, and scaling of many
+// arrays.
+#include "cpu/simd.h"
+
+namespace dlcore {
+namespace DLCORE_ISA {
+namespace {
+
+template <class T>
+DLCORE_INLINE Vec<T> root(Vec<T> x) {
+  T a[kLanes<T>];
+  __builtin_memcpy(a, &x, kVecBytes);
+  for (int i = 0; i < kLanes<T>; ++i) {
+    if constexpr (sizeof(T) == 4)
+      a[i] = __builtin_sqrtf(a[i]);
+    else
+      a[i] = __builtin_sqrt(a[i]);
+  }
+  __builtin_memcpy(&x, a, kVecBytes);
+  return x;
+}
+
+// Where the next elements of a parameter and its state are: s(k) and set(k, v) reach the k-th state.
+template <class T>
+struct Lane {
+  T* w;
+  T* state[3];
+  int64_t i;
+  int lanes;
+  DLCORE_INLINE Vec<T> s(int k) const { return load_any(state[k] + i, lanes); }
+  DLCORE_INLINE Vec<T> set(int k, Vec<T> v) const {
+    store_any(state[k] + i, v, lanes);
+    return v;
+  }
+};
+
+// w <- w - step(lane, g) over n elements, with g the gradient after its sign and the weight decay.
+template <class T, class Step>
+inline void update(const OptimArgs& p, const Lane<T>& at, const T* grad, int64_t n, const Step& step) {
+  const Vec<T> sign = splat(static_cast<T>(p.maximize ? -1 : 1)),
+               decay = splat(static_cast<T>(p.weight_decay));
+  const Vec<T> keep = splat(static_cast<T>(1 - p.lr * p.weight_decay));
+  const bool l2 = p.weight_decay != 0 && !p.decoupled, shrink = p.weight_decay != 0 && p.decoupled;
+  Lane<T> lane = at;
+  each_vector<T>(0, n, [&](int64_t i, int lanes) __attribute__((always_inline)) {
+    lane.i = i, lane.lanes = lanes;
+    Vec<T> w = load_any(lane.w + i, lanes), g = load_any(grad + i, lanes) * sign;
+    if (l2) g = fma(decay, w, g);
+    if (shrink) w *= keep;
+    store_any(lane.w + i, w - step(lane, g), lanes);
+  });
+}
+
+template <class T>
+DLCORE_INLINE Vec<T> lerp(Vec<T> a, Vec<T> b, Vec<T> weight) {
+  return fma(weight, b - a, a);
+}
+
+// The rules; c holds the parameter's own coefficients (they follow from its step), h the shared ones.
+template <class T>
+inline void step_chunk(const OptimArgs& p, const Lane<T>& at, const T* grad, int64_t n, const double* c) {
+  auto k = [](double v) { return splat(static_cast<T>(v)); };
+  const double* h = p.h;
+  switch (p.kind) {
+    case Optim::sgd: {  // c: first step; h: momentum, 1 - dampening; state: velocity
+      const Vec<T> lr = k(p.lr), momentum = k(h[0]), fresh = k(h[1]);
+      const bool first = c[0] != 0, moving = h[0] != 0, nesterov = p.flag;
+      return update<T>(p, at, grad, n, [&](const Lane<T>& l, Vec<T> g) {
+        if (!moving) return lr * g;
+        const Vec<T> v = l.set(0, first ? g : fma(momentum, l.s(0), fresh * g));
+        return lr * (nesterov ? fma(momentum, v, g) : v);
+      });
+    }
+    case Optim::adam: {  // c: lr / bias1, 1 / sqrt(bias2), epsilon; h: 1 - beta1, beta2, 1 - beta2; state: m,
+                         // v, max v
+      const Vec<T> lr = k(c[0]), scale = k(c[1]), eps = k(c[2]), b1 = k(h[0]), b2 = k(h[1]), b2c = k(h[2]);
+      const bool amsgrad = p.flag;
+      return update<T>(p, at, grad, n, [&](const Lane<T>& l, Vec<T> g) {
+        const Vec<T> m = l.set(0, lerp<T>(l.s(0), g, b1));
+        Vec<T> v = l.set(1, fma(b2c * g, g, b2 * l.s(1)));
+        if (amsgrad) v = l.set(2, max_nan(l.s(2), v));
+        return lr * m / fma(root<T>(v), scale, eps);
+      });
+    }
+    case Optim::nadam: {  // c: of the gradient, of the momentum, 1 / bias2; h: 1 - beta1, beta2, 1 - beta2,
+                          // epsilon
+      const Vec<T> cg = k(c[0]), cm = k(c[1]), scale = k(c[2]), b1 = k(h[0]), b2 = k(h[1]), b2c = k(h[2]),
+                   eps = k(h[3]);
+      return update<T>(p, at, grad, n, [&](const Lane<T>& l, Vec<T> g) {
+        const Vec<T> m = l.set(0, lerp<T>(l.s(0), g, b1));
+        const Vec<T> v = l.set(1, fma(b2c * g, g, b2 * l.s(1)));
+        return fma(cg, g, cm * m) / (root<T>(v * scale) + eps);
+      });
+    }
+    case Optim::radam: {  // c: lr / bias1 (times the rectification), rectified; h: as nadam
+      const Vec<T> lr = k(c[0]), b1 = k(h[0]), b2 = k(h[1]), b2c = k(h[2]), eps = k(h[3]);
+      const bool rectified = c[1] != 0;
+      return update<T>(p, at, grad, n, [&](const Lane<T>& l, Vec<T> g) {
+        const Vec<T> m = l.set(0, lerp<T>(l.s(0), g, b1));
+        const Vec<T> v = l.set(1, fma(b2c * g, g, b2 * l.s(1)));
+        return rectified ? lr * m / (root<T>(v) + eps) : lr * m;
+      });
+    }
+    case Optim::adamax: {  // c: lr / bias1; h: 1 - beta1, beta2, -, epsilon; state: m, the infinity norm
+      const Vec<T> lr = k(c[0]), b1 = k(h[0]), b2 = k(h[1]), eps = k(h[3]);
+      return update<T>(p, at, grad, n, [&](const Lane<T>& l, Vec<T> g) {
+        const Vec<T> m = l.set(0, lerp<T>(l.s(0), g, b1));
+        const Vec<T> u = l.set(1, max_nan(b2 * l.s(1), (g < Vec<T>{} ? -g : g) + eps));
+        return lr * m / u;
+      });
+    }
+    case Optim::rmsprop: {  // h: alpha, 1 - alpha, momentum, epsilon; state: mean square, mean (centered),
+                            // velocity
+      const Vec<T> lr = k(p.lr), alpha = k(h[0]), rest = k(h[1]), momentum = k(h[2]), eps = k(h[3]);
+      const bool centered = p.flag, moving = h[2] != 0;
+      return update<T>(p, at, grad, n, [&](const Lane<T>& l, Vec<T> g) {
+        Vec<T> v = l.set(0, fma(rest * g, g, alpha * l.s(0)));
+        if (centered) {
+          const Vec<T> mean = l.set(1, lerp<T>(l.s(1), g, rest));
+          v = v - mean * mean;
+        }
+        const Vec<T> d = g / (root<T>(v) + eps);
+        return lr * (moving ? l.set(2, fma(momentum, l.s(2), d)) : d);
+      });
+    }
+    case Optim::adagrad: {  // c: lr / (1 + (step - 1) decay); h: -, -, -, epsilon; state: sum of squares
+      const Vec<T> lr = k(c[0]), eps = k(h[3]);
+      return update<T>(p, at, grad, n, [&](const Lane<T>& l, Vec<T> g) {
+        return lr * g / (root<T>(l.set(0, fma(g, g, l.s(0)))) + eps);
+      });
+    }
+    case Optim::adadelta: {  // h: rho, 1 - rho, -, epsilon; state: mean square of gradients, of updates
+      const Vec<T> lr = k(p.lr), rho = k(h[0]), rest = k(h[1]), eps = k(h[3]);
+      return update<T>(p, at, grad, n, [&](const Lane<T>& l, Vec<T> g) {
+        const Vec<T> v = l.set(0, fma(rest * g, g, rho * l.s(0))), u = l.s(1);
+        const Vec<T> d = root<T>(u + eps) / root<T>(v + eps) * g;
+        l.set(1, fma(rest * d, d, rho * u));
+        return lr * d;
+      });
+    }
+  }
+}
+
+// Which array chunk `c` belongs to: first[t] <= c < first[t + 1].
+inline int tensor_of(const int64_t* first, int count, int64_t c) {
+  int lo = 0, hi = count;
+  while (hi - lo > 1) {
+    const int mid = (lo + hi) / 2;
+    (first[mid] <= c ? lo : hi) = mid;
+  }
+  return lo;
+}
+
+// f(tensor, offset, elements) for each chunk of many arrays.
+template <class F>
+inline void each_chunk(const int64_t* first, const int64_t* size, int count, const F& f) {
+  parallel_for(first[count], 2, [&](int64_t b, int64_t e) {
+    int t = tensor_of(first, count, b);
+    for (int64_t c = b; c < e; ++c) {
+      while (c >= first[t + 1]) ++t;
+      const int64_t at = (c - first[t]) * kOptimChunk;
+      f(c, t, at, min64(kOptimChunk, size[t] - at));
+    }
+  });
+}
+
+}  // namespace
+
+template <class T>
+void optim_step(const OptimArgs& p) {
+  each_chunk(p.first, p.size, p.count, [&](int64_t, int t, int64_t at, int64_t n) {
+    Lane<T> lane{static_cast<T*>(p.param[t]) + at, {}, 0, 0};
+    for (int k = 0; k < 3; ++k) lane.state[k] = p.state[k] ? static_cast<T*>(p.state[k][t]) + at : nullptr;
+    step_chunk<T>(p, lane, static_cast<const T*>(p.grad[t]) + at, n, p.coef + 4 * t);
+  });
+}
+
+// Partial sums in double, one a chunk, combined in order: the same bits at any number of threads.
+template <class T>
+void multi_norm(const MultiNormArgs& p) {
+  const int64_t chunks = p.first[p.count];
+  double* part = scratch<double>(2, max64(1, chunks));
+  each_chunk(p.first, p.size, p.count, [&](int64_t c, int t, int64_t at, int64_t n) {
+    const T* x = static_cast<const T*>(p.x[t]) + at;
+    double s[8] = {};
+    int64_t i = 0;
+    if (p.order == 2)
+      for (; i + 8 <= n; i += 8)
+        for (int j = 0; j < 8; ++j) s[j] += static_cast<double>(x[i + j]) * static_cast<double>(x[i + j]);
+    for (; i < n; ++i) {
+      const double v = static_cast<double>(x[i] < 0 ? -x[i] : x[i]);
+      double& a = s[i % 8];
+      if (p.order == 2)
+        a += v * v;
+      else if (p.order == 1)
+        a += v;
+      else if (p.order == 0)
+        a = a < v || v != v ? v : a;  // the largest; NaN stays
+      else
+        a += __builtin_pow(v, p.order);
+    }
+    for (int j = 1; j < 8; ++j) s[0] = p.order != 0 ? s[0] + s[j] : s[0] < s[j] || s[j] != s[j] ? s[j] : s[0];
+    part[c] = s[0];
+  });
+  double s = 0;
+  for (int64_t c = 0; c < chunks; ++c)
+    s = p.order != 0 ? s + part[c] : s < part[c] || part[c] != part[c] ? part[c] : s;
+  if (p.order == 2)
+    s = __builtin_sqrt(s);
+  else if (p.order != 0 && p.order != 1)
+    s = __builtin_pow(s, 1 / p.order);
+  *p.norm = s;
+}
+
+template <class T>
+void multi_scale(const MultiScaleArgs& p) {
+  const Vec<T> factor = splat(static_cast<T>(p.factor)), lo = splat(static_cast<T>(p.low)),
+               hi = splat(static_cast<T>(p.high));
+  each_chunk(p.first, p.size, p.count, [&](int64_t, int t, int64_t at, int64_t n) {
+    T* x = static_cast<T*>(p.x[t]) + at;
+    each_vector<T>(0, n, [&](int64_t i, int lanes) __attribute__((always_inline)) {
+      Vec<T> v = load_any(x + i, lanes);
+      if (p.clamp)
+        v = v < lo ? lo : v > hi ? hi : v;  // NaN stays
+      else
+        v *= factor;
+      store_any(x + i, v, lanes);
+    });
+  });
+}
+
+DLCORE_INSTANTIATE_FLOATS(optim_step, OptimArgs)
+DLCORE_INSTANTIATE_FLOATS(multi_norm, MultiNormArgs)
+DLCORE_INSTANTIATE_FLOATS(multi_scale, MultiScaleArgs)
+
+}  // namespace DLCORE_ISA
+}  // namespace dlcore

@@ -1,0 +1,144 @@
+// Philox4x32-10 (J. Salmon, M. Moraes, R. Dror, D. Shaw: Parallel random numbers: as easy as 1, 2, 3, SC
+// 2011), and dropout on it: the mask is a function of (seed, offset, element), so backward computes it again
+// instead of storing it, and it is the same on every ISA, device and number of threads. How elements map to
+// words: see kernels.h.
+#include "cpu/simd.h"
+
+namespace dlcore {
+namespace DLCORE_ISA {
+namespace {
+
+typedef uint64_t V64 __attribute__((vector_size(kVecBytes)));
+constexpr int kHalf = kVecBytes / 8;    // counters in one V64
+constexpr int kGroup = 64;              // words that sixteen counters make
+constexpr int64_t kRandomChunk = 8192;  // a multiple of kGroup
+
+// Products of the low halves of each lane; what the high halves hold does not matter.
+DLCORE_INLINE V64 mul_low(V64 a, V64 b) {
+#if defined(__AVX512F__)
+  return (V64)_mm512_maskz_mul_epu32(0xff, (__m512i)a, (__m512i)b);  // GCC 12 warns of the plain form
+#elif defined(__AVX2__)
+  return (V64)_mm256_mul_epu32((__m256i)a, (__m256i)b);
+#elif defined(__x86_64__)
+  return (V64)_mm_mul_epu32((__m128i)a, (__m128i)b);
+#else
+  return (a & 0xffffffffu) * (b & 0xffffffffu);
+#endif
+}
+
+DLCORE_INLINE V64 splat64(uint64_t x) {
+  V64 v;
+  for (int i = 0; i < kHalf; ++i) v[i] = x;
+  return v;
+}
+
+// Ten rounds on the counters (block, offset); one 32-bit word a lane, its high half holding rubbish.
+DLCORE_INLINE void philox(V64 block, uint64_t offset, uint64_t seed, V64* word) {
+  V64 c0 = block, c1 = block >> 32, c2 = splat64(offset), c3 = splat64(offset >> 32);
+  const V64 m0 = splat64(0xD2511F53u), m1 = splat64(0xCD9E8D57u);
+  uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
+  for (int round = 0; round < 10; ++round) {
+    const V64 p0 = mul_low(m0, c0), p1 = mul_low(m1, c2);
+    c0 = (p1 >> 32) ^ c1 ^ splat64(k0);
+    c1 = p1;
+    c2 = (p0 >> 32) ^ c3 ^ splat64(k1);
+    c3 = p0;
+    k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
+  }
+  word[0] = c0, word[1] = c1, word[2] = c2, word[3] = c3;
+}
+
+// The words of elements 64 group ... 64 group + 63.
+inline void philox_group(uint64_t group, uint64_t first, uint64_t seed, uint64_t offset, uint32_t* out) {
+  V64 step;
+  for (int i = 0; i < kHalf; ++i) step[i] = 2 * static_cast<uint64_t>(i);
+  for (int j = 0; j < 16; j += 2 * kHalf) {
+    const V64 even = splat64(first + group * 16 + static_cast<uint64_t>(j)) + step;
+    V64 a[4], b[4];
+    philox(even, offset, seed, a);
+    philox(even + splat64(1), offset, seed, b);
+    for (int w = 0; w < 4; ++w) {
+      const V64 both = (a[w] & splat64(0xffffffffu)) | (b[w] << 32);
+      if constexpr (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__) {
+        __builtin_memcpy(out + 16 * w + j, &both, kVecBytes);
+      } else {
+        for (int i = 0; i < kHalf; ++i)
+          out[16 * w + j + 2 * i] = static_cast<uint32_t>(both[i]),
+                               out[16 * w + j + 2 * i + 1] = both[i] >> 32;
+      }
+    }
+  }
+}
+
+}  // namespace
+
+template <class T>
+void dropout(const DropoutArgs& p) {
+  const T* x = static_cast<const T*>(p.x);
+  T* y = static_cast<T*>(p.y);
+  const T scale = static_cast<T>(1 / (1 - p.p));
+  // p 2^32, rounded; 2^32 itself (p = 1, or next to it) drops all, and then scale may be infinite.
+  const uint64_t threshold = static_cast<uint64_t>(p.p * 4294967296.0 + 0.5);
+  if (threshold >> 32) {
+    parallel_for(p.n, kGrain, [&](int64_t b, int64_t e) {
+      for (int64_t i = b; i < e; ++i) y[i] = x[i] * T(0);  // NaN stays
+    });
+    return;
+  }
+  const uint32_t least = static_cast<uint32_t>(threshold);
+  if (p.inner == 1) {
+    parallel_for(ceil_div(p.n, kRandomChunk), 1, [&](int64_t b, int64_t e) {
+      uint32_t word[kGroup];
+      for (int64_t i = b * kRandomChunk; i < min64(p.n, e * kRandomChunk); i += kGroup) {
+        philox_group(static_cast<uint64_t>(i / kGroup), 0, p.seed, p.offset, word);
+        const T* from = x + i;
+        T* to = y + i;
+        if (i + kGroup <= p.n)
+          for (int j = 0; j < kGroup; ++j) to[j] = from[j] * (word[j] >= least ? scale : T(0));
+        else
+          for (int j = 0; j < p.n - i; ++j) to[j] = from[j] * (word[j] >= least ? scale : T(0));
+      }
+    });
+    return;
+  }
+  const int64_t channels = p.n / p.inner;  // whole channels live or die
+  parallel_for(channels, max64(1, kGrain / p.inner), [&](int64_t b, int64_t e) {
+    uint32_t word[kGroup];
+    for (int64_t c = b; c < e; ++c) {
+      if (c == b || c % kGroup == 0)
+        philox_group(static_cast<uint64_t>(c / kGroup), 0, p.seed, p.offset, word);
+      const Vec<T> keep = splat(word[c % kGroup] >= least ? scale : T(0));
+      each_vector<T>(c * p.inner, (c + 1) * p.inner,
+                     [&](int64_t i, int lanes) { store_any(y + i, load_any(x + i, lanes) * keep, lanes); });
+    }
+  });
+}
+
+template <class T>
+void random_fill(const RandomArgs& p) {
+  const int per = p.kind == Random::uniform && sizeof(T) == 8 ? kGroup / 2 : kGroup;  // elements of one group
+  parallel_for(ceil_div(p.n, per), kRandomChunk / kGroup, [&](int64_t b, int64_t e) {
+    uint32_t word[kGroup];
+    for (int64_t g = b; g < e; ++g) {
+      philox_group(static_cast<uint64_t>(g), p.first, p.seed, p.offset, word);
+      const int64_t at = g * per;
+      const int n = static_cast<int>(min64(per, p.n - at));
+      if (p.kind == Random::bits) {
+        __builtin_memcpy(static_cast<uint32_t*>(p.y) + at, word, static_cast<size_t>(n) * 4);
+      } else if constexpr (sizeof(T) == 4) {
+        for (int i = 0; i < n; ++i) static_cast<T*>(p.y)[at + i] = static_cast<T>(word[i] >> 8) * T(0x1p-24);
+      } else {
+        for (int i = 0; i < n; ++i) {
+          const uint64_t both = static_cast<uint64_t>(word[i]) << 21 ^ word[i + kGroup / 2] >> 11;
+          static_cast<T*>(p.y)[at + i] = static_cast<T>(both) * T(0x1p-53);
+        }
+      }
+    }
+  });
+}
+
+DLCORE_INSTANTIATE_FLOATS(dropout, DropoutArgs)
+DLCORE_INSTANTIATE_FLOATS(random_fill, RandomArgs)
+
+}  // namespace DLCORE_ISA
+}  // namespace dlcore

@@ -11,6 +11,7 @@ from dlcore.functional.activation import *  # noqa: F403
 from dlcore.functional.conv import *  # noqa: F403
 from dlcore.functional.elementwise import *  # noqa: F403
 from dlcore.functional.index import *  # noqa: F403
+from dlcore.functional.dropout import *  # noqa: F403
 from dlcore.functional.loss import *  # noqa: F403
 from dlcore.functional.matmul import *  # noqa: F403
 from dlcore.functional.pool import *  # noqa: F403

@@ -39,7 +39,7 @@ template <class T>
 inline T sum_of_weights(const void* weight, int64_t n) {
   if (!weight) return static_cast<T>(n);
   const T* w = static_cast<const T*>(weight);
-  return row_sum<T>(n, [&](int64_t i, int lanes) { return load_any(w + i, lanes); });
+  return row_sum<T>(n, [&](int64_t i, int lanes) { return load_upto(w + i, lanes); });
 }
 
 // q_c from the target's probability (null: an index, whose one-hot part the caller adds): q = a target + b.
@@ -53,9 +53,9 @@ template <class T>
 inline T row_weighted(const T* x, const T* prob, const T* w, int64_t n, T m, T logs, Soft<T> q) {
   const Vec<T> vm = splat(m), vl = splat(logs), a = splat(q.a), b = splat(q.b);
   return row_sum<T>(n, [&](int64_t i, int lanes) {
-    Vec<T> v = finite_difference_v<T>(load_any(x + i, lanes), vm) - vl;
-    v *= prob ? fma(load_any(prob + i, lanes), a, b) : b;
-    return w ? v * load_any(w + i, lanes) : v;
+    Vec<T> v = finite_difference_v<T>(load_upto(x + i, lanes), vm) - vl;
+    v *= prob ? fma(load_upto(prob + i, lanes), a, b) : b;
+    return w ? v * load_upto(w + i, lanes) : v;
   });
 }
 
@@ -64,8 +64,8 @@ template <class T>
 inline T row_mass(const T* prob, const T* w, int64_t n, Soft<T> q) {
   const Vec<T> a = splat(q.a), b = splat(q.b);
   return row_sum<T>(n, [&](int64_t i, int lanes) {
-    const Vec<T> v = fma(load_any(prob + i, lanes), a, b);
-    return w ? v * load_any(w + i, lanes) : v;
+    const Vec<T> v = fma(load_upto(prob + i, lanes), a, b);
+    return w ? v * load_upto(w + i, lanes) : v;
   });
 }
 
@@ -164,9 +164,9 @@ inline void forward_tiles(const CrossEntropyArgs& p) {
           const Vec<T> wc = splat(weight_of<T>(w, c)), va = splat(keep), vb = splat(rest);
           const int64_t row = at + c * inner;
           each_vector<T>(0, width, [&](int64_t j, int lanes) {
-            const Vec<T> q = prob ? fma(load_any(prob + row + j, lanes), va, vb) : vb;
+            const Vec<T> q = prob ? fma(load_upto(prob + row + j, lanes), va, vb) : vb;
             const Vec<T> d =
-                finite_difference_v<T>(load_any(x + row + j, lanes), load(m + j)) - load(logs + j);
+                finite_difference_v<T>(load_upto(x + row + j, lanes), load(m + j)) - load(logs + j);
             store(acc + j, load(acc + j) + wc * q * d);
           });
         }
@@ -231,12 +231,12 @@ void cross_entropy_backward(const CrossEntropyBackwardArgs& p) {
         const Vec<T> m = splat(stats[2 * i]), k = splat(g * sum / stats[2 * i + 1]);
         const Vec<T> a = splat(g * keep), c = splat(g * rest);
         each_vector<T>(0, n, [&](int64_t j, int lanes) {
-          Vec<T> v = exp<T>(load_any(x + i * n + j, lanes) - m) * k;
+          Vec<T> v = exp<T>(load_upto(x + i * n + j, lanes) - m) * k;
           if (q || rest != 0) {
-            Vec<T> u = q ? fma(load_any(q + j, lanes), a, c) : c;
-            v -= w ? u * load_any(w + j, lanes) : u;
+            Vec<T> u = q ? fma(load_upto(q + j, lanes), a, c) : c;
+            v -= w ? u * load_upto(w + j, lanes) : u;
           }
-          store_any(out + j, v, lanes);
+          store_upto(out + j, v, lanes);
         });
         if (p.target) out[t] -= g * hot;
       }
@@ -254,7 +254,7 @@ void cross_entropy_backward(const CrossEntropyBackwardArgs& p) {
       if (prob)  // k = sum_c w_c q_c
         for (int64_t c = 0; c < n; ++c)
           each_vector<T>(0, width, [&](int64_t j, int lanes) {
-            const Vec<T> q = fma(load_any(prob + at + c * inner + j, lanes), va, vb);
+            const Vec<T> q = fma(load_upto(prob + at + c * inner + j, lanes), va, vb);
             store(k + j, load(k + j) + splat(weight_of<T>(w, c)) * q);
           });
       for (int j = 0; j < width; ++j) {
@@ -273,13 +273,13 @@ void cross_entropy_backward(const CrossEntropyBackwardArgs& p) {
           Vec<T> v = {};
           if (!p.log_probs) {
             const Vec<T> kj = load(k + j);
-            v = exp<T>(load_any(x + row + j, lanes) - load(m + j)) * kj;
+            v = exp<T>(load_upto(x + row + j, lanes) - load(m + j)) * kj;
             if (p.target)
               v = load(g + j) == Vec<T>{} ? Vec<T>{} : v;  // an ignored sample's logits may be anything
             if (prob || rest != 0)
-              v -= load(g + j) * wc * (prob ? fma(load_any(prob + row + j, lanes), va, vb) : vb);
+              v -= load(g + j) * wc * (prob ? fma(load_upto(prob + row + j, lanes), va, vb) : vb);
           }
-          store_any(dx + row + j, v, lanes);
+          store_upto(dx + row + j, v, lanes);
         });
       }
       if (!p.target) continue;

@@ -4,24 +4,11 @@
 // depends on the cut. Then what clipping needs: the norm of all gradients together, and scaling of many
 // arrays.
 #include "cpu/simd.h"
+#include "cpu/vmath.h"
 
 namespace dlcore {
 namespace DLCORE_ISA {
 namespace {
-
-template <class T>
-DLCORE_INLINE Vec<T> root(Vec<T> x) {
-  T a[kLanes<T>];
-  __builtin_memcpy(a, &x, kVecBytes);
-  for (int i = 0; i < kLanes<T>; ++i) {
-    if constexpr (sizeof(T) == 4)
-      a[i] = __builtin_sqrtf(a[i]);
-    else
-      a[i] = __builtin_sqrt(a[i]);
-  }
-  __builtin_memcpy(&x, a, kVecBytes);
-  return x;
-}
 
 // Where the next elements of a parameter and its state are: s(k) and set(k, v) reach the k-th state.
 template <class T>
@@ -30,9 +17,9 @@ struct Lane {
   T* state[3];
   int64_t i;
   int lanes;
-  DLCORE_INLINE Vec<T> s(int k) const { return load_any(state[k] + i, lanes); }
+  DLCORE_INLINE Vec<T> s(int k) const { return load_upto(state[k] + i, lanes); }
   DLCORE_INLINE Vec<T> set(int k, Vec<T> v) const {
-    store_any(state[k] + i, v, lanes);
+    store_upto(state[k] + i, v, lanes);
     return v;
   }
 };
@@ -47,10 +34,10 @@ inline void update(const OptimArgs& p, const Lane<T>& at, const T* grad, int64_t
   Lane<T> lane = at;
   each_vector<T>(0, n, [&](int64_t i, int lanes) __attribute__((always_inline)) {
     lane.i = i, lane.lanes = lanes;
-    Vec<T> w = load_any(lane.w + i, lanes), g = load_any(grad + i, lanes) * sign;
+    Vec<T> w = load_upto(lane.w + i, lanes), g = load_upto(grad + i, lanes) * sign;
     if (l2) g = fma(decay, w, g);
     if (shrink) w *= keep;
-    store_any(lane.w + i, w - step(lane, g), lanes);
+    store_upto(lane.w + i, w - step(lane, g), lanes);
   });
 }
 
@@ -82,7 +69,7 @@ inline void step_chunk(const OptimArgs& p, const Lane<T>& at, const T* grad, int
         const Vec<T> m = l.set(0, lerp<T>(l.s(0), g, b1));
         Vec<T> v = l.set(1, fma(b2c * g, g, b2 * l.s(1)));
         if (amsgrad) v = l.set(2, max_nan(l.s(2), v));
-        return lr * m / fma(root<T>(v), scale, eps);
+        return lr * m / fma(sqrt<T>(v), scale, eps);
       });
     }
     case Optim::nadam: {  // c: of the gradient, of the momentum, 1 / bias2; h: 1 - beta1, beta2, 1 - beta2,
@@ -92,7 +79,7 @@ inline void step_chunk(const OptimArgs& p, const Lane<T>& at, const T* grad, int
       return update<T>(p, at, grad, n, [&](const Lane<T>& l, Vec<T> g) {
         const Vec<T> m = l.set(0, lerp<T>(l.s(0), g, b1));
         const Vec<T> v = l.set(1, fma(b2c * g, g, b2 * l.s(1)));
-        return fma(cg, g, cm * m) / (root<T>(v * scale) + eps);
+        return fma(cg, g, cm * m) / (sqrt<T>(v * scale) + eps);
       });
     }
     case Optim::radam: {  // c: lr / bias1 (times the rectification), rectified; h: as nadam
@@ -101,7 +88,7 @@ inline void step_chunk(const OptimArgs& p, const Lane<T>& at, const T* grad, int
       return update<T>(p, at, grad, n, [&](const Lane<T>& l, Vec<T> g) {
         const Vec<T> m = l.set(0, lerp<T>(l.s(0), g, b1));
         const Vec<T> v = l.set(1, fma(b2c * g, g, b2 * l.s(1)));
-        return rectified ? lr * m / (root<T>(v) + eps) : lr * m;
+        return rectified ? lr * m / (sqrt<T>(v) + eps) : lr * m;
       });
     }
     case Optim::adamax: {  // c: lr / bias1; h: 1 - beta1, beta2, -, epsilon; state: m, the infinity norm
@@ -122,21 +109,21 @@ inline void step_chunk(const OptimArgs& p, const Lane<T>& at, const T* grad, int
           const Vec<T> mean = l.set(1, lerp<T>(l.s(1), g, rest));
           v = v - mean * mean;
         }
-        const Vec<T> d = g / (root<T>(v) + eps);
+        const Vec<T> d = g / (sqrt<T>(v) + eps);
         return lr * (moving ? l.set(2, fma(momentum, l.s(2), d)) : d);
       });
     }
     case Optim::adagrad: {  // c: lr / (1 + (step - 1) decay); h: -, -, -, epsilon; state: sum of squares
       const Vec<T> lr = k(c[0]), eps = k(h[3]);
       return update<T>(p, at, grad, n, [&](const Lane<T>& l, Vec<T> g) {
-        return lr * g / (root<T>(l.set(0, fma(g, g, l.s(0)))) + eps);
+        return lr * g / (sqrt<T>(l.set(0, fma(g, g, l.s(0)))) + eps);
       });
     }
     case Optim::adadelta: {  // h: rho, 1 - rho, -, epsilon; state: mean square of gradients, of updates
       const Vec<T> lr = k(p.lr), rho = k(h[0]), rest = k(h[1]), eps = k(h[3]);
       return update<T>(p, at, grad, n, [&](const Lane<T>& l, Vec<T> g) {
         const Vec<T> v = l.set(0, fma(rest * g, g, rho * l.s(0))), u = l.s(1);
-        const Vec<T> d = root<T>(u + eps) / root<T>(v + eps) * g;
+        const Vec<T> d = sqrt<T>(u + eps) / sqrt<T>(v + eps) * g;
         l.set(1, fma(rest * d, d, rho * u));
         return lr * d;
       });
@@ -222,12 +209,12 @@ void multi_scale(const MultiScaleArgs& p) {
   each_chunk(p.first, p.size, p.count, [&](int64_t, int t, int64_t at, int64_t n) {
     T* x = static_cast<T*>(p.x[t]) + at;
     each_vector<T>(0, n, [&](int64_t i, int lanes) __attribute__((always_inline)) {
-      Vec<T> v = load_any(x + i, lanes);
+      Vec<T> v = load_upto(x + i, lanes);
       if (p.clamp)
         v = v < lo ? lo : v > hi ? hi : v;  // NaN stays
       else
         v *= factor;
-      store_any(x + i, v, lanes);
+      store_upto(x + i, v, lanes);
     });
   });
 }

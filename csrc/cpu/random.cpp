@@ -109,7 +109,7 @@ void dropout(const DropoutArgs& p) {
         philox_group(static_cast<uint64_t>(c / kGroup), 0, p.seed, p.offset, word);
       const Vec<T> keep = splat(word[c % kGroup] >= least ? scale : T(0));
       each_vector<T>(c * p.inner, (c + 1) * p.inner,
-                     [&](int64_t i, int lanes) { store_any(y + i, load_any(x + i, lanes) * keep, lanes); });
+                     [&](int64_t i, int lanes) { store_upto(y + i, load_upto(x + i, lanes) * keep, lanes); });
     }
   });
 }

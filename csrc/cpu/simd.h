@@ -91,9 +91,9 @@ DLCORE_INLINE void store_n(T* p, Vec<T> v, int n) {
 
 // A vector that may be a tail.
 template <class T>
-DLCORE_INLINE Vec<T> load_any(const T* p, int lanes) { return lanes == kLanes<T> ? load(p) : load_n(p, lanes); }
+DLCORE_INLINE Vec<T> load_upto(const T* p, int lanes) { return lanes == kLanes<T> ? load(p) : load_n(p, lanes); }
 template <class T>
-DLCORE_INLINE void store_any(T* p, Vec<T> v, int lanes) {
+DLCORE_INLINE void store_upto(T* p, Vec<T> v, int lanes) {
   if (lanes == kLanes<T>) store(p, v);
   else store_n(p, v, lanes);
 }

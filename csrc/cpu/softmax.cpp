@@ -40,12 +40,12 @@ void softmax_forward(const SoftmaxArgs& p) {
       if (p.log) {
         const Vec<T> vm = splat(m), vl = splat(scalar_log(row_exp_sum<T, false>(x + at, nullptr, n, m)));
         each_vector<T>(at, at + n, [&](int64_t i, int lanes) {
-          store_any(y + i, load_any(x + i, lanes) - vm - vl, lanes);
+          store_upto(y + i, load_upto(x + i, lanes) - vm - vl, lanes);
         });
       } else {
         const Vec<T> r = splat(T(1) / row_exp_sum<T, true>(x + at, y + at, n, m));
         each_vector<T>(at, at + n,
-                       [&](int64_t i, int lanes) { store_any(y + i, load_any(y + i, lanes) * r, lanes); });
+                       [&](int64_t i, int lanes) { store_upto(y + i, load_upto(y + i, lanes) * r, lanes); });
       }
     });
     return;
@@ -64,10 +64,10 @@ void softmax_forward(const SoftmaxArgs& p) {
       const T* xr = x + at + c * inner;
       T* yr = y + at + c * inner;
       each_vector<T>(0, w, [&](int64_t j, int lanes) {
-        store_any(yr + j,
-                  p.log ? load_any(xr + j, lanes) - load(m + j) - load(s + j)
-                        : load_any(yr + j, lanes) * load(s + j),
-                  lanes);
+        store_upto(yr + j,
+                   p.log ? load_upto(xr + j, lanes) - load(m + j) - load(s + j)
+                         : load_upto(yr + j, lanes) * load(s + j),
+                   lanes);
       });
     }
   });
@@ -86,11 +86,11 @@ void softmax_backward(const SoftmaxBackwardArgs& p) {
   if (inner == 1) {
     each_row(p.outer, n, [&](int64_t at) {
       const Vec<T> sum = splat(row_sum<T>(n, [&](int64_t i, int lanes) {
-        const Vec<T> g = load_any(dy + at + i, lanes);
-        return log ? g : g * load_any(y + at + i, lanes);
+        const Vec<T> g = load_upto(dy + at + i, lanes);
+        return log ? g : g * load_upto(y + at + i, lanes);
       }));
       each_vector<T>(at, at + n, [&](int64_t i, int lanes) {
-        store_any(dx + i, gradient(load_any(y + i, lanes), load_any(dy + i, lanes), sum), lanes);
+        store_upto(dx + i, gradient(load_upto(y + i, lanes), load_upto(dy + i, lanes), sum), lanes);
       });
     });
     return;
@@ -100,13 +100,13 @@ void softmax_backward(const SoftmaxBackwardArgs& p) {
     for (int j = 0; j < w; j += kLanes<T>) store(s + j, Vec<T>{});
     for (int64_t c = 0; c < n; ++c)
       each_vector<T>(0, w, [&](int64_t j, int lanes) {
-        const Vec<T> g = load_any(dy + at + c * inner + j, lanes);
-        store(s + j, load(s + j) + (log ? g : g * load_any(y + at + c * inner + j, lanes)));
+        const Vec<T> g = load_upto(dy + at + c * inner + j, lanes);
+        store(s + j, load(s + j) + (log ? g : g * load_upto(y + at + c * inner + j, lanes)));
       });
     for (int64_t c = 0; c < n; ++c)
       each_vector<T>(0, w, [&](int64_t j, int lanes) {
         const int64_t i = at + c * inner + j;
-        store_any(dx + i, gradient(load_any(y + i, lanes), load_any(dy + i, lanes), load(s + j)), lanes);
+        store_upto(dx + i, gradient(load_upto(y + i, lanes), load_upto(dy + i, lanes), load(s + j)), lanes);
       });
   });
 }

@@ -74,8 +74,8 @@ template <class T, bool Store>
 inline T row_exp_sum(const T* x, T* y, int64_t n, T m) {
   const Vec<T> vm = splat(m);
   return row_sum<T>(n, [&](int64_t i, int lanes) __attribute__((always_inline)) {
-    const Vec<T> e = exp<T>(load_any(x + i, lanes) - vm);
-    if constexpr (Store) store_any(y + i, e, lanes);
+    const Vec<T> e = exp<T>(load_upto(x + i, lanes) - vm);
+    if constexpr (Store) store_upto(y + i, e, lanes);
     return e;
   });
 }
@@ -88,7 +88,7 @@ inline void tile_max(const T* x, int64_t rows, int64_t stride, int w, T* m) {
   for (int j = 0; j < w; j += kLanes<T>) store(m + j, splat(-kInf<T>));
   for (int64_t c = 0; c < rows; ++c)
     each_vector<T>(0, w, [&](int64_t j, int lanes) __attribute__((always_inline)) {
-      store(m + j, max(load(m + j), load_any(x + c * stride + j, lanes)));
+      store(m + j, max(load(m + j), load_upto(x + c * stride + j, lanes)));
     });
 }
 
@@ -97,8 +97,8 @@ inline void tile_exp_sum(const T* x, T* y, int64_t rows, int64_t stride, int w, 
   for (int j = 0; j < w; j += kLanes<T>) store(s + j, Vec<T>{});
   for (int64_t c = 0; c < rows; ++c)
     each_vector<T>(0, w, [&](int64_t j, int lanes) __attribute__((always_inline)) {
-      const Vec<T> e = exp<T>(load_any(x + c * stride + j, lanes) - load(m + j));
-      if constexpr (Store) store_any(y + c * stride + j, e, lanes);
+      const Vec<T> e = exp<T>(load_upto(x + c * stride + j, lanes) - load(m + j));
+      if constexpr (Store) store_upto(y + c * stride + j, e, lanes);
       store(s + j, load(s + j) + e);
     });
 }

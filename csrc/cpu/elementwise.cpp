@@ -282,7 +282,7 @@ DLCORE_INLINE Vec<T> value(Vec<T> x, Vec<T> p, Vec<T> q) {
   else if constexpr (OP == Unary::cos) return cos<T>(x);
   else if constexpr (OP == Unary::tan)
     return by_lane<T>(x, [](T v) { return static_cast<T>(__builtin_tan(static_cast<double>(v))); });
-  else if constexpr (OP == Unary::tanh) return tanh<T>(x);
+  else if constexpr (OP == Unary::tanh) return x == zero ? x : tanh<T>(x);  // -0
   else if constexpr (OP == Unary::sigmoid) return sigmoid<T>(x);
   else if constexpr (OP == Unary::erf) return erf<T>(x);
   else if constexpr (OP == Unary::floor)

@@ -10,7 +10,7 @@ namespace dlcore {
 struct Scalar {
   double d = 0;
   int64_t i = 0;
-  bool integral = false;
+  bool integral = false, boolean = false;
 };
 
 }  // namespace dlcore
@@ -34,7 +34,7 @@ struct type_caster<dlcore::Scalar> {
         if (value.d == -1 && PyErr_Occurred()) throw error_already_set();
         return true;
       }
-      value.i = x, value.d = static_cast<double>(x), value.integral = true;
+      value.i = x, value.d = static_cast<double>(x), value.integral = true, value.boolean = PyBool_Check(o);
       return true;
     }
     return false;
@@ -139,6 +139,8 @@ Array fill_new(const Dims& shape, const Scalar& value, DType dtype, Device devic
 Array scalar_like(const char* op, const Array& a, const Scalar& s) {
   if (!is_floating(a.dtype()) && !s.integral)
     type_error(op, "a float needs a floating-point operand", {{"x", a}, {"value", s.d}});
+  if (a.dtype() == DType::b8 && !s.boolean)
+    type_error(op, "a bool operand needs a bool", {{"x", a}, {"value", s.i}});
   return fill_new({}, s, a.dtype(), a.device());
 }
 

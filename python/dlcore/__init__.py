@@ -25,22 +25,27 @@ from dlcore.functional import (
     gather,
     hstack,
     index_select,
+    log_softmax,
     masked_select,
     matmul,
     movedim,
     narrow,
     nonzero,
     permute,
+    relu,
     repeat_interleave,
     reshape,
     roll,
     scatter,
     scatter_add,
+    sigmoid,
+    softmax,
     split,
     squeeze,
     stack,
     swapaxes,
     take_along_dim,
+    tanh,
     tile,
     transpose,
     tril,
@@ -50,6 +55,8 @@ from dlcore.functional import (
     unsqueeze,
     vstack,
 )
+from dlcore.functional.elementwise import *  # noqa: F403
+from dlcore.functional.reduce import *  # noqa: F403
 from dlcore.io import load_file, save_file
 from dlcore.random import get_rng_state, initial_seed, manual_seed, set_rng_state
 from dlcore.tensor import Tensor, from_dlpack, from_numpy, tensor

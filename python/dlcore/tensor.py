@@ -540,7 +540,7 @@ class Tensor:
     def triu(self, diagonal: builtins.int = 0) -> Tensor:
         return _F.triu(self, diagonal)
 
-    # ---- arithmetic and reductions ----------------------------------------------------------------------------------
+    # ---- arithmetic and reductions ---------------------------------------------------------------------------
 
     def __add__(self, other: Any) -> Tensor:
         try:  # the common case first: two tensors of one dtype off the tape
@@ -596,16 +596,16 @@ class Tensor:
         return _F.matmul(Tensor(as_array(other)), self)
 
     def __iadd__(self, other: Any) -> Tensor:
-        return _F.binary_inplace("add", self, other)
+        return _F.elementwise.binary_inplace("add", self, other)
 
     def __isub__(self, other: Any) -> Tensor:
-        return _F.binary_inplace("sub", self, other)
+        return _F.elementwise.binary_inplace("sub", self, other)
 
     def __imul__(self, other: Any) -> Tensor:
-        return _F.binary_inplace("mul", self, other)
+        return _F.elementwise.binary_inplace("mul", self, other)
 
     def __itruediv__(self, other: Any) -> Tensor:
-        return _F.binary_inplace("div", self, other)
+        return _F.elementwise.binary_inplace("div", self, other)
 
     def __neg__(self) -> Tensor:
         return _F.neg(self)
@@ -663,16 +663,16 @@ class Tensor:
     subtract, multiply, divide, true_divide = sub, mul, div, div
 
     def add_(self, other: Any, *, alpha: Any = 1) -> Tensor:
-        return _F.binary_inplace("add", self, other if alpha == 1 else _F.mul(other, alpha))
+        return _F.elementwise.binary_inplace("add", self, other if alpha == 1 else _F.mul(other, alpha))
 
     def sub_(self, other: Any, *, alpha: Any = 1) -> Tensor:
-        return _F.binary_inplace("sub", self, other if alpha == 1 else _F.mul(other, alpha))
+        return _F.elementwise.binary_inplace("sub", self, other if alpha == 1 else _F.mul(other, alpha))
 
     def mul_(self, other: Any) -> Tensor:
-        return _F.binary_inplace("mul", self, other)
+        return _F.elementwise.binary_inplace("mul", self, other)
 
     def div_(self, other: Any) -> Tensor:
-        return _F.binary_inplace("div", self, other)
+        return _F.elementwise.binary_inplace("div", self, other)
 
     def floor_divide(self, other: Any) -> Tensor:
         return _F.floor_divide(self, other)
@@ -816,7 +816,7 @@ class Tensor:
         return _F.masked_fill(self, mask, value)
 
     def masked_fill_(self, mask: Tensor, value: Any) -> Tensor:
-        return _F.replace(self, lambda x: _F.masked_fill(x, mask, value))
+        return _F.elementwise.replace(self, lambda x: _F.masked_fill(x, mask, value))
 
     def clamp(self, min: Any = None, max: Any = None) -> Tensor:
         return _F.clamp(self, min, max)
@@ -824,7 +824,7 @@ class Tensor:
     clip = clamp
 
     def clamp_(self, min: Any = None, max: Any = None) -> Tensor:
-        return _F.replace(self, lambda x: _F.clamp(x, min, max))
+        return _F.elementwise.replace(self, lambda x: _F.clamp(x, min, max))
 
     def relu_(self) -> Tensor:
         return _F.relu(self, inplace=True)

@@ -66,7 +66,9 @@ def pairs(rng, draw):
     ]
 
 
-def binary(name, reference, functional=None, low=None, dtypes=(np.float32, np.float64), exact=False, diff=(0, 1)):
+def binary(
+    name, reference, functional=None, low=None, dtypes=(np.float32, np.float64), exact=False, diff=(0, 1)
+):
     def draw_of(rng):
         def draw(*shape):
             x = rng.standard_normal(shape) * 3
@@ -83,8 +85,9 @@ def binary(name, reference, functional=None, low=None, dtypes=(np.float32, np.fl
         ]
 
     return OpCase(
-        name, ["compare" if name in ("eq", "ne", "lt", "le", "gt", "ge") else "binary"], getattr(K, name), reference,
-        lambda rng: pairs(rng, draw_of(rng)), functional=functional, large=large, dtypes=dtypes, exact=exact, diff=diff,
+        name, ["compare" if name in ("eq", "ne", "lt", "le", "gt", "ge") else "binary"], getattr(K, name),
+        reference, lambda rng: pairs(rng, draw_of(rng)), functional=functional, large=large, dtypes=dtypes,
+        exact=exact, diff=diff,
         errors=[
             Error((f4, f4[:, :2]), ValueError, "broadcast"),
             Error((f4, f4.astype(np.float64)), TypeError, "must have the dtype of a"),
@@ -112,7 +115,11 @@ def logical_samples(rng):
     def r(*shape):
         return rng.random(shape) < 0.5
 
-    return [Sample((r(3, 4), r(3, 4))), Sample((r(3, 1), r(4)), id="broadcast"), Sample((r(0), r(0)), id="empty")]
+    return [
+        Sample((r(3, 4), r(3, 4))),
+        Sample((r(3, 1), r(4)), id="broadcast"),
+        Sample((r(0), r(0)), id="empty"),
+    ]
 
 
 def logical(name, reference):

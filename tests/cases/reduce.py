@@ -49,12 +49,13 @@ def large(rng):
 
 
 def wrap(f):
-    return lambda x, axis=None, keepdims=False: f(x, axis, keepdims)
+    return lambda x, axis=None, keepdims=False: f(x, axis, keepdims=keepdims)
 
 
 def case(name, reference, functional, empty=True, **kwargs):
     return OpCase(
-        name, ["reduce"], getattr(K, name), reference, lambda rng: samples(rng, empty), functional=functional, large=large,
+        name, ["reduce"], getattr(K, name), wrap(reference),
+        lambda rng: samples(rng, empty), functional=functional, large=large,
         errors=[
             Error((f4, 2), IndexError, "axis|dim"),
             Error((f4, (0, 0)), ValueError, "must not repeat"),
@@ -74,24 +75,25 @@ def axis_large(rng):
 
 f4 = np.ones((2, 3), np.float32)
 CASES = [
-    case("sum", lambda x, axis=None, keepdims=False: np.sum(x, axis, keepdims=keepdims), F.sum),
-    case("mean", lambda x, axis=None, keepdims=False: np.mean(x, axis, keepdims=keepdims), F.mean, empty=False),
-    case("prod", lambda x, axis=None, keepdims=False: np.prod(x, axis, keepdims=keepdims), F.prod),
-    case("amax", lambda x, axis=None, keepdims=False: np.max(x, axis, keepdims=keepdims), F.amax, False, exact=True),
-    case("amin", lambda x, axis=None, keepdims=False: np.min(x, axis, keepdims=keepdims), F.amin, False, exact=True),
+    case("sum", np.sum, F.sum),
+    case("mean", np.mean, F.mean, empty=False),
+    case("prod", np.prod, F.prod),
+    case("amax", np.max, F.amax, False, exact=True),
+    case("amin", np.min, F.amin, False, exact=True),
     case("sumsq", ref.sumsq, None),
     OpCase(
         "var", ["reduce"], K.var, ref.var,
         lambda rng: [Sample((rng.standard_normal((4, 5)) + 3, a)) for a in (0, 1, (0, 1), None)]
         + [Sample((rng.standard_normal((4, 5, 6)), (0, 2), 0.0, True), id="biased, kept", grad=False)],
         functional=lambda x, axis=None: F.var(x, axis),
-        large=lambda rng: [Sample((rng.standard_normal((300, 400)) + 3, a), grad=False) for a in (0, 1, None)],
+        large=lambda rng: [Sample((rng.standard_normal((300, 400)) + 3, a)) for a in (0, 1, None)],
         errors=[Error((f4.astype(np.int64),), TypeError, "must be float32 or float64")],
     ),
     OpCase(
         "sum_to", ["reduce"], K.sum_to, ref.sum_to,
         lambda rng: [
-            Sample((rng.standard_normal((2, 3, 4)), s)) for s in ((4,), (3, 1), (2, 1, 4), (1, 1, 1), (), (2, 3, 4))
+            Sample((rng.standard_normal((2, 3, 4)), s))
+            for s in ((4,), (3, 1), (2, 1, 4), (1, 1, 1), (), (2, 3, 4))
         ],
         errors=[Error((f4, (2, 2)), ValueError, "must broadcast")],
     ),

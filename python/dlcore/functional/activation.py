@@ -1,4 +1,4 @@
-"""Activations under torch's names: one kernel forward, one backward. `inplace=True` changes the input's own memory."""
+"""Activations under torch's names: a kernel forward, a kernel backward. `inplace=True` changes the input."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from dlcore.functional.elementwise import inplace as _inplace
 from dlcore.tensor import Tensor
 
 __all__ = [
-    "celu", "elu", "gelu", "glu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "logsigmoid", "mish", "prelu",
-    "relu", "relu6", "selu", "sigmoid", "silu", "softplus", "softsign", "tanh", "tanhshrink", "threshold",
+    "celu", "elu", "gelu", "glu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "logsigmoid",
+    "mish", "prelu", "relu", "relu6", "selu", "sigmoid", "silu", "softplus", "softsign", "tanh", "tanhshrink", "threshold",
 ]  # fmt: skip
 
 
@@ -46,7 +46,9 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
     """min(max(x, min_val), max_val). Raises ValueError for min_val > max_val."""
     if min_val > max_val:
-        raise ValueError(f"hardtanh: min_val must not be above max_val, got min_val={min_val}, max_val={max_val}")
+        raise ValueError(
+            f"hardtanh: min_val must not be above max_val, got min_val={min_val}, max_val={max_val}"
+        )
     if inplace:
         return _inplace("hardtanh", input, lambda x: hardtanh(x, min_val, max_val), min_val, max_val)
     return unary("hardtanh", input, min_val, max_val)
@@ -106,7 +108,9 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
-    """x Φ(x), Φ the normal distribution; "tanh": ½ x (1 + tanh(√(2/π) (x + 0.044715 x³))) (Hendrycks & Gimpel, 2016).
+    """x Φ(x), Φ the normal distribution; "tanh": ½ x (1 + tanh(√(2/π) (x + 0.044715 x³))).
+
+    Hendrycks & Gimpel, 2016.
 
     >>> import dlcore
     >>> dlcore.functional.gelu(dlcore.tensor([0.0])).tolist()
@@ -170,7 +174,7 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:
-    """a sigmoid(b), a and b the halves of x along dim (Dauphin et al., 2016). Raises ValueError for an odd size."""
+    """a sigmoid(b), a and b the halves of x along dim (Dauphin et al., 2016). ValueError for an odd size."""
     x = input.array
     if x.ndim == 0 or x.shape[dim] % 2:
         raise ValueError(f"glu: the axis must have an even size, got input={x.shape}, dim={dim}")

@@ -1,8 +1,9 @@
 """Elementwise arithmetic, comparison and choice, with broadcasting and torch's promotion of dtypes.
 
-An operand is a Tensor, a Python number, or anything array-like. The order of categories is bool < integer < floating; a
-Python number, and a 0-d tensor beside one with dimensions, raises the category of the result but never its width. The
-fast path asks no dtype: the kernels refuse mixed operands, and only then is the promotion worked out.
+An operand is a Tensor, a Python number, or anything array-like. The order of categories is bool < integer <
+floating; a Python number, and a 0-d tensor beside one with dimensions, raises the category of the result but
+never its width. The fast path asks no dtype: the kernels refuse mixed operands, and only then is the promotion
+worked out.
 """
 
 from __future__ import annotations
@@ -18,12 +19,62 @@ from dlcore.autograd import is_grad_enabled, record
 from dlcore.tensor import Tensor, as_array
 
 __all__ = [
-    "abs", "absolute", "add", "atan2", "ceil", "clamp", "clip", "cos", "div", "divide", "eq", "erf", "exp", "expm1",
-    "floor", "floor_divide", "fmod", "ge", "gt", "isfinite", "isinf", "isnan", "le", "log", "log10", "log1p", "log2",
-    "logical_and", "logical_not", "logical_or", "logical_xor", "lt", "masked_fill", "maximum", "minimum", "mul",
-    "multiply", "ne", "neg", "negative", "pow", "reciprocal", "remainder", "result_type", "round", "rsqrt", "sign", "sin",
-    "sqrt", "square", "sub", "subtract", "tan", "true_divide", "trunc", "where",
-    "binary_inplace", "replace",
+    "abs",
+    "absolute",
+    "add",
+    "atan2",
+    "ceil",
+    "clamp",
+    "clip",
+    "cos",
+    "div",
+    "divide",
+    "eq",
+    "erf",
+    "exp",
+    "expm1",
+    "floor",
+    "floor_divide",
+    "fmod",
+    "ge",
+    "gt",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "le",
+    "log",
+    "log1p",
+    "log2",
+    "log10",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "lt",
+    "masked_fill",
+    "maximum",
+    "minimum",
+    "mul",
+    "multiply",
+    "ne",
+    "neg",
+    "negative",
+    "pow",
+    "reciprocal",
+    "remainder",
+    "result_type",
+    "round",
+    "rsqrt",
+    "sign",
+    "sin",
+    "sqrt",
+    "square",
+    "sub",
+    "subtract",
+    "tan",
+    "true_divide",
+    "trunc",
+    "where",
 ]  # fmt: skip
 
 Number = builtins.float | builtins.int | builtins.bool
@@ -35,7 +86,7 @@ _FLOAT32, _INT64, _BOOL = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.
 _CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2}
 
 
-# ---- dtypes -----------------------------------------------------------------------------------------------------------
+# ---- dtypes ----------------------------------------------------------------------------------------------
 
 
 def _promote(a: DType, b: DType) -> DType:
@@ -94,12 +145,16 @@ def _promoted(a: Any, b: Any, floating: builtins.bool) -> tuple[Any, Any]:
     dtype = result_type(a, b)
     if floating and dtype.kind != "f":
         dtype = _FLOAT32
-    first, second = (a, b) if isinstance(a, Tensor) and (a.array.ndim or not isinstance(b, Tensor)) else (b, a)
+    first, second = (
+        (a, b) if isinstance(a, Tensor) and (a.array.ndim or not isinstance(b, Tensor)) else (b, a)
+    )
     device = (first if isinstance(first, Tensor) else second).array.device
     return _in(a, dtype, device), _in(b, dtype, device)
 
 
-def _apply(op: Callable[..., _C.Array], a: Any, b: Any, floating: builtins.bool = False) -> tuple[_C.Array, Any, Any]:
+def _apply(
+    op: Callable[..., _C.Array], a: Any, b: Any, floating: builtins.bool = False
+) -> tuple[_C.Array, Any, Any]:
     """op(a, b) and what it was computed from (Arrays of one dtype, or a number)."""
     x = a.array if isinstance(a, Tensor) else a
     y = b.array if isinstance(b, Tensor) else b
@@ -144,7 +199,7 @@ def _record(name: str, data: _C.Array, a: Any, b: Any, da: Grad, db: Grad) -> Te
     return record(data, (a, b) if ta and tb else (a,) if ta else (b,), backward)
 
 
-# ---- arithmetic -------------------------------------------------------------------------------------------------------
+# ---- arithmetic ------------------------------------------------------------------------------------------
 
 
 def add(input: Operand, other: Operand, *, alpha: Number = 1) -> Tensor:
@@ -164,7 +219,7 @@ def sub(input: Operand, other: Operand, *, alpha: Number = 1) -> Tensor:
     """input − alpha · other. Raises TypeError for two bools."""
     if alpha != 1:
         other = mul(other, alpha)
-    data, x, _ = _apply(_C.sub, input, other)
+    data, _, _ = _apply(_C.sub, input, other)
     if data.dtype.kind == "b":
         raise TypeError("sub: bool operands cannot be subtracted; use logical_xor or logical_not")
     return _record("sub", data, input, other, lambda g: g, _C.neg)
@@ -233,7 +288,9 @@ def remainder(input: Operand, other: Operand) -> Tensor:
 def fmod(input: Operand, other: Operand) -> Tensor:
     """input − other trunc(input / other), as C's fmod: the sign of `input`."""
     data, x, y = _integer_division("fmod", _C.fmod, input, other)
-    return _record("fmod", data, input, other, lambda g: g, lambda g: _C.neg(_C.mul(g, _C.trunc(_true_div(x, y)))))
+    return _record(
+        "fmod", data, input, other, lambda g: g, lambda g: _C.neg(_C.mul(g, _C.trunc(_true_div(x, y))))
+    )
 
 
 def _true_div(x: Any, y: Any) -> _C.Array:
@@ -259,13 +316,20 @@ def pow(input: Operand, exponent: Operand) -> Tensor:
                 return mul(square(x), x)
         elif isinstance(p, builtins.int) and p < 0:
             raise ValueError(f"pow: integers to negative integer powers are not allowed, got exponent={p}")
-    elif isinstance(p, Tensor) and result_type(x, p).kind != "f" and p.array.size and _C.amin(p.array).item() < 0:
+    elif (
+        isinstance(p, Tensor)
+        and result_type(x, p).kind != "f"
+        and p.array.size
+        and _C.amin(p.array).item() < 0
+    ):
         raise ValueError("pow: integers to negative integer powers are not allowed")
     data, a, b = _apply(_C.pow, x, p)
 
     def da(g: _C.Array) -> _C.Array:
         if not isinstance(b, _C.Array):
-            return _C.full(g.shape, 0, g.dtype, g.device) if b == 0 else _C.mul(g, _C.mul(_C.pow(a, b - 1), b))
+            return (
+                _C.full(g.shape, 0, g.dtype, g.device) if b == 0 else _C.mul(g, _C.mul(_C.pow(a, b - 1), b))
+            )
         d = _C.mul(g, _C.mul(b, _C.pow(a, _C.sub(b, 1))))
         return _C.where(_C.eq(b, 0), 0, d)
 
@@ -312,7 +376,7 @@ def atan2(input: Operand, other: Operand) -> Tensor:
     )
 
 
-# ---- functions of one operand -----------------------------------------------------------------------------------------
+# ---- functions of one operand ----------------------------------------------------------------------------
 
 
 def _floating(x: _C.Array) -> _C.Array:
@@ -350,8 +414,8 @@ def unary(
 
 
 def inplace(name: str, input: Tensor, f: Callable[[Tensor], Tensor], *args: builtins.float) -> Tensor:
-    """`input` becomes f(input): in its own memory where nothing is recorded, else by taking the result's place on the
-    tape (what was saved of the old values stays as it was)."""
+    """`input` becomes f(input): in its own memory where nothing is recorded, else by taking the result's place
+    on the tape (what was saved of the old values stays as it was)."""
     if not (input.requires_grad and is_grad_enabled()):
         _C.unary_(name, input.array, *args)
         return input
@@ -366,12 +430,16 @@ def replace(input: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
             _C.copy_into(input.array, result.array)
             return input
     if input.requires_grad and input._node is None and is_grad_enabled():
-        raise RuntimeError("in place: a leaf that requires grad cannot be changed in place; use no_grad() or a copy")
+        raise RuntimeError(
+            "in place: a leaf that requires grad cannot be changed in place; use no_grad() or a copy"
+        )
     old = Tensor(input.array, input.requires_grad)
     old._node, old._index = input._node, input._index
     new = f(old)
     if new.array.shape != input.array.shape:
-        raise ValueError(f"in place: the shape must stay the same, got {new.array.shape} for {input.array.shape}")
+        raise ValueError(
+            f"in place: the shape must stay the same, got {new.array.shape} for {input.array.shape}"
+        )
     if new.array.dtype != input.array.dtype:
         raise TypeError(f"in place: the dtype must stay {input.array.dtype}, got {new.array.dtype}")
     input.array, input.requires_grad = new.array, new.requires_grad
@@ -380,7 +448,7 @@ def replace(input: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
 
 
 def binary_inplace(name: str, input: Tensor, other: Any) -> Tensor:
-    """input = input op other, in input's memory where nothing is recorded; its dtype must hold the result's category."""
+    """input = input op other, in its memory where nothing is recorded; its dtype must hold the result's."""
     other = _operand(other)
     f = {"add": add, "sub": sub, "mul": mul, "div": div}[name]
     result = result_type(input, other)
@@ -513,7 +581,7 @@ def erf(input: Tensor) -> Tensor:
     return unary("erf", input)
 
 
-# ---- comparison and logic ---------------------------------------------------------------------------------------------
+# ---- comparison and logic --------------------------------------------------------------------------------
 
 
 def _compare(op: Callable[..., _C.Array], a: Any, b: Any) -> Tensor:
@@ -573,7 +641,7 @@ def logical_xor(input: Operand, other: Operand) -> Tensor:
 
 def logical_not(input: Tensor) -> Tensor:
     """x == 0."""
-    return Tensor(_C.eq(input.array, 0))
+    return Tensor(_C.eq(input.array, False))
 
 
 def isnan(input: Tensor) -> Tensor:
@@ -595,7 +663,7 @@ def isfinite(input: Tensor) -> Tensor:
     return Tensor(_C.lt(_C.abs(input.array), float("inf")))
 
 
-# ---- choice -----------------------------------------------------------------------------------------------------------
+# ---- choice ----------------------------------------------------------------------------------------------
 
 
 def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
@@ -635,13 +703,19 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
         raise TypeError(f"masked_fill: mask must be bool, got mask={mask.array.dtype}")
     value = _operand(value)
     if isinstance(value, Tensor) and value.array.ndim:
-        raise ValueError(f"masked_fill: value must be a number or a 0-d tensor, got value={value.array.shape}")
+        raise ValueError(
+            f"masked_fill: value must be a number or a 0-d tensor, got value={value.array.shape}"
+        )
     x, c = input.array, mask.array
     if _CATEGORY[_dtype_and_rank(value)[0].kind] > _CATEGORY[x.dtype.kind]:
-        raise TypeError(f"masked_fill: value of a higher category than input's dtype {x.dtype}, got {value!r}")
+        raise TypeError(
+            f"masked_fill: value of a higher category than input's dtype {x.dtype}, got {value!r}"
+        )
     v = _in(value, x.dtype, x.device)
     data = _C.where(c, v, x)
-    return _record("masked_fill", data, value, input, lambda g: _C.where(c, g, 0), lambda g: _C.where(c, 0, g))
+    return _record(
+        "masked_fill", data, value, input, lambda g: _C.where(c, g, 0), lambda g: _C.where(c, 0, g)
+    )
 
 
 def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
@@ -656,8 +730,12 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     if not isinstance(min, Tensor) and not isinstance(max, Tensor):
         for bound in (min, max):
             if bound is not None and not isinstance(bound, (builtins.float, builtins.int)):
-                return clamp(input, _operand(min), _operand(max)) if isinstance(bound, np.generic) else clamp(
-                    input, None if min is None else _operand(min), None if max is None else _operand(max)
+                return (
+                    clamp(input, _operand(min), _operand(max))
+                    if isinstance(bound, np.generic)
+                    else clamp(
+                        input, None if min is None else _operand(min), None if max is None else _operand(max)
+                    )
                 )
         kinds = [result_type(input, b) for b in (min, max) if b is not None]
         x = input

@@ -1,7 +1,7 @@
 """Reductions over any set of axes, under torch's names: `dim` is None (all axes), an int or a tuple of ints.
 
-Sums of integers and bools are int64. Results are the same bits at any number of threads; float32 sums are of blocks that
-are added in double.
+Sums of integers and bools are int64. Results are the same bits at any number of threads; float32 sums are of
+blocks that are added in double.
 """
 
 from __future__ import annotations
@@ -21,8 +21,25 @@ from dlcore.functional.elementwise import pow as _pow
 from dlcore.tensor import Tensor
 
 __all__ = [
-    "all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "cumprod", "cumsum", "max", "mean", "min", "norm",
-    "prod", "std", "sum", "var", "var_mean", "std_mean",
+    "all",
+    "amax",
+    "amin",
+    "any",
+    "argmax",
+    "argmin",
+    "count_nonzero",
+    "cumprod",
+    "cumsum",
+    "max",
+    "mean",
+    "min",
+    "norm",
+    "prod",
+    "std",
+    "std_mean",
+    "sum",
+    "var",
+    "var_mean",
 ]  # fmt: skip
 
 Dim = builtins.int | Sequence[builtins.int] | None
@@ -70,7 +87,9 @@ def _cast(x: Tensor, dtype: npt.DTypeLike | None) -> Tensor:
     return record(_C.cast(x.array, np.dtype(dtype)), (x,), cast_backward)
 
 
-def sum(input: Tensor, dim: Dim = None, keepdim: builtins.bool = False, *, dtype: npt.DTypeLike | None = None) -> Tensor:
+def sum(
+    input: Tensor, dim: Dim = None, keepdim: builtins.bool = False, *, dtype: npt.DTypeLike | None = None
+) -> Tensor:
     """The sum over `dim`.
 
     >>> import dlcore
@@ -105,7 +124,9 @@ def mean(
     return record(y, (input,), mean_backward)
 
 
-def prod(input: Tensor, dim: Dim = None, keepdim: builtins.bool = False, *, dtype: npt.DTypeLike | None = None) -> Tensor:
+def prod(
+    input: Tensor, dim: Dim = None, keepdim: builtins.bool = False, *, dtype: npt.DTypeLike | None = None
+) -> Tensor:
     """The product over `dim`; the gradient is right where elements are 0 too."""
     input = _cast(input, dtype)
     x, axes = input.array, _axes(dim)
@@ -125,7 +146,9 @@ def prod(input: Tensor, dim: Dim = None, keepdim: builtins.bool = False, *, dtyp
     return record(y, (input,), prod_backward)
 
 
-def _extreme_backward(x: _C.Array, y: _C.Array, axes: list[builtins.int] | None) -> Callable[[_C.Array, Needs], Grads]:
+def _extreme_backward(
+    x: _C.Array, y: _C.Array, axes: list[builtins.int] | None
+) -> Callable[[_C.Array, Needs], Grads]:
     def backward(g: _C.Array, needs: Needs) -> Grads:
         best = _spread(y, x, axes)
         where = _C.eq(x, best) if x.dtype.kind != "f" else _C.logical_or(_C.eq(x, best), _C.ne(x, x))
@@ -166,8 +189,10 @@ def _select(input: Tensor, dim: builtins.int, keepdim: builtins.bool, largest: b
     return Extreme(*record((values, indices), (input,), extreme_backward))
 
 
-def max(input: Tensor, dim: Any = None, keepdim: builtins.bool = False, *, other: Tensor | None = None) -> Any:
-    """The largest element; with `dim` (values, indices) along it, the first of equals; with a tensor, maximum().
+def max(
+    input: Tensor, dim: Any = None, keepdim: builtins.bool = False, *, other: Tensor | None = None
+) -> Any:
+    """The largest element; with `dim` (values, indices) along it, the first of equals; of two tensors maximum().
 
     >>> import dlcore
     >>> values, indices = dlcore.functional.max(dlcore.tensor([[1.0, 3.0], [4.0, 2.0]]), dim=1)
@@ -179,8 +204,10 @@ def max(input: Tensor, dim: Any = None, keepdim: builtins.bool = False, *, other
     return amax(input) if dim is None else _select(input, dim, keepdim, True)
 
 
-def min(input: Tensor, dim: Any = None, keepdim: builtins.bool = False, *, other: Tensor | None = None) -> Any:
-    """The smallest element; with `dim` (values, indices) along it, the first of equals; with a tensor, minimum()."""
+def min(
+    input: Tensor, dim: Any = None, keepdim: builtins.bool = False, *, other: Tensor | None = None
+) -> Any:
+    """The smallest element; with `dim` (values, indices) along it; with a tensor minimum()."""
     if other is not None or isinstance(dim, Tensor):
         return minimum(input, dim if other is None else other)
     return amin(input) if dim is None else _select(input, dim, keepdim, False)
@@ -195,7 +222,7 @@ def _arg(input: Tensor, dim: builtins.int | None, keepdim: builtins.bool, larges
 
 
 def argmax(input: Tensor, dim: builtins.int | None = None, keepdim: builtins.bool = False) -> Tensor:
-    """The index of the first largest element along dim, or in the flattened tensor; the first NaN where there is one.
+    """The index of the first largest element along dim, or in the flattened tensor; NaN is the largest.
 
     >>> import dlcore
     >>> dlcore.functional.argmax(dlcore.tensor([1.0, 3.0, 3.0])).item()
@@ -205,7 +232,7 @@ def argmax(input: Tensor, dim: builtins.int | None = None, keepdim: builtins.boo
 
 
 def argmin(input: Tensor, dim: builtins.int | None = None, keepdim: builtins.bool = False) -> Tensor:
-    """The index of the first smallest element along dim, or in the flattened tensor; the first NaN where there is one."""
+    """The index of the first smallest element along dim, or in the flattened tensor; NaN is the smallest."""
     return _arg(input, dim, keepdim, False)
 
 
@@ -229,7 +256,9 @@ def count_nonzero(input: Tensor, dim: Dim = None) -> Tensor:
     return Tensor(_C.sum(truth(input), _axes(dim), False))
 
 
-def _correction(unbiased: builtins.bool | None, correction: builtins.float | None, dim: Any) -> tuple[Any, builtins.float]:
+def _correction(
+    unbiased: builtins.bool | None, correction: builtins.float | None, dim: Any
+) -> tuple[Any, builtins.float]:
     if isinstance(dim, builtins.bool):  # torch's var(x, unbiased)
         dim, unbiased = None, dim
     if unbiased is not None:
@@ -350,8 +379,9 @@ def norm(
     keepdim: builtins.bool = False,
     dtype: npt.DTypeLike | None = None,
 ) -> Tensor:
-    """(Σ |x|^p)^(1/p); "fro" is p = 2; ±inf the largest or smallest |x|; 0 counts what is not 0. The gradient of a
-    Euclidean norm of 0 is 0.
+    """(Σ |x|^p)^(1/p); "fro" is p = 2; ±inf the largest or smallest |x|; 0 counts what is not 0.
+
+    The gradient of a Euclidean norm of 0 is 0.
 
     >>> import dlcore
     >>> dlcore.functional.norm(dlcore.tensor([3.0, 4.0])).item()

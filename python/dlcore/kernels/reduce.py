@@ -9,7 +9,20 @@ import numpy.typing as npt
 from dlcore import _C
 from dlcore.kernels._convert import NDArray, arr, out
 
-__all__ = ["amax", "amin", "argmax", "argmin", "cumprod", "cumsum", "mean", "prod", "sum", "sum_to", "sumsq", "var"]
+__all__ = [
+    "amax",
+    "amin",
+    "argmax",
+    "argmin",
+    "cumprod",
+    "cumsum",
+    "mean",
+    "prod",
+    "sum",
+    "sum_to",
+    "sumsq",
+    "var",
+]
 
 Axis = int | Sequence[int] | None
 

@@ -2,8 +2,8 @@
 
 An operand is a Tensor, a Python number, or anything array-like. The order of categories is bool < integer <
 floating; a Python number, and a 0-d tensor beside one with dimensions, raises the category of the result but
-never its width. The fast path asks no dtype: the kernels refuse mixed operands, and only then is the promotion
-worked out.
+never its width. The fast path asks no dtype: the kernels refuse mixed operands, and only then is the
+promotion worked out.
 """
 
 from __future__ import annotations
@@ -414,8 +414,8 @@ def unary(
 
 
 def inplace(name: str, input: Tensor, f: Callable[[Tensor], Tensor], *args: builtins.float) -> Tensor:
-    """`input` becomes f(input): in its own memory where nothing is recorded, else by taking the result's place
-    on the tape (what was saved of the old values stays as it was)."""
+    """`input` becomes f(input): in its own memory where nothing is recorded, else by taking the result's
+    place on the tape (what was saved of the old values stays as it was)."""
     if not (input.requires_grad and is_grad_enabled()):
         _C.unary_(name, input.array, *args)
         return input

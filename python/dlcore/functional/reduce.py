@@ -192,7 +192,9 @@ def _select(input: Tensor, dim: builtins.int, keepdim: builtins.bool, largest: b
 def max(
     input: Tensor, dim: Any = None, keepdim: builtins.bool = False, *, other: Tensor | None = None
 ) -> Any:
-    """The largest element; with `dim` (values, indices) along it, the first of equals; of two tensors maximum().
+    """The largest element; with `dim` (values, indices) along it, the first of equals.
+
+    Of two tensors it is maximum().
 
     >>> import dlcore
     >>> values, indices = dlcore.functional.max(dlcore.tensor([[1.0, 3.0], [4.0, 2.0]]), dim=1)

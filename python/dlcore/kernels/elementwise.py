@@ -1,7 +1,7 @@
 """Elementwise kernels on ndarrays. Operands of one call share a dtype; a Python number takes the other's.
 
 A function f of one operand has `f_backward(dy, saved)`, where `saved` is the output for relu, exp, expm1,
-sqrt, rsqrt, reciprocal, tan, tanh and sigmoid, and the input for the others. Parameters are positional in both.
+sqrt, rsqrt, reciprocal, tan, tanh and sigmoid, and the input for the others. Parameters are positional.
 """
 
 from __future__ import annotations

@@ -147,6 +147,36 @@ def test_shown_are_two_right_ones_and_the_most_confident_mistake():
     assert demo._shown(p, np.array([0, 1, 0, 1, 1])) == [0, 1, 3]
 
 
+def test_demo_json(capsys, tmp_path):
+    status, out, err = run(capsys, "demo", "--epochs", "2", "--json", "--out", str(tmp_path / "pictures"))
+    assert status == 0, err
+    d = json.loads(out)
+    assert d["data"] == "fashion" and len(d["history"]["loss"]) == 2
+    assert d["history"]["loss"][1] < d["history"]["loss"][0] and d["accuracy"] > 0.6
+    assert len(d["kernels"]) >= 5 and d["training_seconds"] < d["seconds"]
+    if d["pictures"]:
+        for name in ("training.png", "predictions.png"):
+            assert (tmp_path / "pictures" / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_demo_says_so_without_matplotlib(capsys, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setattr(demo, "_kernel_table", lambda say: [])
+    status, out, err = run(capsys, "demo", "--epochs", "1", "--out", str(tmp_path / "pictures"))
+    assert status == 0, err
+    assert "pip install 'dlcore[plot]'" in out and not (tmp_path / "pictures").exists()
+    assert "test accuracy" in out and "%" in out and "Epoch 1/1" in out
+
+
+def test_demo_is_reproducible(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(demo, "_kernel_table", lambda say: [])
+    monkeypatch.setattr(demo, "_draw", lambda *_: [])
+    first, second = (
+        json.loads(run(capsys, "demo", "--epochs", "1", "--seed", "5", "--json")[1]) for _ in range(2)
+    )
+    assert first["history"] == second["history"] and first["loss"] == second["loss"]
+
+
 # ---- as processes ------------------------------------------------------------------------------------------
 
 

@@ -1,8 +1,8 @@
-"""LeNet-5: Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, Gradient-based learning applied to document recognition,
-Proceedings of the IEEE 86 (1998), section II.B.
+"""LeNet-5: Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, Gradient-based learning applied to document
+recognition, Proceedings of the IEEE 86 (1998), section II.B.
 
-As it is trained today: all maps of C3 see all maps of S2, the subsampling has no weights of its own, tanh is not
-scaled, and the output layer is linear, for cross-entropy, in place of the radial basis units.
+As it is trained today: all maps of C3 see all maps of S2, the subsampling has no weights of its own, tanh is
+not scaled, and the output layer is linear, for cross-entropy, in place of the radial basis units.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def _rebuild_parameter(cls: type[Parameter], values: Any, device: str, requires_
 
 
 class UninitializedParameter(Parameter):
-    """A parameter whose shape the first forward decides (LazyLinear); until then it holds dtype and device."""
+    """A parameter whose shape the first forward decides (LazyLinear); it holds dtype and device."""
 
     __slots__ = ()
 
@@ -625,7 +625,7 @@ class Module:
         return self
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
-        """`to(device)`, `to(dtype)`, `to(device, dtype)` or `to(tensor)`; integer buffers keep their dtype."""
+        """`to(device)`, `to(dtype)`, `to(device, dtype)` or `to(tensor)`; integer buffers keep theirs."""
         device, dtype = _parse_to(args, kwargs)
 
         def convert(a: _C.Array) -> _C.Array:

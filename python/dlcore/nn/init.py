@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dlcore import _C
+from dlcore.random import get_generator
 from dlcore.tensor import Tensor
 
 __all__ = [
@@ -31,10 +32,6 @@ __all__ = [
     "xavier_uniform_",
     "zeros_",
 ]
-
-
-def _generator(rng: Any) -> np.random.Generator:
-    return np.random.default_rng(rng)
 
 
 def _fill(tensor: Tensor, values: npt.NDArray[Any]) -> Tensor:
@@ -73,19 +70,19 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, rng: Any = None) -> Tensor:
     """U(a, b)."""
-    return _fill(tensor, _generator(rng).uniform(a, b, tensor.shape))
+    return _fill(tensor, get_generator(rng).uniform(a, b, tensor.shape))
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, rng: Any = None) -> Tensor:
     """N(mean, std²)."""
-    return _fill(tensor, _generator(rng).normal(mean, std, tensor.shape))
+    return _fill(tensor, get_generator(rng).normal(mean, std, tensor.shape))
 
 
 def trunc_normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, rng: Any = None
 ) -> Tensor:
     """N(mean, std²) conditioned on a <= x <= b, by drawing again what falls outside."""
-    g = _generator(rng)
+    g = get_generator(rng)
     values = g.normal(mean, std, tensor.shape)
     outside = (values < a) | (values > b)
     for _ in range(1000):
@@ -194,7 +191,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, rng: Any = None) -> Tensor:
     if 0 in tensor.shape:
         return tensor
     rows, cols = tensor.shape[0], math.prod(tensor.shape[1:])
-    flat = _generator(rng).normal(size=(max(rows, cols), min(rows, cols)))
+    flat = get_generator(rng).normal(size=(max(rows, cols), min(rows, cols)))
     q, r = np.linalg.qr(flat)
     q *= np.sign(np.diag(r))  # Haar measure (Mezzadri, 2007): QR alone favours a sign
     return _fill(tensor, gain * (q if rows >= cols else q.T).reshape(tensor.shape))
@@ -204,7 +201,7 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, rng: Any = None)
     """N(0, std²) with the fraction `sparsity` of each column set to zero. Martens, ICML 2010."""
     if tensor.ndim != 2:
         raise ValueError(f"sparse_: tensor must be 2-d, got shape {tensor.shape}")
-    g = _generator(rng)
+    g = get_generator(rng)
     rows, cols = tensor.shape
     values = g.normal(0.0, std, tensor.shape)
     for c in range(cols):

@@ -138,7 +138,7 @@ class LazyLinear(Linear):
         weight = state_dict.get(prefix + "weight")
         if weight is not None and not isinstance(weight, UninitializedParameter):
             self._materialize(weight.shape[-1])
-        super()._load_from_state_dict(state_dict, prefix, *args)
+        Module._load_from_state_dict(self, state_dict, prefix, *args)  # it may be a plain Linear by now
 
     if TYPE_CHECKING:
         __call__ = forward

@@ -118,7 +118,9 @@ def test_backward_frees_the_graph():
 def test_second_backward_raises():
     y = scale(leaf(1.0), 2.0)
     y.backward()
-    with pytest.raises(RuntimeError, match=r"backward: the graph of scale has been freed; call backward\(retain_graph=True\)"):
+    with pytest.raises(
+        RuntimeError, match=r"backward: the graph of scale has been freed; call backward\(retain_graph=True\)"
+    ):
         y.backward()
 
 
@@ -166,7 +168,7 @@ def test_retain_grad():
         dlcore.ones(1).retain_grad()
 
 
-# ---- .grad owns its memory ----------------------------------------------------------------------------------------------
+# ---- .grad owns its memory ---------------------------------------------------------------------------------
 
 
 def test_gradients_of_two_leaves_are_apart():
@@ -237,7 +239,7 @@ def test_fresh_gradients_are_not_copied():
     assert x.grad.data_ptr() == kept[0]
 
 
-# ---- errors in a backward name the operation -----------------------------------------------------------------------------
+# ---- errors in a backward name the operation ---------------------------------------------------------------
 
 
 def test_wrong_gradient_shape_names_the_operation():
@@ -246,7 +248,9 @@ def test_wrong_gradient_shape_names_the_operation():
     def crooked_backward(g, needs):
         return (_C.reshape(g, (2, 1)),)
 
-    with pytest.raises(RuntimeError, match=r"crooked must give input 0 a gradient of its own shape.*gradient=\(2, 1\)"):
+    with pytest.raises(
+        RuntimeError, match=r"crooked must give input 0 a gradient of its own shape.*gradient=\(2, 1\)"
+    ):
         record(x.array, (x,), crooked_backward).backward([1.0, 1.0])
 
     def short_backward(g, needs):
@@ -256,7 +260,7 @@ def test_wrong_gradient_shape_names_the_operation():
         record(x.array, (x,), short_backward).backward([1.0, 1.0])
 
 
-# ---- autograd.grad ------------------------------------------------------------------------------------------------------
+# ---- autograd.grad -----------------------------------------------------------------------------------------
 
 
 def test_grad():
@@ -282,7 +286,7 @@ def test_grad_of_several_outputs():
     assert g.tolist() == [5.0]
 
 
-# ---- recording or not ---------------------------------------------------------------------------------------------------
+# ---- recording or not --------------------------------------------------------------------------------------
 
 
 def test_no_grad_and_enable_grad():
@@ -359,7 +363,7 @@ def test_needs_skips_inputs():
 
 def test_multiple_outputs_with_a_missing_gradient():
     x = leaf(1.0, 2.0, 3.0, 4.0)
-    a, b = x.split(2)
+    _, b = x.split(2)
     b.backward([1.0, 1.0])
     assert x.grad.tolist() == [0, 0, 1, 1]
 

@@ -24,7 +24,11 @@ def entry(dtype="F32", shape=(1,), offsets=(0, 4)):
 
 def test_round_trip(tmp_path, rng):
     path = tmp_path / "x.safetensors"
-    want = {f"{d}.{i}": (rng.standard_normal(s) * 9).astype(d) for d in DTYPES for i, s in enumerate([(), (0, 3), (5, 3)])}
+    want = {
+        f"{d}.{i}": (rng.standard_normal(s) * 9).astype(d)
+        for d in DTYPES
+        for i, s in enumerate([(), (0, 3), (5, 3)])
+    }
     want["strided"] = rng.standard_normal((6, 8))[::-2, ::3]
     dlcore.save_file({k: dlcore.tensor(v) for k, v in want.items()}, path, {"format": "pt", "ä": "ö"})
     got = dlcore.load_file(path)
@@ -39,9 +43,15 @@ def test_round_trip(tmp_path, rng):
 
 def test_ndarrays_and_parameters(tmp_path):
     path = tmp_path / "x.safetensors"
-    dlcore.save_file({"a": np.arange(3), "w": dlcore.nn.Parameter(dlcore.ones(2)), "big": np.arange(3, dtype=">i4")}, path)
+    dlcore.save_file(
+        {"a": np.arange(3), "w": dlcore.nn.Parameter(dlcore.ones(2)), "big": np.arange(3, dtype=">i4")}, path
+    )
     got = dlcore.load_file(path)
-    assert got["a"].tolist() == [0, 1, 2] and got["w"].tolist() == [1.0, 1.0] and got["big"].tolist() == [0, 1, 2]
+    assert (
+        got["a"].tolist() == [0, 1, 2]
+        and got["w"].tolist() == [1.0, 1.0]
+        and got["big"].tolist() == [0, 1, 2]
+    )
 
 
 def test_narrow_dtypes_are_widened(tmp_path):
@@ -49,15 +59,27 @@ def test_narrow_dtypes_are_widened(tmp_path):
     half, small = np.array([1.5, -2.25], np.float16), np.array([-3, 4], np.int8)
     bf16 = np.array([1.5, -2.25, np.inf], np.float32)
     data = half.tobytes() + small.tobytes() + (bf16.view(np.uint32) >> 16).astype(np.uint16).tobytes()
-    write(path, {"h": entry("F16", (2,), (0, 4)), "i": entry("I8", (2,), (4, 6)), "b": entry("BF16", (3,), (6, 12))}, data)
+    write(
+        path,
+        {"h": entry("F16", (2,), (0, 4)), "i": entry("I8", (2,), (4, 6)), "b": entry("BF16", (3,), (6, 12))},
+        data,
+    )
     got = dlcore.load_file(path)
     assert {k: v.dtype for k, v in got.items()} == {"h": np.float32, "i": np.int32, "b": np.float32}
-    assert got["h"].tolist() == [1.5, -2.25] and got["i"].tolist() == [-3, 4] and got["b"].tolist() == bf16.tolist()
+    assert (
+        got["h"].tolist() == [1.5, -2.25]
+        and got["i"].tolist() == [-3, 4]
+        and got["b"].tolist() == bf16.tolist()
+    )
 
 
 def test_against_safetensors(tmp_path, rng):
     safetensors = pytest.importorskip("safetensors.numpy")
-    want = {f"{d}.{i}": (rng.standard_normal(s) * 9).astype(d) for d in DTYPES for i, s in enumerate([(), (0, 3), (5, 3)])}
+    want = {
+        f"{d}.{i}": (rng.standard_normal(s) * 9).astype(d)
+        for d in DTYPES
+        for i, s in enumerate([(), (0, 3), (5, 3)])
+    }
     dlcore.save_file(want, tmp_path / "ours", {"a": "b"})
     safetensors.save_file(want, tmp_path / "theirs")
     theirs, ours = safetensors.load_file(tmp_path / "ours"), dlcore.load_file(tmp_path / "theirs")
@@ -109,7 +131,7 @@ def test_truncated_and_empty(tmp_path):
     whole = path.read_bytes()
     for n in (0, 7, 8, 20, len(whole) - 1):
         path.write_bytes(whole[:n])
-        with pytest.raises(ValueError, match="load_file: .*x$"):
+        with pytest.raises(ValueError, match=r"load_file: .*x$"):
             dlcore.load_file(path)
 
 

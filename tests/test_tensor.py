@@ -1,4 +1,6 @@
-"""Tensor and the functions on shapes and indices: beside torch where it is installed, by themselves otherwise."""
+"""Tensor and the functions on shapes and indices: beside torch where it is installed, by themselves
+otherwise.
+"""
 
 import copy
 import pickle
@@ -57,7 +59,7 @@ def data(*shape):
     return np.arange(1.0, 1 + np.prod(shape, dtype=int)).reshape(shape)
 
 
-# ---- shapes -------------------------------------------------------------------------------------------------------------
+# ---- shapes ------------------------------------------------------------------------------------------------
 
 METHODS = {
     "reshape": (lambda x: x.reshape(4, 6), (2, 3, 4)),
@@ -136,7 +138,12 @@ def test_method(torch, name):
 def test_views_of_every_dtype(torch, dtype):
     x = (data(2, 3, 4) % 5).astype(dtype)
     ours, theirs = dlcore.tensor(x), torch.from_numpy(x)
-    for f in (lambda x: x.transpose(0, 1).reshape(-1), lambda x: x[1, ::2], lambda x: x.flip(0), lambda x: x.tril()):
+    for f in (
+        lambda x: x.transpose(0, 1).reshape(-1),
+        lambda x: x[1, ::2],
+        lambda x: x.flip(0),
+        lambda x: x.tril(),
+    ):
         same(f(ours), f(theirs))
         same(f(ours)[f(ours) == 1], f(theirs)[f(theirs) == 1])
     same(dlcore.cat([ours, ours], 2), torch.cat([theirs, theirs], 2))
@@ -144,22 +151,46 @@ def test_views_of_every_dtype(torch, dtype):
 
 def test_views_share_memory(torch):
     x = dlcore.tensor(data(2, 3))
-    for f in (lambda x: x.view(6), lambda x: x.T, lambda x: x[0], lambda x: x[:, ::2], lambda x: x.unsqueeze(0),
-              lambda x: x.detach(), lambda x: x.data, lambda x: x.expand(2, 2, 3), lambda x: x.split(1)[1]):  # fmt: skip
-        assert f(x).array.shares_memory(x.array)
+    for view in (
+        x.view(6),
+        x.T,
+        x[0],
+        x[:, ::2],
+        x.unsqueeze(0),
+        x.detach(),
+        x.data,
+        x.expand(2, 2, 3),
+        x.split(1)[1],
+    ):
+        assert view.array.shares_memory(x.array)
     for f in (lambda x: x.clone(), lambda x: x.T.reshape(6), lambda x: x.flip(0), lambda x: x[[0]]):
         assert not f(x).array.shares_memory(x.array)
 
 
 def test_joins(torch):
     for d in (0, 1, -1):
-        agree(torch, lambda *x, d=d: (dlcore if isinstance(x[0], dlcore.Tensor) else torch).cat(x, d), data(2, 3), data(2, 3))
+        agree(
+            torch,
+            lambda *x, d=d: (dlcore if isinstance(x[0], dlcore.Tensor) else torch).cat(x, d),
+            data(2, 3),
+            data(2, 3),
+        )
     for d in (0, 1, 2, -1):
         agree(
-            torch, lambda *x, d=d: (dlcore if isinstance(x[0], dlcore.Tensor) else torch).stack(x, d), data(2, 3), data(2, 3)
+            torch,
+            lambda *x, d=d: (dlcore if isinstance(x[0], dlcore.Tensor) else torch).stack(x, d),
+            data(2, 3),
+            data(2, 3),
         )
-    agree(torch, lambda *x: (dlcore if isinstance(x[0], dlcore.Tensor) else torch).hstack(x), data(2), data(3))
-    agree(torch, lambda *x: (dlcore if isinstance(x[0], dlcore.Tensor) else torch).vstack(x), data(2), data(3, 2))
+    agree(
+        torch, lambda *x: (dlcore if isinstance(x[0], dlcore.Tensor) else torch).hstack(x), data(2), data(3)
+    )
+    agree(
+        torch,
+        lambda *x: (dlcore if isinstance(x[0], dlcore.Tensor) else torch).vstack(x),
+        data(2),
+        data(3, 2),
+    )
     agree(torch, lambda x: (dlcore if isinstance(x, dlcore.Tensor) else torch).cat([x, x[:0], x]), data(3))
 
 
@@ -168,7 +199,8 @@ def test_cat_promotes(torch):
         for b in DTYPES:
             x, y = np.ones(2, a), np.ones(3, b)
             same(
-                dlcore.cat([dlcore.tensor(x), dlcore.tensor(y)]), torch.cat([torch.from_numpy(x), torch.from_numpy(y)])
+                dlcore.cat([dlcore.tensor(x), dlcore.tensor(y)]),
+                torch.cat([torch.from_numpy(x), torch.from_numpy(y)]),
             )
     x, y = dlcore.ones(2, requires_grad=True), dlcore.ones(2, dtype=np.float64, requires_grad=True)
     dlcore.cat([x, y]).backward(np.ones(4))
@@ -215,7 +247,7 @@ def test_shape_errors(f, error, match):
         f(dlcore.tensor(data(2, 3)))
 
 
-# ---- x[...] -------------------------------------------------------------------------------------------------------------
+# ---- x[...] ------------------------------------------------------------------------------------------------
 
 MASK = np.array([[True, False, True], [False, True, True]])
 KEYS = {
@@ -321,9 +353,9 @@ def test_setitem_through_views_and_dtypes():
 
 def test_setitem_and_gradients():
     x = dlcore.ones(3, requires_grad=True)
-    with pytest.raises(RuntimeError, match="setitem: .*no_grad"):
+    with pytest.raises(RuntimeError, match=r"setitem: .*no_grad"):
         x[0] = 1
-    with pytest.raises(RuntimeError, match="setitem: .*no_grad"):
+    with pytest.raises(RuntimeError, match=r"setitem: .*no_grad"):
         x.zero_()
     with dlcore.no_grad():
         x[0] = 5
@@ -366,14 +398,16 @@ def test_setitem_shape_errors():
         x[[0, 1], [1, 2]] = np.ones(3)
 
 
-# ---- gather, scatter and friends ------------------------------------------------------------------------------------------
+# ---- gather, scatter and friends ---------------------------------------------------------------------------
 
 INDEX = np.array([[0, 2, 1, 1], [1, 0, 2, 2]])
 
 
 def test_index_functions(torch):
     def wrapped(f):
-        return lambda *x: f(*x, *[(dlcore.tensor if isinstance(x[0], dlcore.Tensor) else torch.from_numpy)(INDEX)])
+        return lambda *x: f(
+            *x, *[(dlcore.tensor if isinstance(x[0], dlcore.Tensor) else torch.from_numpy)(INDEX)]
+        )
 
     agree(torch, wrapped(lambda x, i: x.gather(0, i)), data(3, 4))
     agree(torch, wrapped(lambda x, i: x.gather(1, i)), data(2, 4))
@@ -397,7 +431,7 @@ def test_scatter_add_of_integers(torch):
         same(ours, torch.from_numpy(x).scatter_add(0, torch.from_numpy(INDEX), torch.from_numpy(s)))
 
 
-# ---- creation -----------------------------------------------------------------------------------------------------------
+# ---- creation ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -448,7 +482,10 @@ def test_creation_keywords():
     assert dlcore.ones(2, dtype="int32").dtype == np.int32
     assert dlcore.arange(3, dtype=float).dtype == np.float64
     a = np.arange(3.0)
-    assert dlcore.as_tensor(a).array.shares_memory(dlcore.as_tensor(a).array) or dlcore.as_tensor(a).data_ptr() == a.ctypes.data
+    assert (
+        dlcore.as_tensor(a).array.shares_memory(dlcore.as_tensor(a).array)
+        or dlcore.as_tensor(a).data_ptr() == a.ctypes.data
+    )
 
 
 @pytest.mark.parametrize(
@@ -481,15 +518,18 @@ def test_creation_errors(f, error, match):
         f()
 
 
-# ---- random -------------------------------------------------------------------------------------------------------------
+# ---- random ------------------------------------------------------------------------------------------------
 
 
 def test_manual_seed_repeats_everything():
     def draw():
         return [
-            dlcore.rand(3).tolist(), dlcore.randn(2, dtype=np.float64).tolist(), dlcore.randint(10, (4,)).tolist(),
-            dlcore.randperm(5).tolist(), dlcore.random.next_philox(),
-        ]  # fmt: skip
+            dlcore.rand(3).tolist(),
+            dlcore.randn(2, dtype=np.float64).tolist(),
+            dlcore.randint(10, (4,)).tolist(),
+            dlcore.randperm(5).tolist(),
+            dlcore.random.next_philox(),
+        ]
 
     dlcore.manual_seed(3)
     first = draw()
@@ -507,14 +547,14 @@ def test_rng_keyword():
         assert dlcore.rand(3, rng=make()).tolist() == dlcore.rand(3, rng=5).tolist()
     g = np.random.default_rng(5)
     assert dlcore.rand(3, rng=g).tolist() != dlcore.rand(3, rng=g).tolist()
-    state = np.random.get_state()[1].tolist()
+    state = np.random.get_state()[1].tolist()  # noqa: NPY002
     dlcore.randn(3)
-    assert np.random.get_state()[1].tolist() == state  # NumPy's global state is not ours
+    assert np.random.get_state()[1].tolist() == state  # noqa: NPY002
 
 
 def test_random_distributions():
     u, n = dlcore.rand(20_000, rng=0).numpy(), dlcore.randn(20_000, rng=0).numpy()
-    assert u.dtype == n.dtype == np.float32 and 0 <= u.min() and u.max() < 1
+    assert u.dtype == n.dtype == np.float32 and u.min() >= 0 and u.max() < 1
     assert abs(u.mean() - 0.5) < 0.01 and abs(n.mean()) < 0.03 and abs(n.std() - 1) < 0.03
     i = dlcore.randint(-2, 3, (1000,), rng=0)
     assert set(i.tolist()) == {-2, -1, 0, 1, 2} and i.dtype == np.int64
@@ -523,7 +563,7 @@ def test_random_distributions():
     assert dlcore.randn_like(dlcore.zeros(2)).shape == (2,)
 
 
-# ---- what it is ---------------------------------------------------------------------------------------------------------
+# ---- what it is --------------------------------------------------------------------------------------------
 
 
 def test_properties(torch):
@@ -546,7 +586,12 @@ def test_conversions(torch):
     for name in ("float", "double", "int", "long", "bool"):
         same(getattr(x, name)(), getattr(t, name)())
     assert x.to("cpu") is x and x.to(np.float32) is x and x.cpu() is x and x.float() is x
-    assert x.to("float64").dtype == x.to(dlcore.float64).dtype == x.to(device="cpu", dtype=np.float64).dtype == np.float64
+    assert (
+        x.to("float64").dtype
+        == x.to(dlcore.float64).dtype
+        == x.to(device="cpu", dtype=np.float64).dtype
+        == np.float64
+    )
     assert x.to("cpu", np.int64).dtype == x.to(dlcore.zeros(1, dtype=np.int64)).dtype == np.int64
     assert x.type_as(dlcore.zeros(1, dtype=np.float64)).dtype == np.float64
     assert not x.to(np.float32, copy=True).array.shares_memory(x.array)
@@ -560,7 +605,11 @@ def test_conversions(torch):
 
 
 def test_numbers():
-    assert float(dlcore.tensor(2.5)) == 2.5 and int(dlcore.tensor([3.9])) == 3 and bool(dlcore.tensor([[0]])) is False
+    assert (
+        float(dlcore.tensor(2.5)) == 2.5
+        and int(dlcore.tensor([3.9])) == 3
+        and bool(dlcore.tensor([[0]])) is False
+    )
     assert [10, 20, 30][dlcore.tensor(1)] == 20 and range(dlcore.tensor(3)) == range(3)
     assert dlcore.tensor(2).item() == 2 and dlcore.tensor([True]).item() is True
     assert f"{dlcore.tensor(1.5):.3f}" == "1.500" and f"{dlcore.tensor([1.0])}" == "tensor([1.])"
@@ -569,7 +618,7 @@ def test_numbers():
     assert 2 in dlcore.tensor([1, 2]) and 3 not in dlcore.tensor([1, 2])
     with pytest.raises(RuntimeError, match="ambiguous"):
         bool(dlcore.ones(2))
-    with pytest.raises(ValueError, match="item: .*exactly one element"):
+    with pytest.raises(ValueError, match=r"item: .*exactly one element"):
         dlcore.ones(2).item()
     with pytest.raises(TypeError, match="index: only integer"):
         [1][dlcore.tensor(0.0)]
@@ -645,7 +694,7 @@ def test_in_place_and_detached():
         dlcore.ones(2, requires_grad=True).reshape(2).requires_grad_(False)
 
 
-# ---- NumPy and DLPack ---------------------------------------------------------------------------------------------------
+# ---- NumPy and DLPack --------------------------------------------------------------------------------------
 
 
 def test_numpy_shares_memory():

@@ -1,5 +1,6 @@
 """dlcore: deep learning on hand-written C++ and CUDA kernels, with NumPy as its only dependency."""
 
+# ruff: noqa: F401
 from __future__ import annotations
 
 import importlib

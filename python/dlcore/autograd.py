@@ -1,8 +1,8 @@
 """The tape: `record` is its only entry, `backward` walks it.
 
-A recorded operation is a closure around C++ kernels, from the gradients of its outputs to those of its inputs. Nothing
-is kept when nothing needs a gradient. The walk goes by descending sequence number, which is a topological order, so it
-neither recurses nor sorts: graphs of any depth work.
+A recorded operation is a closure around C++ kernels, from the gradients of its outputs to those of its
+inputs. Nothing is kept when nothing needs a gradient. The walk goes by descending sequence number, which is a
+topological order, so it neither recurses nor sorts: graphs of any depth work.
 """
 
 from __future__ import annotations
@@ -18,7 +18,16 @@ from typing import Any, overload
 from dlcore import _C
 from dlcore.tensor import Backward, Node, Tensor, as_array
 
-__all__ = ["backward", "enable_grad", "grad", "inference_mode", "is_grad_enabled", "no_grad", "record", "set_grad_enabled"]
+__all__ = [
+    "backward",
+    "enable_grad",
+    "grad",
+    "inference_mode",
+    "is_grad_enabled",
+    "no_grad",
+    "record",
+    "set_grad_enabled",
+]
 
 
 class _Mode(threading.local):
@@ -52,8 +61,9 @@ class _Switch(ContextDecorator):
         return _Switch(self.mode)  # a decorated function may recurse, or run in many threads
 
 
-class set_grad_enabled(_Switch):  # noqa: N801 (torch's name)
-    """Turns recording on or off in this thread: at once when called, until its end as a context, or as a decorator.
+class set_grad_enabled(_Switch):
+    """Turns recording on or off in this thread: at once when called, until its end as a context, or as a
+    decorator.
 
     >>> import dlcore
     >>> with dlcore.set_grad_enabled(False):
@@ -76,7 +86,7 @@ class set_grad_enabled(_Switch):  # noqa: N801 (torch's name)
         return super().__call__(func)
 
 
-class no_grad(_Switch):  # noqa: N801
+class no_grad(_Switch):
     """Nothing inside is recorded: `with dlcore.no_grad():`, `@dlcore.no_grad()` or `@dlcore.no_grad`.
 
     >>> import dlcore
@@ -93,7 +103,7 @@ class no_grad(_Switch):  # noqa: N801
         super().__init__(False)
 
 
-class enable_grad(_Switch):  # noqa: N801
+class enable_grad(_Switch):
     """Records again inside `no_grad`."""
 
     def __new__(cls, func: Callable[..., Any] | None = None) -> Any:
@@ -109,12 +119,15 @@ inference_mode = no_grad
 @overload
 def record(data: _C.Array, inputs: tuple[Tensor, ...], backward: Backward) -> Tensor: ...
 @overload
-def record(data: tuple[_C.Array, ...], inputs: tuple[Tensor, ...], backward: Backward) -> tuple[Tensor, ...]: ...
+def record(
+    data: tuple[_C.Array, ...], inputs: tuple[Tensor, ...], backward: Backward
+) -> tuple[Tensor, ...]: ...
 def record(data: Any, inputs: tuple[Tensor, ...], backward: Backward) -> Any:
     """Wraps an op's result and, where a gradient is needed, puts the op on the tape.
 
-    `backward(*grads, needs)` gets one Array (or None) an output and a tuple of bools, one an input; it returns one Array
-    (or None) an input, of the input's own shape. Outputs that are not floating-point carry no gradient.
+    `backward(*grads, needs)` gets one Array (or None) an output and a tuple of bools, one an input; it
+    returns one Array (or None) an input, of the input's own shape. Outputs that are not floating-point carry
+    no gradient.
     """
     single = not isinstance(data, tuple)
     arrays = (data,) if single else data
@@ -142,7 +155,9 @@ def _seed(t: Tensor, grad: Any) -> _C.Array:
         return _C.full(t.shape, 1.0, t.dtype, t.device)
     g = as_array(grad, t.dtype)
     if g.shape != t.shape:
-        raise RuntimeError(f"backward: grad must have the shape of the tensor, got grad={g.shape}, tensor={t.shape}")
+        raise RuntimeError(
+            f"backward: grad must have the shape of the tensor, got grad={g.shape}, tensor={t.shape}"
+        )
     return _C.to_device(g, t.device)
 
 
@@ -186,12 +201,14 @@ def _walk(
         grads = pending.pop(seq)
         if node.backward is None:
             raise RuntimeError(
-                f"backward: the graph of {node.name} has been freed; call backward(retain_graph=True) the first time"
+                f"backward: the graph of {node.name} has been freed; "
+                "call backward(retain_graph=True) the first time"
             )
         results = node.backward(*grads, node.needs)
         if len(results) != len(node.inputs):
             raise RuntimeError(
-                f"backward: {node.name} must give one gradient for each input, got {len(results)} for {len(node.inputs)}"
+                f"backward: {node.name} must give one gradient for each input, "
+                f"got {len(results)} for {len(node.inputs)}"
             )
         for i, (x, need, dx) in enumerate(zip(node.inputs, node.needs, results)):
             if need and dx is not None:
@@ -208,11 +225,15 @@ def _baseline() -> int:
     return sys.getrefcount(g)
 
 
-_ALONE = _baseline()  # what getrefcount says of an object that one local variable holds: 2, or 1 from Python 3.14 on
+_ALONE = (
+    _baseline()
+)  # what getrefcount says of an object that one local variable holds: 2, or 1 from Python 3.14 on
 
 
 def _own(found: dict[int, tuple[Tensor, _C.Array]]) -> Iterator[tuple[Tensor, _C.Array]]:
-    """Each gradient in memory that nothing else holds: a gradient may be a view, the caller's, or shared by two leaves."""
+    """Each gradient in memory that nothing else holds: a gradient may be a view, the caller's, or shared by
+    two leaves.
+    """
     while found:
         t, g = found.pop(next(iter(found)))
         if not (sys.getrefcount(g) <= _ALONE and g.exclusive and g.is_contiguous):
@@ -223,7 +244,9 @@ def _own(found: dict[int, tuple[Tensor, _C.Array]]) -> Iterator[tuple[Tensor, _C
 def backward(root: Tensor, grad: Any = None, retain_graph: bool = False) -> None:
     """Adds the gradients of `root` to `.grad` of the leaves it was computed from."""
     if not root.requires_grad:
-        raise RuntimeError("backward: the tensor does not require grad and was not computed from one that does")
+        raise RuntimeError(
+            "backward: the tensor does not require grad and was not computed from one that does"
+        )
     for t, g in _own(_walk([(root, _seed(root, grad))], retain_graph, None)):
         if t.grad is None:
             t.grad = Tensor(g)
@@ -243,7 +266,8 @@ def grad(
 ) -> tuple[Tensor | None, ...]:
     """The gradients of the sum of outputs with respect to inputs, without touching any `.grad`.
 
-    Raises RuntimeError for an input that was not used, unless `allow_unused` (None for it) or `materialize_grads` (zeros).
+    Raises RuntimeError for an input that was not used, unless `allow_unused` (None for it) or
+    `materialize_grads` (zeros).
 
     >>> import dlcore
     >>> x = dlcore.tensor([1.0, 2.0], requires_grad=True)
@@ -267,6 +291,8 @@ def grad(
         if g is None and materialize_grads:
             g = _C.full(t.shape, 0.0, t.dtype, t.device)
         if g is None and not allow_unused:
-            raise RuntimeError("grad: an input was not used in the graph; pass allow_unused=True to get None for it")
+            raise RuntimeError(
+                "grad: an input was not used in the graph; pass allow_unused=True to get None for it"
+            )
         result.append(None if g is None else Tensor(g))
     return tuple(result)

@@ -1,4 +1,6 @@
-"""New tensors: filled, counted, random. torch's names, sizes as `zeros(2, 3)` or `zeros((2, 3))`; float32 by default."""
+"""New tensors: filled, counted, random. torch's names, sizes as `zeros(2, 3)` or `zeros((2, 3))`; float32 by
+default.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ def _size(op: str, size: Sequence[Any]) -> tuple[int, ...]:
     return shape
 
 
-def _from_host(op: str, a: np.ndarray[Any, Any], dtype: DTypeLike, device: str | None, requires_grad: bool) -> Tensor:
+def _from_host(
+    op: str, a: np.ndarray[Any, Any], dtype: DTypeLike, device: str | None, requires_grad: bool
+) -> Tensor:
     if dtype is not None:
         a = a.astype(as_dtype(op, dtype), copy=False)
     array = _C.from_numpy(a)
@@ -79,7 +83,13 @@ def full(
         dtype = fill_value.dtype if dtype is None else dtype
         fill_value = fill_value.item()
     if dtype is None:
-        dtype = np.bool_ if isinstance(fill_value, (bool, np.bool_)) else np.int64 if isinstance(fill_value, int) else _F32
+        dtype = (
+            np.bool_
+            if isinstance(fill_value, (bool, np.bool_))
+            else np.int64
+            if isinstance(fill_value, int)
+            else _F32
+        )
     return leaf("full", _full(shape, fill_value, as_dtype("full", dtype), device or "cpu"), requires_grad)
 
 
@@ -87,7 +97,9 @@ def _full(shape: tuple[int, ...], value: Any, dtype: np.dtype[Any], device: str)
     return _C.full(shape, value.item() if isinstance(value, np.generic) else value, dtype, device)
 
 
-def zeros(*size: Any, dtype: DTypeLike = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+def zeros(
+    *size: Any, dtype: DTypeLike = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
     """Every element is 0.
 
     >>> import dlcore
@@ -98,13 +110,17 @@ def zeros(*size: Any, dtype: DTypeLike = None, device: str | None = None, requir
     return leaf("zeros", _C.full(_size("zeros", size), 0.0, dt, device or "cpu"), requires_grad)
 
 
-def ones(*size: Any, dtype: DTypeLike = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+def ones(
+    *size: Any, dtype: DTypeLike = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
     """Every element is 1."""
     dt = _F32 if dtype is None else as_dtype("ones", dtype)
     return leaf("ones", _C.full(_size("ones", size), 1.0, dt, device or "cpu"), requires_grad)
 
 
-def empty(*size: Any, dtype: DTypeLike = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+def empty(
+    *size: Any, dtype: DTypeLike = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
     """Elements of any value: memory that the caller is about to fill."""
     dt = _F32 if dtype is None else as_dtype("empty", dtype)
     return leaf("empty", _C.empty(_size("empty", size), dt, device or "cpu"), requires_grad)
@@ -119,7 +135,8 @@ def arange(
     device: str | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """y[i] = start + i step, for as long as it is before `end`; int64 where all of them are ints, float32 otherwise.
+    """y[i] = start + i step, for as long as it is before `end`; int64 where all of them are ints, float32
+    otherwise.
 
     Raises ValueError for a step of 0 or one that leads away from `end`.
 
@@ -134,17 +151,23 @@ def arange(
     if len(args) > 3 or end is None:
         raise TypeError(f"arange: expected (end), (start, end) or (start, end, step), got {len(args)} values")
     values = [0 if start is None else start, end, 1 if step is None else step]
-    first, last, by = [v.item() if isinstance(v, (Tensor, np.generic)) else v for v in values]
+    first, last, by = bounds = [v.item() if isinstance(v, (Tensor, np.generic)) else v for v in values]
     if by == 0:
         raise ValueError("arange: step must not be 0")
     if not all(math.isfinite(v) for v in (first, last, by)):
         raise ValueError(f"arange: the bounds must be finite, got start={first}, end={last}, step={by}")
     if (last - first) * by < 0:
-        raise ValueError(f"arange: the step must lead from start to end, got start={first}, end={last}, step={by}")
-    integral = all(isinstance(v, int) for v in (first, last, by))
-    dt = np.dtype(np.int64) if integral and dtype is None else as_dtype("arange", _F32 if dtype is None else dtype)
+        raise ValueError(
+            f"arange: the step must lead from start to end, got start={first}, end={last}, step={by}"
+        )
+    integral = all(isinstance(v, int) for v in bounds)
+    dt = (
+        np.dtype(np.int64)
+        if integral and dtype is None
+        else as_dtype("arange", _F32 if dtype is None else dtype)
+    )
     if integral:
-        return _from_host("arange", np.arange(first, last, by, np.int64), dt, device, requires_grad)
+        return _from_host("arange", np.arange(*bounds, dtype=np.int64), dt, device, requires_grad)
     n = math.ceil((last - first) / by)
     return _from_host("arange", first + by * np.arange(n, dtype=np.float64), dt, device, requires_grad)
 
@@ -167,7 +190,12 @@ def linspace(
 
 
 def eye(
-    n: int, m: int | None = None, *, dtype: DTypeLike = None, device: str | None = None, requires_grad: bool = False
+    n: int,
+    m: int | None = None,
+    *,
+    dtype: DTypeLike = None,
+    device: str | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """y[i, j] = 1 where i = j, else 0."""
     rows, cols = _size("eye", (n, n if m is None else m))
@@ -190,7 +218,9 @@ def triu_indices(row: int, col: int, offset: int = 0) -> Tensor:
 
 
 def as_tensor(data: Any, dtype: DTypeLike = None, device: str | None = None) -> Tensor:
-    """`data` as a tensor, without a copy where that is possible: tensors come back as they are, ndarrays are shared."""
+    """`data` as a tensor, without a copy where that is possible: tensors come back as they are, ndarrays are
+    shared.
+    """
     if isinstance(data, Tensor):
         out = data
         if dtype is not None and as_dtype("as_tensor", dtype) != data.dtype:
@@ -200,11 +230,16 @@ def as_tensor(data: Any, dtype: DTypeLike = None, device: str | None = None) -> 
     return Tensor(array if device is None else _C.to_device(array, device))
 
 
-# ---- like another -----------------------------------------------------------------------------------------------------
+# ---- like another ------------------------------------------------------------------------------------------
 
 
 def full_like(
-    x: Tensor, fill_value: Any, *, dtype: DTypeLike = None, device: str | None = None, requires_grad: bool = False
+    x: Tensor,
+    fill_value: Any,
+    *,
+    dtype: DTypeLike = None,
+    device: str | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """`full` with x's shape, dtype and device."""
     dt = x.dtype if dtype is None else as_dtype("full_like", dtype)
@@ -219,7 +254,9 @@ def zeros_like(
     return full_like(x, 0, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
-def ones_like(x: Tensor, *, dtype: DTypeLike = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+def ones_like(
+    x: Tensor, *, dtype: DTypeLike = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
     """`ones` with x's shape, dtype and device."""
     return full_like(x, 1, dtype=dtype, device=device, requires_grad=requires_grad)
 
@@ -232,7 +269,7 @@ def empty_like(
     return empty(x.shape, dtype=dt, device=device or x.device, requires_grad=requires_grad)
 
 
-# ---- random -----------------------------------------------------------------------------------------------------------
+# ---- random ------------------------------------------------------------------------------------------------
 
 
 def _floating(op: str, dtype: DTypeLike) -> np.dtype[Any]:
@@ -243,7 +280,11 @@ def _floating(op: str, dtype: DTypeLike) -> np.dtype[Any]:
 
 
 def rand(
-    *size: Any, rng: Any = None, dtype: DTypeLike = None, device: str | None = None, requires_grad: bool = False
+    *size: Any,
+    rng: Any = None,
+    dtype: DTypeLike = None,
+    device: str | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Uniform numbers in [0, 1).
 
@@ -254,25 +295,33 @@ def rand(
     (2, 3)
     """
     dt = _floating("rand", dtype)
-    a = np.asarray(get_generator(rng).random(_size("rand", size), dt))  # type: ignore[arg-type]
+    a = np.asarray(get_generator(rng).random(_size("rand", size), dt))
     return _from_host("rand", a, None, device, requires_grad)
 
 
 def randn(
-    *size: Any, rng: Any = None, dtype: DTypeLike = None, device: str | None = None, requires_grad: bool = False
+    *size: Any,
+    rng: Any = None,
+    dtype: DTypeLike = None,
+    device: str | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Normal numbers of mean 0 and variance 1. `rng` as in `rand`."""
     dt = _floating("randn", dtype)
-    a = np.asarray(get_generator(rng).standard_normal(_size("randn", size), dt))  # type: ignore[arg-type]
+    a = np.asarray(get_generator(rng).standard_normal(_size("randn", size), dt))
     return _from_host("randn", a, None, device, requires_grad)
 
 
-def normal(mean: float = 0.0, std: float = 1.0, size: Any = (), *, rng: Any = None, dtype: DTypeLike = None) -> Tensor:
+def normal(
+    mean: float = 0.0, std: float = 1.0, size: Any = (), *, rng: Any = None, dtype: DTypeLike = None
+) -> Tensor:
     """Normal numbers of the given mean and standard deviation."""
     if std < 0:
         raise ValueError(f"normal: std must not be negative, got {std}")
     dt = _floating("normal", dtype)
-    a = np.asarray(get_generator(rng).standard_normal(_size("normal", (size,)), dt)) * dt.type(std) + dt.type(mean)  # type: ignore[arg-type]
+    a = np.asarray(get_generator(rng).standard_normal(_size("normal", (size,)), dt)) * dt.type(std) + dt.type(
+        mean
+    )
     return _from_host("normal", np.asarray(a, dt), None, None, False)
 
 
@@ -293,20 +342,36 @@ def randint(*args: Any, rng: Any = None, dtype: DTypeLike = None, device: str | 
 def randperm(n: int, *, rng: Any = None, dtype: DTypeLike = None, device: str | None = None) -> Tensor:
     """0 ... n-1 in random order; int64 by default."""
     (count,) = _size("randperm", (n,))
-    return _from_host("randperm", get_generator(rng).permutation(count).astype(np.int64), dtype, device, False)
+    return _from_host(
+        "randperm", get_generator(rng).permutation(count).astype(np.int64), dtype, device, False
+    )
 
 
 def rand_like(x: Tensor, *, rng: Any = None, dtype: DTypeLike = None, requires_grad: bool = False) -> Tensor:
     """`rand` with x's shape, dtype and device."""
-    return rand(x.shape, rng=rng, dtype=x.dtype if dtype is None else dtype, device=x.device, requires_grad=requires_grad)
+    return rand(
+        x.shape,
+        rng=rng,
+        dtype=x.dtype if dtype is None else dtype,
+        device=x.device,
+        requires_grad=requires_grad,
+    )
 
 
 def randn_like(x: Tensor, *, rng: Any = None, dtype: DTypeLike = None, requires_grad: bool = False) -> Tensor:
     """`randn` with x's shape, dtype and device."""
-    return randn(x.shape, rng=rng, dtype=x.dtype if dtype is None else dtype, device=x.device, requires_grad=requires_grad)
+    return randn(
+        x.shape,
+        rng=rng,
+        dtype=x.dtype if dtype is None else dtype,
+        device=x.device,
+        requires_grad=requires_grad,
+    )
 
 
-def randint_like(x: Tensor, low: int, high: int | None = None, *, rng: Any = None, dtype: DTypeLike = None) -> Tensor:
+def randint_like(
+    x: Tensor, low: int, high: int | None = None, *, rng: Any = None, dtype: DTypeLike = None
+) -> Tensor:
     """`randint` with x's shape, dtype and device."""
     bounds = (0, low) if high is None else (low, high)
     return randint(*bounds, x.shape, rng=rng, dtype=x.dtype if dtype is None else dtype, device=x.device)

@@ -1,7 +1,8 @@
 """Tensors in files: the safetensors format, which holds names, dtypes, shapes and bytes, and runs no code.
 
-A file is an 8-byte little-endian header length, the header (JSON, padded with spaces), and one buffer that the tensors
-fill without gaps or overlaps. Format: https://huggingface.co/docs/safetensors (specification 0.4).
+A file is an 8-byte little-endian header length, the header (JSON, padded with spaces), and one buffer that
+the tensors fill without gaps or overlaps. Format: https://huggingface.co/docs/safetensors (specification
+0.4).
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from dlcore.tensor import Tensor
 __all__ = ["load_file", "load_metadata", "save_file"]
 
 _NAMES = {
-    "F64": "float64", "F32": "float32", "F16": "float16", "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8",
-    "U32": "uint32", "U16": "uint16", "U8": "uint8", "BOOL": "bool",
+    "F64": "float64", "F32": "float32", "F16": "float16", "I64": "int64", "I32": "int32", "I16": "int16",
+    "I8": "int8", "U32": "uint32", "U16": "uint16", "U8": "uint8", "BOOL": "bool",
 }  # fmt: skip
 _CODES = {np.dtype(name): code for code, name in _NAMES.items()}
 # What dlcore has no arithmetic for is widened when it is read; nothing is lost.
@@ -58,7 +59,9 @@ def save_file(
         if code is None:
             raise TypeError(f"save_file: the format has no dtype for {name!r}, got {a.dtype}")
         arrays.append((name, a, code))
-    arrays.sort(key=lambda item: (-item[1].dtype.itemsize, item[0]))  # large items first: everything stays aligned
+    arrays.sort(
+        key=lambda item: (-item[1].dtype.itemsize, item[0])
+    )  # large items first: everything stays aligned
     at = 0
     for name, a, code in arrays:
         header[name] = {"dtype": code, "shape": list(a.shape), "data_offsets": [at, at + a.nbytes]}
@@ -150,7 +153,9 @@ def _read_header(f: IO[bytes], path: str) -> tuple[dict[str, Entry], int, dict[s
         raise bad(f"a safetensors file must have at least 8 bytes, got {size}")
     length = int.from_bytes(f.read(8), "little")
     if length > _MAX_HEADER:
-        raise bad(f"the header must be at most {_MAX_HEADER} bytes, got {length} (is this a safetensors file?)")
+        raise bad(
+            f"the header must be at most {_MAX_HEADER} bytes, got {length} (is this a safetensors file?)"
+        )
     if length > size - 8:
         raise bad(f"the header must lie within the file, got {length} bytes of header in a file of {size}")
     text = f.read(length)
@@ -164,10 +169,10 @@ def _read_header(f: IO[bytes], path: str) -> tuple[dict[str, Entry], int, dict[s
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise bad("metadata must map strings to strings")
     entries: dict[str, Entry] = {}
-    for name, e in header.items():
-        if not isinstance(e, dict) or set(e) != {"dtype", "shape", "data_offsets"}:
+    for name, item in header.items():
+        if not isinstance(item, dict) or set(item) != {"dtype", "shape", "data_offsets"}:
             raise bad(f"{name!r} must have dtype, shape and data_offsets")
-        code, shape, offsets = e["dtype"], e["shape"], e["data_offsets"]
+        code, shape, offsets = item["dtype"], item["shape"], item["data_offsets"]
         if not isinstance(code, str) or (code != "BF16" and code not in _NAMES):
             raise bad(f"{name!r} has a dtype that is not supported: {code!r}")
         if not _counts(shape):
@@ -178,15 +183,22 @@ def _read_header(f: IO[bytes], path: str) -> tuple[dict[str, Entry], int, dict[s
         for n in shape:
             expected *= n
         if offsets[1] - offsets[0] != expected:
-            raise bad(f"{name!r} must have {expected} bytes ({code} {tuple(shape)}), got data_offsets={offsets}")
+            raise bad(
+                f"{name!r} must have {expected} bytes ({code} {tuple(shape)}), got data_offsets={offsets}"
+            )
         entries[name] = (code, tuple(shape), offsets[0], offsets[1])
     at = 0
     for name, (_, _, begin, end) in sorted(entries.items(), key=lambda item: item[1][2:]):
         if begin != at:
-            raise bad(f"the tensors must fill the buffer without gaps or overlaps, got {name!r} at {begin}, expected {at}")
+            raise bad(
+                f"the tensors must fill the buffer without gaps or overlaps, got {name!r} at {begin}, "
+                f"expected {at}"
+            )
         at = end
     if at != size - 8 - length:
-        raise bad(f"the tensors must fill the file: they end at {at}, the buffer has {size - 8 - length} bytes")
+        raise bad(
+            f"the tensors must fill the file: they end at {at}, the buffer has {size - 8 - length} bytes"
+        )
     return entries, 8 + length, metadata
 
 

@@ -1,7 +1,7 @@
 """Randomness: one `rng` keyword everywhere (SPEC 7), and the generator that stands behind `rng=None`.
 
-Functions that draw numbers take `rng`: None (the generator that `manual_seed` sets), an int, a `SeedSequence`, a
-`BitGenerator` or a `Generator`. NumPy's own global state is never touched.
+Functions that draw numbers take `rng`: None (the generator that `manual_seed` sets), an int, a
+`SeedSequence`, a `BitGenerator` or a `Generator`. NumPy's own global state is never touched.
 
 SPEC 7: https://scientific-python.org/specs/spec-0007/
 """
@@ -12,7 +12,16 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["RNG", "get_generator", "get_rng_state", "initial_seed", "manual_seed", "next_philox", "seed", "set_rng_state"]
+__all__ = [
+    "RNG",
+    "get_generator",
+    "get_rng_state",
+    "initial_seed",
+    "manual_seed",
+    "next_philox",
+    "seed",
+    "set_rng_state",
+]
 
 RNG = "int | np.random.SeedSequence | np.random.BitGenerator | np.random.Generator | None"
 
@@ -33,8 +42,10 @@ def get_generator(rng: Any = None) -> np.random.Generator:
             seed()
         assert _generator is not None
         return _generator
-    if isinstance(rng, bool) or isinstance(rng, (float, str)):
-        raise TypeError(f"rng: None, an int, a SeedSequence, a BitGenerator or a Generator is expected, got {rng!r}")
+    if isinstance(rng, (bool, float, str)):
+        raise TypeError(
+            f"rng: None, an int, a SeedSequence, a BitGenerator or a Generator is expected, got {rng!r}"
+        )
     return np.random.default_rng(rng)
 
 
@@ -76,7 +87,8 @@ def set_rng_state(state: dict[str, Any]) -> None:
 
 
 def next_philox(rng: Any = None) -> tuple[int, int]:
-    """(seed, offset) of a fresh stream of a counter-based kernel: two ints that a backward keeps instead of a mask.
+    """(seed, offset) of a fresh stream of a counter-based kernel: two ints that a backward keeps instead of a
+    mask.
 
     J. Salmon, M. Moraes, R. Dror, D. Shaw: Parallel random numbers: as easy as 1, 2, 3 (SC 2011).
     """

@@ -1,7 +1,7 @@
 """Tensor: an Array and its place on the tape.
 
-The methods call `dlcore.functional`, which binds itself here when it is imported (`_F`): the layers import downwards
-only, functional -> tensor, never back.
+The methods call `dlcore.functional`, which binds itself here when it is imported (`_F`): the layers import
+downwards only, functional -> tensor, never back.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ else:
 def bind_functional(module: Any) -> None:
     global _F
     _F = module
+
 
 __all__ = ["Tensor", "from_dlpack", "from_numpy", "tensor"]
 
@@ -72,7 +73,16 @@ class Tensor:
     Made by `dlcore.tensor`, `dlcore.from_numpy` and the functions of dlcore; the names are torch's.
     """
 
-    __slots__ = ("__weakref__", "_index", "_logits", "_node", "_retains_grad", "array", "grad", "requires_grad")
+    __slots__ = (
+        "__weakref__",
+        "_index",
+        "_logits",
+        "_node",
+        "_retains_grad",
+        "array",
+        "grad",
+        "requires_grad",
+    )
     __array_priority__ = 100.0  # np.float32(2) * tensor is a Tensor
 
     def __init__(self, array: _C.Array, requires_grad: bool = False) -> None:
@@ -84,7 +94,7 @@ class Tensor:
         self._retains_grad = False
         # _logits: what a softmax over the last axis was computed from; set by it alone, read by the loss.
 
-    # ---- what it is -----------------------------------------------------------------------------------------------
+    # ---- what it is ----------------------------------------------------------------------------------------
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -170,7 +180,7 @@ class Tensor:
     def is_floating_point(self) -> builtins.bool:
         return self.dtype.kind == "f"
 
-    # ---- gradients --------------------------------------------------------------------------------------------------
+    # ---- gradients -----------------------------------------------------------------------------------------
 
     @property
     def is_leaf(self) -> builtins.bool:
@@ -193,9 +203,11 @@ class Tensor:
         *,
         gradient: Tensor | npt.ArrayLike | None = None,
     ) -> None:
-        """Adds d(self)/d(leaf) to `.grad` of every leaf that requires it. A scalar needs no `grad` (torch: `gradient`).
+        """Adds d(self)/d(leaf) to `.grad` of every leaf that requires it. A scalar needs no `grad` (torch:
+        `gradient`).
 
-        Raises RuntimeError for a tensor that is no scalar without `grad`, and for a graph that a backward has freed.
+        Raises RuntimeError for a tensor that is no scalar without `grad`, and for a graph that a backward has
+        freed.
 
         >>> import dlcore
         >>> x = dlcore.tensor([1.0, 2.0], requires_grad=True)
@@ -206,7 +218,9 @@ class Tensor:
         from dlcore import autograd
 
         if create_graph:
-            raise NotImplementedError("backward: gradients of gradients (create_graph=True) are not supported")
+            raise NotImplementedError(
+                "backward: gradients of gradients (create_graph=True) are not supported"
+            )
         autograd.backward(self, gradient if grad is None else grad, builtins.bool(retain_graph))
 
     def requires_grad_(self, requires_grad: builtins.bool = True) -> Tensor:
@@ -240,7 +254,7 @@ class Tensor:
         """A copy in memory of its own; gradients flow through."""
         return _F.clone(self)
 
-    # ---- dtype and device ---------------------------------------------------------------------------------------------
+    # ---- dtype and device ----------------------------------------------------------------------------------
 
     def to(
         self,
@@ -250,7 +264,8 @@ class Tensor:
         non_blocking: builtins.bool = False,
         copy: builtins.bool = False,
     ) -> Tensor:
-        """x.to(dtype), x.to(device), x.to(device, dtype), x.to(other): itself where nothing changes (but for `copy`).
+        """x.to(dtype), x.to(device), x.to(device, dtype), x.to(other): itself where nothing changes (but for
+        `copy`).
 
         >>> import dlcore, numpy as np
         >>> dlcore.tensor([1.5]).to(np.int64).tolist()
@@ -280,7 +295,9 @@ class Tensor:
         return self.to("cpu")
 
     def cuda(self, device: str | builtins.int | None = None) -> Tensor:
-        return self.to("cuda" if device is None else f"cuda:{device}" if isinstance(device, builtins.int) else device)
+        return self.to(
+            "cuda" if device is None else f"cuda:{device}" if isinstance(device, builtins.int) else device
+        )
 
     def float(self) -> Tensor:
         return self.to(np.float32)
@@ -303,7 +320,7 @@ class Tensor:
     def type_as(self, other: Tensor) -> Tensor:
         return self.to(other.dtype)
 
-    # ---- in and out -------------------------------------------------------------------------------------------------
+    # ---- in and out ----------------------------------------------------------------------------------------
 
     def numpy(self) -> npt.NDArray[Any]:
         """The same memory as an ndarray."""
@@ -311,7 +328,7 @@ class Tensor:
             raise RuntimeError("numpy: the tensor requires grad; call detach() first: x.detach().numpy()")
         return self.array.numpy()
 
-    def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> npt.NDArray[Any]:
+    def __array__(self, dtype: DTypeLike = None, copy: builtins.bool | None = None) -> npt.NDArray[Any]:
         a = self.numpy()
         if dtype is not None and np.dtype(dtype) != a.dtype:
             if copy is False:
@@ -324,13 +341,14 @@ class Tensor:
             raise BufferError("__dlpack__: the tensor requires grad; call detach() first")
         return _C.to_dlpack(self.array)
 
-    def __dlpack_device__(self) -> tuple[int, int]:
+    def __dlpack_device__(self) -> tuple[builtins.int, builtins.int]:
         kind, _, index = self.device.partition(":")
-        return (1, 0) if kind == "cpu" else (2, int(index or 0))
+        return (1, 0) if kind == "cpu" else (2, builtins.int(index or 0))
 
     def item(self) -> builtins.float | builtins.int | builtins.bool:
         """The only element as a Python number."""
-        return self.array.item()
+        number: builtins.float | builtins.int | builtins.bool = self.array.item()
+        return number
 
     def tolist(self) -> Any:
         """The elements as nested lists of Python numbers; a 0-d tensor gives the number itself."""
@@ -338,7 +356,9 @@ class Tensor:
 
     def __bool__(self) -> builtins.bool:
         if self.array.size != 1:
-            raise RuntimeError(f"bool: the truth of a tensor of {self.array.size} elements is ambiguous (use any or all)")
+            raise RuntimeError(
+                f"bool: the truth of a tensor of {self.array.size} elements is ambiguous (use any or all)"
+            )
         return builtins.bool(self.array.item())
 
     def __int__(self) -> builtins.int:
@@ -401,9 +421,14 @@ class Tensor:
         return new
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return _unpickle, (type(self), _C.to_device(self.array, "cpu").numpy(), self.device, self.requires_grad)
+        return _unpickle, (
+            type(self),
+            _C.to_device(self.array, "cpu").numpy(),
+            self.device,
+            self.requires_grad,
+        )
 
-    # ---- changed in place -----------------------------------------------------------------------------------------------
+    # ---- changed in place ----------------------------------------------------------------------------------
 
     def copy_(self, src: Any, non_blocking: builtins.bool = False) -> Tensor:
         """Overwrites the elements with those of `src`, broadcast and converted."""
@@ -418,7 +443,7 @@ class Tensor:
         _F.setitem(self, ..., 0)
         return self
 
-    # ---- shape ----------------------------------------------------------------------------------------------------------
+    # ---- shape ---------------------------------------------------------------------------------------------
 
     def reshape(self, *shape: Any) -> Tensor:
         return _F.reshape(self, *shape)
@@ -479,7 +504,9 @@ class Tensor:
     def select(self, dim: builtins.int, index: builtins.int) -> Tensor:
         return _F.select(self, dim, index)
 
-    def split(self, split_size: builtins.int | Sequence[builtins.int], dim: builtins.int = 0) -> tuple[Tensor, ...]:
+    def split(
+        self, split_size: builtins.int | Sequence[builtins.int], dim: builtins.int = 0
+    ) -> tuple[Tensor, ...]:
         return _F.split(self, split_size, dim)
 
     def chunk(self, chunks: builtins.int, dim: builtins.int = 0) -> tuple[Tensor, ...]:
@@ -506,7 +533,7 @@ class Tensor:
     def roll(self, shifts: Any, dims: Any = None) -> Tensor:
         return _F.roll(self, shifts, dims)
 
-    # ---- by index -------------------------------------------------------------------------------------------------------
+    # ---- by index ------------------------------------------------------------------------------------------
 
     def index_select(self, dim: builtins.int, index: Tensor) -> Tensor:
         return _F.index_select(self, dim, index)
@@ -910,7 +937,9 @@ def as_dtype(op: str, dtype: DTypeLike) -> np.dtype[Any]:
 def leaf(op: str, array: _C.Array, requires_grad: bool) -> Tensor:
     """A new tensor; integers cannot require gradients."""
     if requires_grad and array.dtype.kind != "f":
-        raise RuntimeError(f"{op}: only floating-point tensors can require gradients, got dtype {array.dtype}")
+        raise RuntimeError(
+            f"{op}: only floating-point tensors can require gradients, got dtype {array.dtype}"
+        )
     return Tensor(array, requires_grad)
 
 
@@ -936,7 +965,12 @@ def _repr(t: Tensor) -> str:
         finite = a[np.isfinite(a)] if a.dtype.kind == "f" else a
         whole = a.dtype.kind != "f" or bool((finite == np.floor(finite)).all())
         body = np.array2string(
-            a, precision=4, separator=", ", prefix="tensor(", floatmode="maxprec" if whole else "fixed", threshold=1000
+            a,
+            precision=4,
+            separator=", ",
+            prefix="tensor(",
+            floatmode="maxprec" if whole else "fixed",
+            threshold=1000,
         ).replace(", ..., ", ",  ..., ")  # torch's spacing
     if t.device != "cpu":
         tail.append(f"device='{t.device}'")
@@ -950,7 +984,9 @@ def _repr(t: Tensor) -> str:
 
 
 def as_array(x: Any, dtype: DTypeLike = None, *, copy: bool = False) -> _C.Array:
-    """Anything array-like as an Array: shares an ndarray's memory where `copy` is false and its layout allows it."""
+    """Anything array-like as an Array: shares an ndarray's memory where `copy` is false and its layout allows
+    it.
+    """
     if isinstance(x, Tensor):
         array = x.array if dtype is None else _C.cast(x.array, dtype)
         return _C.clone(array) if copy and array is x.array else array
@@ -962,7 +998,10 @@ def as_array(x: Any, dtype: DTypeLike = None, *, copy: bool = False) -> _C.Array
     elif not isinstance(x, (np.ndarray, np.generic)) and a.dtype == np.float64:
         a = a.astype(np.float32)  # Python floats become float32, as in torch
     if not a.dtype.isnative:
-        raise TypeError(f"array: the byte order must be native, got dtype {a.dtype}; use x.astype(x.dtype.newbyteorder('='))")
+        raise TypeError(
+            f"array: the byte order must be native, got dtype {a.dtype}; "
+            "use x.astype(x.dtype.newbyteorder('='))"
+        )
     if not a.flags.aligned or any(s % a.itemsize for s, n in zip(a.strides, a.shape) if n > 1):
         a = a.copy()
     array = _C.from_numpy(a)

@@ -48,15 +48,29 @@ def put_samples(rng):
 
 def put_large(rng):
     return [
-        Sample((rng.standard_normal((50, 1100)), 0, rng.integers(0, 50, 400), rng.standard_normal((400, 1100))),
-               id="wide rows", grad=False),
-        Sample((rng.standard_normal((1000, 16)), 0, rng.integers(0, 1000, 9000), rng.standard_normal((9000, 16))),
-               id="many rows", grad=False),
+        Sample(
+            (rng.standard_normal((50, 1100)), 0, rng.integers(0, 50, 400), rng.standard_normal((400, 1100))),
+            id="wide rows",
+            grad=False,
+        ),
+        Sample(
+            (
+                rng.standard_normal((1000, 16)),
+                0,
+                rng.integers(0, 1000, 9000),
+                rng.standard_normal((9000, 16)),
+            ),
+            id="many rows",
+            grad=False,
+        ),
     ]
 
 
 def backward_samples(rng):
-    return [Sample((s.args[3], s.args[1], s.args[2], s.args[0].shape[s.args[1]]), id=s.id) for s in put_samples(rng)]
+    return [
+        Sample((s.args[3], s.args[1], s.args[2], s.args[0].shape[s.args[1]]), id=s.id)
+        for s in put_samples(rng)
+    ]
 
 
 def gather_samples(rng):
@@ -80,7 +94,9 @@ def gather_samples(rng):
 
 def gather_large(rng):
     return [
-        Sample((rng.standard_normal((61, 150)), d, rng.integers(0, 61, (61, 150))), id=f"axis {d}", grad=False)
+        Sample(
+            (rng.standard_normal((61, 150)), d, rng.integers(0, 61, (61, 150))), id=f"axis {d}", grad=False
+        )
         for d in (0, 1)
     ]
 
@@ -96,7 +112,9 @@ def with_src(samples, distinct):
                 n = min(x.shape[dim], index.shape[dim])
                 index = index.take(range(n), dim)
                 index = np.argsort(rng.random(index.shape), dim)
-            out.append(Sample((np.array(x), dim, index, rng.standard_normal(index.shape)), id=s.id, grad=s.grad))
+            out.append(
+                Sample((np.array(x), dim, index, rng.standard_normal(index.shape)), id=s.id, grad=s.grad)
+            )
         return out
 
     return make
@@ -104,7 +122,8 @@ def with_src(samples, distinct):
 
 def gather_backward_samples(rng):
     return [
-        Sample((s.args[3], s.args[1], s.args[2], s.args[0].shape), id=s.id) for s in with_src(gather_samples, False)(rng)
+        Sample((s.args[3], s.args[1], s.args[2], s.args[0].shape), id=s.id)
+        for s in with_src(gather_samples, False)(rng)
     ]
 
 
@@ -130,7 +149,13 @@ f4, i8 = np.ones((2, 3), np.float32), np.zeros((2, 3), np.int64)
 BOUNDS = r"indices must lie within the axis of size 2, got index="
 CASES = [
     OpCase(
-        "index_select", ["take"], K.index_select, ref.index_select, take_samples, exact=True, large=take_large,
+        "index_select",
+        ["take"],
+        K.index_select,
+        ref.index_select,
+        take_samples,
+        exact=True,
+        large=take_large,
         functional=lambda x, dim, index: F.index_select(x, dim, index),
         errors=[
             Error((f4, 0, [2]), IndexError, BOUNDS + "2"),
@@ -141,7 +166,13 @@ CASES = [
         ],
     ),
     OpCase(
-        "index_add", ["put"], K.index_add, ref.index_add, put_samples, large=put_large, diff=(0, 3),
+        "index_add",
+        ["put"],
+        K.index_add,
+        ref.index_add,
+        put_samples,
+        large=put_large,
+        diff=(0, 3),
         functional=lambda x, dim, index, source: F.index_add(x, dim, index, source),
         errors=[
             Error((f4, 0, [2], f4[:1]), IndexError, BOUNDS + "2"),
@@ -149,9 +180,17 @@ CASES = [
             Error((f4, 0, [0], f4[:1].astype(np.float64)), TypeError, "dtype"),
         ],
     ),
-    OpCase("index_select_backward", ["put"], K.index_select_backward, ref.index_select_backward, backward_samples),
     OpCase(
-        "gather", ["gather"], K.gather, ref.gather, gather_samples, exact=True, large=gather_large,
+        "index_select_backward", ["put"], K.index_select_backward, ref.index_select_backward, backward_samples
+    ),
+    OpCase(
+        "gather",
+        ["gather"],
+        K.gather,
+        ref.gather,
+        gather_samples,
+        exact=True,
+        large=gather_large,
         functional=lambda x, dim, index: F.gather(x, dim, index),
         errors=[
             Error((f4, 0, i8 + 2), IndexError, BOUNDS + "2"),
@@ -163,7 +202,13 @@ CASES = [
     ),
     OpCase("gather_backward", ["scatter"], K.gather_backward, ref.gather_backward, gather_backward_samples),
     OpCase(
-        "scatter", ["scatter"], K.scatter, ref.scatter, with_src(gather_samples, True), exact=True, diff=(0, 3),
+        "scatter",
+        ["scatter"],
+        K.scatter,
+        ref.scatter,
+        with_src(gather_samples, True),
+        exact=True,
+        diff=(0, 3),
         functional=lambda x, dim, index, src: F.scatter(x, dim, index, src),
         errors=[
             Error((f4, 0, i8 + 2, f4), IndexError, BOUNDS + "2"),
@@ -172,14 +217,25 @@ CASES = [
         ],
     ),
     OpCase(
-        "scatter_add", ["scatter"], K.scatter_add, ref.scatter_add, with_src(gather_samples, False), diff=(0, 3),
+        "scatter_add",
+        ["scatter"],
+        K.scatter_add,
+        ref.scatter_add,
+        with_src(gather_samples, False),
+        diff=(0, 3),
         functional=lambda x, dim, index, src: F.scatter_add(x, dim, index, src),
         large=with_src(gather_large, False),
     ),
     *[
         OpCase(
-            name, ["triangle"], getattr(K, name), getattr(ref, name), triangle_samples, exact=True,
-            functional=getattr(F, name), large=triangle_large,
+            name,
+            ["triangle"],
+            getattr(K, name),
+            getattr(ref, name),
+            triangle_samples,
+            exact=True,
+            functional=getattr(F, name),
+            large=triangle_large,
             errors=[Error((f4[0],), ValueError, f"{name}: x must have at least two dimensions")],
         )
         for name in ("tril", "triu")

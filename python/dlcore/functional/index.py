@@ -1,7 +1,8 @@
 """Elements by index: x[...], gather and scatter, rows by number, triangles; torch's names and rules.
 
-An index expression is taken apart once into `Steps`: views (integers, slices, None, ...), which copy nothing, then at
-most one `take` over the axes that index arrays address, flattened to one. The same steps run backwards for the gradient.
+An index expression is taken apart once into `Steps`: views (integers, slices, None, ...), which copy nothing,
+then at most one `take` over the axes that index arrays address, flattened to one. The same steps run
+backwards for the gradient.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ Indices = npt.NDArray[np.int64]
 View = tuple[Any, ...]
 
 
-# ---- x[...] -------------------------------------------------------------------------------------------------------------
+# ---- x[...] ------------------------------------------------------------------------------------------------
 
 
 def _index_array(item: Any) -> npt.NDArray[Any]:
@@ -121,16 +122,16 @@ def _plan(shape: tuple[int, ...], key: Any) -> tuple[list[View], dict[int, Indic
                 continue
             it = a.item()
         try:
-            i = operator.index(it)
+            one = operator.index(it)
         except TypeError:
             raise IndexError(
                 "index: integers, slices, '...', None, lists, boolean and integer arrays are expected, got "
                 f"{type(it).__name__}"
             ) from None
         n = shape[source]
-        if not -n <= i < n:
-            raise IndexError(f"index: {i} is out of bounds for axis {source} of size {n}")
-        views.append(("select", d, i))
+        if not -n <= one < n:
+            raise IndexError(f"index: {one} is out of bounds for axis {source} of size {n}")
+        views.append(("select", d, one))
         source += 1
     return views, arrays
 
@@ -150,8 +151,8 @@ def _apply(a: _C.Array, views: list[View]) -> _C.Array:
 class _Advanced:
     """Index arrays over several axes as one axis of flat positions.
 
-    The addressed axes are brought together (in place where they are neighbours, in front otherwise: NumPy's rule),
-    merged, and `flat` says which of their elements are wanted.
+    The addressed axes are brought together (in place where they are neighbours, in front otherwise: NumPy's
+    rule), merged, and `flat` says which of their elements are wanted.
     """
 
     def __init__(self, shape: tuple[int, ...], arrays: dict[int, Indices]) -> None:
@@ -160,7 +161,8 @@ class _Advanced:
             indices = np.broadcast_arrays(*[arrays[d] for d in axes])
         except ValueError:
             raise IndexError(
-                f"index: the index arrays must broadcast together, got shapes {[arrays[d].shape for d in axes]}"
+                "index: the index arrays must broadcast together, got shapes "
+                f"{[arrays[d].shape for d in axes]}"
             ) from None
         neighbours = axes == list(range(axes[0], axes[0] + len(axes)))
         self.at = axes[0] if neighbours else 0
@@ -190,7 +192,8 @@ class _Advanced:
 def getitem(x: Tensor, key: Any) -> Tensor:
     """x[key]: integers, slices with positive steps, None, ..., boolean masks, integer arrays; torch's rules.
 
-    Without index arrays the result is a view. Raises IndexError beyond the bounds, ValueError for negative steps.
+    Without index arrays the result is a view. Raises IndexError beyond the bounds, ValueError for negative
+    steps.
 
     >>> import dlcore
     >>> x = dlcore.tensor([[1, 2], [3, 4]])
@@ -218,13 +221,14 @@ def getitem(x: Tensor, key: Any) -> Tensor:
 def setitem(x: Tensor, key: Any, value: Any) -> None:
     """x[key] = value, in place: the value is broadcast and takes x's dtype.
 
-    Raises RuntimeError where the assignment would have to be differentiated (inside `no_grad` it need not be).
+    Raises RuntimeError where the assignment would have to be differentiated (inside `no_grad` it need not
+    be).
     """
     if is_grad_enabled() and (x.requires_grad or (isinstance(value, Tensor) and value.requires_grad)):
         what = "the tensor" if x.requires_grad else "the value"
         raise RuntimeError(
-            f"setitem: {what} requires grad, and an assignment in place is not recorded; use dlcore.where, masked_fill, "
-            "scatter or cat instead, or assign inside dlcore.no_grad()"
+            f"setitem: {what} requires grad, and an assignment in place is not recorded; "
+            "use dlcore.where, masked_fill, scatter or cat instead, or assign inside dlcore.no_grad()"
         )
     views, arrays = _plan(x.shape, key)
     seen = _apply(x.array, views)
@@ -240,7 +244,8 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
             source = _C.select(source, 0, 0)
         _C.copy_into(seen, source)
         return
-    # On the host NumPy writes through the same memory; its rule for where index axes go is the one followed above.
+    # On the host NumPy writes through the same memory; its rule for where index axes go is the one followed
+    # above.
     place: list[Any] = [slice(None)] * seen.ndim
     for d, i in arrays.items():
         place[d] = i
@@ -256,7 +261,7 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
     target[tuple(place)] = new.astype(target.dtype, copy=False)
 
 
-# ---- along one axis ---------------------------------------------------------------------------------------------------
+# ---- along one axis ----------------------------------------------------------------------------------------
 
 
 def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:
@@ -305,7 +310,8 @@ def gather(x: Tensor, dim: int, index: Tensor) -> Tensor:
     Raises IndexError for indices beyond the axis, ValueError for shapes.
 
     >>> import dlcore
-    >>> dlcore.functional.gather(dlcore.tensor([[1.0, 2.0], [3.0, 4.0]]), 1, dlcore.tensor([[1], [0]])).tolist()
+    >>> x = dlcore.tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> dlcore.gather(x, 1, dlcore.tensor([[1], [0]])).tolist()
     [[2.0], [3.0]]
     """
     i, shape = index.array, x.shape
@@ -324,7 +330,9 @@ def take_along_dim(x: Tensor, indices: Tensor, dim: int | None = None) -> Tensor
         return gather(x.reshape(-1), 0, indices.reshape(-1))
     d = axis("take_along_dim", dim, x.ndim)
     if indices.ndim != x.ndim:
-        raise ValueError(f"take_along_dim: x and indices must have the same rank, got {x.shape}, {indices.shape}")
+        raise ValueError(
+            f"take_along_dim: x and indices must have the same rank, got {x.shape}, {indices.shape}"
+        )
     other = [(*v.shape[:d], 1, *v.shape[d + 1 :]) for v in (x, indices)]
     common = np.broadcast_shapes(*other)
     a, i = [v.expand((*common[:d], v.shape[d], *common[d + 1 :])) for v in (x, indices)]
@@ -332,12 +340,13 @@ def take_along_dim(x: Tensor, indices: Tensor, dim: int | None = None) -> Tensor
 
 
 def scatter(x: Tensor, dim: int, index: Tensor, src: Tensor | float, reduce: str | None = None) -> Tensor:
-    """y = x; y[..., index[..., i, ...], ...] = src[..., i, ...] along `dim`; a number stands for a tensor of it.
+    """y = x; y[..., index[..., i, ...], ...] = src[..., i, ...] along `dim`; a number stands for a tensor of
+    it.
 
     For equal indices the last one stays. Only `scatter_add` adds: other reductions raise.
 
     >>> import dlcore
-    >>> dlcore.functional.scatter(dlcore.zeros(3), 0, dlcore.tensor([2, 0]), dlcore.tensor([5.0, 6.0])).tolist()
+    >>> dlcore.scatter(dlcore.zeros(3), 0, dlcore.tensor([2, 0]), dlcore.tensor([5.0, 6.0])).tolist()
     [6.0, 0.0, 5.0]
     """
     if reduce == "add":
@@ -362,7 +371,8 @@ def scatter(x: Tensor, dim: int, index: Tensor, src: Tensor | float, reduce: str
 
 
 def scatter_add(x: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
-    """y = x; y[..., index[..., i, ...], ...] += src[..., i, ...] along `dim`, in the order of i: the same bits each time.
+    """y = x; y[..., index[..., i, ...], ...] += src[..., i, ...] along `dim`, in the order of i: the same
+    bits each time.
 
     >>> import dlcore
     >>> dlcore.functional.scatter_add(dlcore.zeros(2), 0, dlcore.tensor([1, 1]), dlcore.ones(2)).tolist()
@@ -406,7 +416,7 @@ def nonzero(x: Tensor, as_tuple: bool = False) -> Tensor | tuple[Tensor, ...]:
     return Tensor(_C.from_numpy(np.ascontiguousarray(rows)))
 
 
-# ---- triangles ----------------------------------------------------------------------------------------------------------
+# ---- triangles ---------------------------------------------------------------------------------------------
 
 
 def _triangle(x: Tensor, diagonal: int, lower: bool) -> Tensor:

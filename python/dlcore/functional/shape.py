@@ -1,7 +1,8 @@
-"""Shapes: views, joins and splits under torch's names. Nothing here computes; the gradient goes back the way it came.
+"""Shapes: views, joins and splits under torch's names. Nothing here computes; the gradient goes back the way
+it came.
 
-What torch makes a view is a view here (it shares memory with its input); `reshape` and `contiguous` copy only where
-the strides leave no other way.
+What torch makes a view is a view here (it shares memory with its input); `reshape` and `contiguous` copy only
+where the strides leave no other way.
 """
 
 from __future__ import annotations
@@ -92,7 +93,8 @@ def _view(x: Tensor, out: _C.Array) -> Tensor:
 
 
 def reshape(x: Tensor, *shape: Any) -> Tensor:
-    """y[i...] = x[i...] in row-major order under a new shape; one size may be -1. A view where the strides allow it.
+    """y[i...] = x[i...] in row-major order under a new shape; one size may be -1. A view where the strides
+    allow it.
 
     Raises ValueError where the number of elements differs.
 
@@ -109,7 +111,9 @@ def view(x: Tensor, *shape: Any) -> Tensor:
     Raises RuntimeError where the strides call for a copy.
     """
     if len(shape) == 1 and not isinstance(shape[0], (tuple, list, int, np.integer)):
-        raise TypeError(f"view: a shape is expected (reinterpreting the bytes is not supported), got {shape[0]!r}")
+        raise TypeError(
+            f"view: a shape is expected (reinterpreting the bytes is not supported), got {shape[0]!r}"
+        )
     new = sizes("view", shape)
     out = _C.reshape(x.array, new)
     if not out.shares_memory(x.array):
@@ -129,7 +133,9 @@ def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """
     a, b = axis("flatten", start_dim, x.ndim), axis("flatten", end_dim, x.ndim)
     if a > b:
-        raise ValueError(f"flatten: start_dim must not come after end_dim, got start_dim={start_dim}, end_dim={end_dim}")
+        raise ValueError(
+            f"flatten: start_dim must not come after end_dim, got start_dim={start_dim}, end_dim={end_dim}"
+        )
     s = x.shape
     if x.ndim == 0:
         return _view(x, _C.reshape(x.array, (1,)))
@@ -154,7 +160,9 @@ def unflatten(x: Tensor, dim: int, shape: Sequence[int]) -> Tensor:
         if known and n % known == 0:
             s[s.index(-1)] = n // known
     if any(k < 0 for k in s) or int(np.prod(s, dtype=np.int64)) != n:
-        raise ValueError(f"unflatten: the sizes must multiply to {n}, got x={x.shape}, dim={dim}, sizes={tuple(shape)}")
+        raise ValueError(
+            f"unflatten: the sizes must multiply to {n}, got x={x.shape}, dim={dim}, sizes={tuple(shape)}"
+        )
     return _view(x, _C.reshape(x.array, (*x.shape[:d], *s, *x.shape[d + 1 :])))
 
 
@@ -165,7 +173,7 @@ def squeeze(x: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
         drop = set(range(len(s)))
     else:
         dims = dim if isinstance(dim, (tuple, list)) else (dim,)
-        drop = {axis("squeeze", d, x.ndim) for d in dims}  # type: ignore[arg-type]
+        drop = {axis("squeeze", d, x.ndim) for d in dims}
     return _view(x, _C.reshape(x.array, tuple([n for i, n in enumerate(s) if n != 1 or i not in drop])))
 
 
@@ -226,10 +234,12 @@ def movedim(x: Tensor, source: int | Sequence[int], destination: int | Sequence[
     """Moves axes to new places; the others keep their order."""
     src = source if isinstance(source, (tuple, list)) else (source,)
     dst = destination if isinstance(destination, (tuple, list)) else (destination,)
-    a = [axis("movedim", d, x.ndim) for d in src]  # type: ignore[arg-type]
-    b = [axis("movedim", d, x.ndim) for d in dst]  # type: ignore[arg-type]
+    a = [axis("movedim", d, x.ndim) for d in src]
+    b = [axis("movedim", d, x.ndim) for d in dst]
     if len(a) != len(b) or len(set(a)) != len(a) or len(set(b)) != len(b):
-        raise ValueError(f"movedim: source and destination must pair distinct axes, got {source}, {destination}")
+        raise ValueError(
+            f"movedim: source and destination must pair distinct axes, got {source}, {destination}"
+        )
     rest = iter([d for d in range(x.ndim) if d not in a])
     to = dict(zip(b, a))
     return permute(x, [to[d] if d in to else next(rest) for d in range(x.ndim)])
@@ -250,7 +260,9 @@ def expand(x: Tensor, *shape: Any) -> Tensor:
         if n == -1 and i >= lead:
             new[i] = old[i - lead]
         elif n < 0:
-            raise ValueError(f"expand: sizes must not be negative (-1 keeps an existing axis), got {tuple(new)}")
+            raise ValueError(
+                f"expand: sizes must not be negative (-1 keeps an existing axis), got {tuple(new)}"
+            )
     if lead < 0 or any(o != 1 and o != n for o, n in zip(old, new[lead:])):
         raise ValueError(f"expand: only axes of size 1 can be expanded, got x={old}, shape={tuple(new)}")
 
@@ -313,7 +325,7 @@ def atleast_1d(x: Tensor) -> Tensor:
     return x if x.ndim else reshape(x, 1)
 
 
-# ---- pieces -------------------------------------------------------------------------------------------------------------
+# ---- pieces ------------------------------------------------------------------------------------------------
 
 
 def narrow(x: Tensor, dim: int, start: int, length: int) -> Tensor:
@@ -325,7 +337,8 @@ def narrow(x: Tensor, dim: int, start: int, length: int) -> Tensor:
         first += n
     if not shape or first < 0 or length < 0 or first + length > n:
         raise ValueError(
-            f"narrow: the piece must lie within the axis, got x={shape}, dim={dim}, start={start}, length={length}"
+            f"narrow: the piece must lie within the axis, got x={shape}, dim={dim}, start={start}, "
+            f"length={length}"
         )
 
     def narrow_backward(g: _C.Array, needs: tuple[bool, ...]) -> Grads:
@@ -359,7 +372,11 @@ def _pieces(x: Tensor, d: int, lengths: Sequence[int]) -> tuple[Tensor, ...]:
         grads = args[:-1]
         some = next(g for g in grads if g is not None)
         whole = all(g is not None for g in grads)
-        dx = _C.empty(shape, some.dtype, some.device) if whole else _C.full(shape, 0.0, some.dtype, some.device)
+        dx = (
+            _C.empty(shape, some.dtype, some.device)
+            if whole
+            else _C.full(shape, 0.0, some.dtype, some.device)
+        )
         at = 0
         for g, n in zip(grads, lengths):
             if g is not None:
@@ -386,7 +403,8 @@ def split(x: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) 
         if sum(lengths) != n or any(k < 0 for k in lengths):
             raise ValueError(f"split: the sizes must add up to {n}, got x={x.shape}, sizes={tuple(lengths)}")
     else:
-        k = operator.index(split_size_or_sections)  # type: ignore[arg-type]
+        size: Any = split_size_or_sections
+        k = operator.index(size)
         if k < 0 or (k == 0 and n > 0):
             raise ValueError(f"split: the size must be positive, got {k}")
         lengths = [min(k, n - i) for i in range(0, n, k)] if n else [0]
@@ -416,7 +434,11 @@ def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
         grads = args[:-1]
         some = next(g for g in grads if g is not None)
         whole = all(g is not None for g in grads)
-        dx = _C.empty(shape, some.dtype, some.device) if whole else _C.full(shape, 0.0, some.dtype, some.device)
+        dx = (
+            _C.empty(shape, some.dtype, some.device)
+            if whole
+            else _C.full(shape, 0.0, some.dtype, some.device)
+        )
         for i, g in enumerate(grads):
             if g is not None:
                 _C.copy_into(_C.select(dx, d, i), g)
@@ -439,11 +461,11 @@ def diagonal(x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor
     return out
 
 
-# ---- joins --------------------------------------------------------------------------------------------------------------
+# ---- joins -------------------------------------------------------------------------------------------------
 
 
 def _promote(op: str, tensors: Sequence[Tensor]) -> tuple[np.dtype[Any], list[_C.Array]]:
-    if not isinstance(tensors, (tuple, list)) or not all([isinstance(x, Tensor) for x in tensors]):
+    if not isinstance(tensors, (tuple, list)) or not all(isinstance(x, Tensor) for x in tensors):
         raise TypeError(f"{op}: a tuple or list of tensors is expected, got {type(tensors).__name__}")
     if not tensors:
         raise ValueError(f"{op}: there must be at least one tensor")
@@ -461,7 +483,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     [1, 2, 3]
     """
     _, arrays = _promote("cat", tensors)
-    if any([a.shape == (0,) for a in arrays]) and any([a.ndim != 1 for a in arrays]):  # torch skips such tensors
+    if any(a.shape == (0,) for a in arrays) and any(a.ndim != 1 for a in arrays):  # torch skips such tensors
         kept = [(x, a) for x, a in zip(tensors, arrays) if a.shape != (0,)]
         tensors, arrays = [x for x, _ in kept], [a for _, a in kept]
     out = _C.concatenate(arrays, dim)
@@ -499,7 +521,9 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     dtypes = [x.dtype for x in tensors]
 
     def stack_backward(g: _C.Array, needs: tuple[bool, ...]) -> Grads:
-        return tuple([_C.cast(_C.select(g, d, i), dtypes[i]) if need else None for i, need in enumerate(needs)])
+        return tuple(
+            [_C.cast(_C.select(g, d, i), dtypes[i]) if need else None for i, need in enumerate(needs)]
+        )
 
     return record(_C.concatenate([_C.reshape(a, new) for a in arrays], d), tuple(tensors), stack_backward)
 
@@ -513,7 +537,7 @@ def vstack(tensors: Sequence[Tensor]) -> Tensor:
     return cat([reshape(x, 1, -1) if x.ndim < 2 else x for x in tensors], 0)
 
 
-# ---- repeats and order ----------------------------------------------------------------------------------------------
+# ---- repeats and order -------------------------------------------------------------------------------------
 
 
 def repeat(x: Tensor, *repeats: Any) -> Tensor:
@@ -555,7 +579,9 @@ def repeat_interleave(x: Tensor, repeats: int | Tensor, dim: int | None = None) 
     if isinstance(repeats, Tensor):
         counts = repeats.array.numpy()
         if counts.shape != (x.shape[d],) or (counts < 0).any():
-            raise ValueError(f"repeat_interleave: one count >= 0 for each of {x.shape[d]} elements, got {counts.shape}")
+            raise ValueError(
+                f"repeat_interleave: one count >= 0 for each of {x.shape[d]} elements, got {counts.shape}"
+            )
         which = np.repeat(np.arange(x.shape[d]), counts)
         out: Tensor = x[(slice(None),) * d + (which,)]
         return out
@@ -598,9 +624,9 @@ def roll(x: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] | Non
     if len(by) != len(axes):
         raise ValueError(f"roll: one shift for each axis, got shifts={shifts}, dims={dims}")
     for s, d in zip(by, axes):
-        d = axis("roll", d, x.ndim)  # type: ignore[arg-type]
+        d = axis("roll", d, x.ndim)
         n = x.shape[d]
-        k = s % n if n else 0  # type: ignore[operator]
+        k = s % n if n else 0
         if k:
             x = cat([narrow(x, d, n - k, k), narrow(x, d, 0, n - k)], d)
     return x

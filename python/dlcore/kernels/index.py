@@ -41,14 +41,18 @@ def index_select_backward(dy: npt.ArrayLike, dim: int, index: npt.ArrayLike, siz
 
 
 def index_add(x: npt.ArrayLike, dim: int, index: npt.ArrayLike, source: npt.ArrayLike) -> NDArray:
-    """y = x; y[..., index[i], ...] += source[..., i, ...], in the order of i: the same bits at any number of threads."""
+    """y = x; y[..., index[i], ...] += source[..., i, ...], in the order of i: the same bits at any number of
+    threads.
+    """
     y = _C.clone(arr(x))
     _C.put_into(y, dim, arr(index), arr(source), True)
     return out(y)
 
 
 def gather(x: npt.ArrayLike, dim: int, index: npt.ArrayLike) -> NDArray:
-    """y[..., i, ...] = x[..., index[..., i, ...], ...] along `dim`; index of x's rank, no longer than x off the axis."""
+    """y[..., i, ...] = x[..., index[..., i, ...], ...] along `dim`; index of x's rank, no longer than x off
+    the axis.
+    """
     return out(_C.gather(arr(x), dim, arr(index)))
 
 
@@ -61,7 +65,9 @@ def gather_backward(dy: npt.ArrayLike, dim: int, index: npt.ArrayLike, shape: tu
 
 
 def scatter(x: npt.ArrayLike, dim: int, index: npt.ArrayLike, src: npt.ArrayLike) -> NDArray:
-    """y = x; y[..., index[..., i, ...], ...] = src[..., i, ...] along `dim`; for equal indices the last one stays."""
+    """y = x; y[..., index[..., i, ...], ...] = src[..., i, ...] along `dim`; for equal indices the last one
+    stays.
+    """
     y = _C.clone(arr(x))
     _C.scatter_into(y, dim, arr(index), arr(src), False)
     return out(y)

@@ -9,6 +9,7 @@ import sys
 
 from dlcore.functional.activation import *  # noqa: F403
 from dlcore.functional.conv import *  # noqa: F403
+from dlcore.functional.einsum import *  # noqa: F403
 from dlcore.functional.elementwise import *  # noqa: F403
 from dlcore.functional.index import *  # noqa: F403
 from dlcore.functional.dropout import *  # noqa: F403

@@ -8,6 +8,7 @@ backwards for the gradient.
 from __future__ import annotations
 
 import operator
+import sys
 from typing import Any
 
 import numpy as np
@@ -218,34 +219,83 @@ def getitem(x: Tensor, key: Any) -> Tensor:
     return record(advanced.take(seen) if advanced else seen, (x,), index_backward)
 
 
+class _Holder:
+    __slots__ = ("array",)
+
+
+def _in_a_slot() -> int:
+    holder = _Holder()
+    holder.array = object()  # type: ignore[attr-defined]
+    return sys.getrefcount(holder.array)  # type: ignore[attr-defined]
+
+
+_ALONE = _in_a_slot()  # what getrefcount says of an object that one slot holds
+
+
 def setitem(x: Tensor, key: Any, value: Any) -> None:
     """x[key] = value, in place: the value is broadcast and takes x's dtype.
 
-    Raises RuntimeError where the assignment would have to be differentiated (inside `no_grad` it need not
-    be).
+    Recorded where x or the value requires grad: then nothing else may hold x's memory, neither a view, nor an
+    operation that kept it for its backward. Raises RuntimeError where something does, and for leaves.
     """
-    if is_grad_enabled() and (x.requires_grad or (isinstance(value, Tensor) and value.requires_grad)):
-        what = "the tensor" if x.requires_grad else "the value"
-        raise RuntimeError(
-            f"setitem: {what} requires grad, and an assignment in place is not recorded; "
-            "use dlcore.where, masked_fill, scatter or cat instead, or assign inside dlcore.no_grad()"
-        )
+    recorded = is_grad_enabled() and (x.requires_grad or (isinstance(value, Tensor) and value.requires_grad))
+    if recorded:
+        if x.requires_grad and x.is_leaf:
+            raise RuntimeError(
+                "setitem: a leaf that requires grad cannot be changed in place; "
+                "assign inside dlcore.no_grad()"
+            )
+        if not (sys.getrefcount(x.array) <= _ALONE and x.array.exclusive):
+            raise RuntimeError(
+                "setitem: the memory is also held by a view, by an operation waiting for its backward, "
+                "or by its owner, so that the assignment cannot be recorded; assign to x.clone(), or use dlcore.where, "
+                "scatter or cat"
+            )
     views, arrays = _plan(x.shape, key)
-    seen = _apply(x.array, views)
+    if hasattr(x, "_logits"):
+        del x._logits  # x is no longer the softmax of these
+    _assign(x.array, views, arrays, value)
+    if not recorded:
+        return
+    # What x was, for the walk alone: its shape and its place on the tape, none of its memory.
+    before = Tensor(_C.broadcast_to(_C.full((), 0, x.dtype, x.device), x.shape), x.requires_grad)
+    before._node, before._index = x._node, x._index
+    source = value if isinstance(value, Tensor) else None
+    shape, dtype = (source.shape, source.dtype) if source is not None else ((), x.dtype)
+
+    def setitem_backward(g: _C.Array, needs: tuple[bool, ...]) -> Grads:
+        dx = dv = None
+        if source is not None and needs[1]:
+            dv = _apply(g, views)
+            if arrays:
+                dv = _Advanced(dv.shape, arrays).take(dv)
+            lead = max(0, len(shape) - dv.ndim)  # axes of size 1 in front
+            dv = _C.reshape(_C.cast(_C.sum_to(dv, shape[lead:]), dtype), shape)
+        if needs[0]:
+            dx = _C.clone(g)
+            _assign(dx, views, arrays, 0)
+        return (dx,) if source is None else (dx, dv)
+
+    source_inputs = (before,) if source is None else (before, source)
+    after = record(x.array, source_inputs, setitem_backward)
+    x._node, x._index, x.requires_grad = after._node, after._index, True
+
+
+def _assign(a: _C.Array, views: list[View], arrays: dict[int, Indices], value: Any) -> None:
+    seen = _apply(a, views)
     if not isinstance(value, Tensor) and np.ndim(value) == 0:
-        source = _C.from_numpy(np.full((), value, x.dtype))
+        source = _C.from_numpy(np.full((), value, a.dtype))
     else:
         source = as_array(value)
-    source = _C.to_device(source, x.device)
-    if source.shares_memory(x.array):
+    source = _C.to_device(source, a.device)
+    if source.shares_memory(a):
         source = _C.clone(source)
     if not arrays:
         while source.ndim > seen.ndim and source.shape[0] == 1:
             source = _C.select(source, 0, 0)
         _C.copy_into(seen, source)
         return
-    # On the host NumPy writes through the same memory; its rule for where index axes go is the one followed
-    # above.
+    # On the host NumPy writes through the same memory; its rule for where index axes go is _Advanced's.
     place: list[Any] = [slice(None)] * seen.ndim
     for d, i in arrays.items():
         place[d] = i

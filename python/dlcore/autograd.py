@@ -131,7 +131,7 @@ def record(data: Any, inputs: tuple[Tensor, ...], backward: Backward) -> Any:
     """
     single = not isinstance(data, tuple)
     arrays = (data,) if single else data
-    if not _mode.enabled or not any([x.requires_grad for x in inputs]):
+    if not _mode.enabled or not any([x.requires_grad for x in inputs]):  # noqa: C419 (faster)
         out = tuple([Tensor(a) for a in arrays])
         return out[0] if single else out
     needs = tuple([x.requires_grad for x in inputs])

@@ -248,7 +248,8 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
         if not (sys.getrefcount(x.array) <= _ALONE and x.array.exclusive):
             raise RuntimeError(
                 "setitem: the memory is also held by a view, by an operation waiting for its backward, "
-                "or by its owner, so that the assignment cannot be recorded; assign to x.clone(), or use dlcore.where, "
+                "or by its owner, so that"
+                " the assignment cannot be recorded; assign to x.clone(), or use dlcore.where, "
                 "scatter or cat"
             )
     views, arrays = _plan(x.shape, key)

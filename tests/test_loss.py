@@ -127,7 +127,8 @@ def test_all_labels_ignored_as_torch():
 
 
 def test_label_changed_after_the_forward_pass_is_ignored():
-    """Labels are checked once; backward must not read or write out of bounds if their memory has changed since."""
+    """Labels are checked once; backward must not read or write out of bounds if their memory has changed
+    since."""
     target = np.array([0, 1])
     x = dlcore.tensor(np.zeros((2, 3)), requires_grad=True)
     y = F.cross_entropy(x, dlcore.from_numpy(target), reduction="sum")
@@ -167,3 +168,179 @@ def test_cross_entropy_from_softmax_classes_last(rng):
     y.backward(np.ones(y.shape))
     v.sum().backward()
     close(x.grad, u.grad)
+
+
+# ---- elementwise losses
+# -----------------------------------------------------------------------------------------------
+
+
+def three(rng, shape=(4, 5)):
+    return rng.standard_normal(shape), rng.standard_normal(shape)
+
+
+def probabilities(rng, shape=(4, 5)):
+    return rng.random(shape), rng.random(shape)
+
+
+def logs(rng, shape=(4, 5)):
+    return np.log(rng.random(shape)), rng.random(shape)
+
+
+def signs(rng, shape=(4, 5)):
+    return rng.standard_normal(shape), np.sign(rng.standard_normal(shape))
+
+
+ELEMENTWISE = [
+    ("mse_loss", three, {}),
+    ("l1_loss", three, {}),
+    ("smooth_l1_loss", three, {}),
+    ("smooth_l1_loss", three, {"beta": 0.3}),
+    ("smooth_l1_loss", three, {"beta": 0.0}),
+    ("huber_loss", three, {}),
+    ("huber_loss", three, {"delta": 0.4}),
+    ("binary_cross_entropy", probabilities, {}),
+    ("binary_cross_entropy_with_logits", probabilities, {}),
+    ("kl_div", logs, {}),
+    ("kl_div", logs, {"reduction": "batchmean"}),
+    ("kl_div", lambda rng: (logs(rng)[0], logs(rng)[0]), {"log_target": True}),
+    ("poisson_nll_loss", lambda rng: (rng.random((4, 5)), rng.random((4, 5)) * 4), {}),
+    (
+        "poisson_nll_loss",
+        lambda rng: (rng.random((4, 5)), rng.random((4, 5)) * 4),
+        {"log_input": False, "full": True},
+    ),
+    ("hinge_embedding_loss", signs, {}),
+    ("soft_margin_loss", signs, {}),
+]
+
+
+@pytest.mark.parametrize(("name", "data", "options"), ELEMENTWISE)
+@pytest.mark.filterwarnings("ignore:reduction:UserWarning")  # torch, of the mean of kl_div
+def test_elementwise_losses_as_torch(name, data, options, rng):
+    a, b = data(rng)
+    both_ways = name not in ("hinge_embedding_loss", "soft_margin_loss", "poisson_nll_loss")
+    for reduction in ("mean", "sum", "none"):
+        kwargs = {"reduction": reduction, **options}
+        x, t = dlcore.tensor(a, requires_grad=True), dlcore.tensor(b, requires_grad=both_ways)
+        u, v = torch.tensor(a, requires_grad=True), torch.tensor(b, requires_grad=both_ways)
+        y, w = getattr(F, name)(x, t, **kwargs), getattr(torch.nn.functional, name)(u, v, **kwargs)
+        close(y, w)
+        g = np.asarray(rng.standard_normal(y.shape))
+        y.backward(g)
+        w.backward(torch.tensor(g))
+        close(x.grad, u.grad)
+        if both_ways:
+            close(t.grad, v.grad)
+
+
+@pytest.mark.parametrize("name", ["binary_cross_entropy", "binary_cross_entropy_with_logits"])
+def test_binary_cross_entropy_weights_and_ends(name, rng):
+    a = np.array([[0.0, 1.0, 0.0, 1.0, 0.5]] * 2)
+    b = np.array([[0.0, 1.0, 1.0, 0.0, 0.3]] * 2)
+    weight, pos = rng.random((2, 5)), rng.random(5)
+    options = {"weight": weight}
+    if name.endswith("logits"):
+        options["pos_weight"] = pos
+        a = (a - 0.5) * 400
+    x, u = dlcore.tensor(a, requires_grad=True), torch.tensor(a, requires_grad=True)
+    y = getattr(F, name)(x, dlcore.tensor(b), **{k: dlcore.tensor(v) for k, v in options.items()})
+    w = getattr(torch.nn.functional, name)(
+        u, torch.tensor(b), **{k: torch.tensor(v) for k, v in options.items()}
+    )
+    close(y, w)
+    y.backward()
+    w.backward()
+    close(x.grad, u.grad, rtol=1e-8)  # torch holds its 1e-12 in float32
+
+
+def test_losses_of_several_inputs_as_torch(rng):
+    a, b, c = rng.standard_normal((3, 6, 5))
+    sign = np.array([1.0, -1, 1, -1, 1, -1])
+    var = rng.random((6, 5))
+    calls = [
+        lambda f, m: f.margin_ranking_loss(m(a[:, 0]), m(b[:, 0]), m(sign, False), margin=0.3),
+        lambda f, m: f.cosine_embedding_loss(m(a), m(b), m(sign, False), margin=0.1),
+        lambda f, m: f.triplet_margin_loss(m(a), m(b), m(c), margin=0.7),
+        lambda f, m: f.triplet_margin_loss(m(a), m(b), m(c), p=1, swap=True, reduction="none"),
+        lambda f, m: f.gaussian_nll_loss(m(a), m(b), m(var), full=True),
+        lambda f, m: f.gaussian_nll_loss(m(a), m(b), m(var[:, 0] * 0), reduction="sum"),
+    ]
+    for call in calls:
+        ours, theirs = [], []
+
+        def mine(v, grad=True, kept=ours):
+            kept.append(dlcore.tensor(v, requires_grad=grad))
+            return kept[-1]
+
+        def other(v, grad=True, kept=theirs):
+            kept.append(torch.tensor(v, requires_grad=grad))
+            return kept[-1]
+
+        y, w = call(F, mine), call(torch.nn.functional, other)
+        close(y, w)
+        y.backward(np.ones(y.shape))
+        w.backward(torch.ones(w.shape, dtype=torch.float64))
+        for t, u in zip(ours, theirs):
+            if u.requires_grad:
+                close(t.grad, u.grad)
+
+
+def test_soft_targets_that_need_a_gradient(rng):
+    a, q, weight = rng.standard_normal((4, 5)), rng.random((4, 5)), rng.random(5)
+    for reduction in ("mean", "sum", "none"):
+        x, t = both(a)
+        p, u = both(q)
+        kwargs = {"reduction": reduction, "label_smoothing": 0.2}
+        y = F.cross_entropy(x, p, dlcore.tensor(weight), **kwargs)
+        w = torch.nn.functional.cross_entropy(t, u, torch.tensor(weight), **kwargs)
+        close(y, w)
+        y.backward(np.ones(y.shape))
+        w.backward(torch.ones(w.shape, dtype=torch.float64))
+        close(x.grad, t.grad)
+        close(p.grad, u.grad)
+
+
+def test_probabilities_that_no_softmax_made(rng):
+    p = rng.random((6, 4)) + 0.1
+    p[0] = [0, 1, 0, 0]
+    labels = np.array([0, 1, 2, 3, 0, 1])
+    want = np.clip(p / p.sum(-1, keepdims=True), 1e-7, 1 - 1e-7)
+    for target in (labels, np.eye(4)[labels]):
+        x = dlcore.tensor(p, requires_grad=True)
+        y = F.cross_entropy_from_probabilities(x, dlcore.tensor(target))
+        np.testing.assert_allclose(y.detach().numpy(), -np.log(want[np.arange(6), labels]))
+        y.sum().backward()
+        assert np.isfinite(x.grad.numpy()).all()
+
+
+BAD = [
+    (lambda x: F.mse_loss(x, x, reduction="average"), ValueError, "reduction must be one of none, mean, sum"),
+    (lambda x: F.smooth_l1_loss(x, x, beta=-1), ValueError, "beta must not be negative"),
+    (lambda x: F.huber_loss(x, x, delta=0), ValueError, "delta must be positive"),
+    (lambda x: F.binary_cross_entropy(x, x[0]), ValueError, "target must have the shape of the input"),
+    (lambda x: F.binary_cross_entropy(x + 1, x), RuntimeError, "between 0 and 1"),
+    (
+        lambda x: F.binary_cross_entropy_with_logits(x, x[0]),
+        ValueError,
+        "target must have the shape of the input",
+    ),
+    (lambda x: F.gaussian_nll_loss(x, x, -x), ValueError, "var has negative entry/entries"),
+    (lambda x: F.gaussian_nll_loss(x, x, x[:, :2]), ValueError, "var is of incorrect size"),
+    (lambda x: F.triplet_margin_loss(x, x, x, margin=0), ValueError, "margin must be positive"),
+    (lambda x: F.cosine_embedding_loss(x, x, x), ValueError, r"inputs must be \(N, D\) and target \(N,\)"),
+    (lambda x: F.margin_ranking_loss(x, x, x[0]), ValueError, "as many dimensions"),
+    (lambda x: F.cross_entropy_from_probabilities(x, x[0]), ValueError, "target must have shape"),
+]
+
+
+@pytest.mark.parametrize(("call", "exception", "match"), BAD, ids=lambda v: v if isinstance(v, str) else "")
+def test_bad_arguments(call, exception, match):
+    with pytest.raises(exception, match=match):
+        call(dlcore.tensor(np.ones((3, 4), np.float32)))
+
+
+def test_different_shapes_warn():
+    with pytest.warns(UserWarning, match="differ in shape"):
+        F.mse_loss(dlcore.tensor(np.ones((3, 1))), dlcore.tensor(np.ones(3)))
+    with pytest.warns(UserWarning, match="deprecated"):
+        F.cross_entropy(dlcore.tensor(np.ones((3, 2))), dlcore.tensor(np.zeros(3, int)), size_average=False)

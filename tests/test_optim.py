@@ -110,9 +110,12 @@ def test_state_dict_goes_on_where_it_was(name, options, rng):
     params, others, ours, theirs = make(name, options, rng)
     for _ in range(3):
         step_both(ours, theirs, params, others, rng)
-    saved = pickle.loads(pickle.dumps({"state": {i: {k: np.asarray(v) if not np.isscalar(v) else v for k, v in s.items()}
-                                                 for i, s in ours.state_dict()["state"].items()},
-                                       "param_groups": ours.state_dict()["param_groups"]}))  # fmt: skip
+    state = ours.state_dict()
+    plain = {
+        i: {k: v if np.isscalar(v) else np.asarray(v) for k, v in slots.items()}
+        for i, slots in state["state"].items()
+    }
+    saved = pickle.loads(pickle.dumps({"state": plain, "param_groups": state["param_groups"]}))
     again = getattr(optim, name)(params)
     again.load_state_dict(saved)
     for _ in range(3):

@@ -83,6 +83,7 @@ class Tensor:
         "grad",
         "requires_grad",
     )
+    _logits: tuple[Tensor, _C.Array]  # a softmax's input and output, for the loss; set by it alone
     __array_priority__ = 100.0  # np.float32(2) * tensor is a Tensor
 
     def __init__(self, array: _C.Array, requires_grad: bool = False) -> None:
@@ -92,7 +93,6 @@ class Tensor:
         self._node: Node | None = None
         self._index = 0
         self._retains_grad = False
-        # _logits: what a softmax over the last axis was computed from; set by it alone, read by the loss.
 
     # ---- what it is ----------------------------------------------------------------------------------------
 

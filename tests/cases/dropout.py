@@ -50,7 +50,8 @@ CASES = [
         OpCase(
             "philox_uniform", ["random_fill"], dlcore.kernels.philox_uniform, ref.philox_uniform,
             lambda rng, t=t: [Sample((s, t, 5, 6), id=str(s)) for s in ((), (0,), (31,), (3, 43))],
-            exact=True, dtypes=[np.dtype(t).type], large=lambda rng, t=t: [Sample(((50_001,), t, 1), id="50001")],
+            exact=True, dtypes=[np.dtype(t).type],
+            large=lambda rng, t=t: [Sample(((50_001,), t, 1), id="50001")],
             errors=[Error(((2,), "int64"), TypeError, "dtype must be float32 or float64")],
         )
         for t in ("float32", "float64")

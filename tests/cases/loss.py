@@ -41,7 +41,8 @@ def cross_entropy_samples(rng):
     x = rng.standard_normal((4, 3))
     t = np.array([0, 2, 1, 2])
     inf = np.array([[0.0, -np.inf], [0.0, 1.0]])
-    return out + [
+    return [
+        *out,
         Sample((x, t), {"ignore_index": 2}, "ignore_index"),
         Sample((x, np.full(4, -100)), {}, "all ignored", grad=False),
         Sample((x, t.astype(np.int32)), {}, "int32"),

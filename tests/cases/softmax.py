@@ -27,7 +27,8 @@ SHAPES = [
 def samples(rng):
     out = [Sample((rng.standard_normal(s), a), id=f"{s} axis {a}") for s, a in SHAPES]
     x = rng.standard_normal((6, 8))
-    return out + [
+    return [
+        *out,
         Sample((x.T, 0), id="transposed"),
         Sample((x[::-2, ::3], 1), id="negative strides"),
         Sample((np.broadcast_to(x[:1], (4, 8)), 0), id="broadcast view"),

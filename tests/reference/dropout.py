@@ -6,7 +6,8 @@ LOW = np.uint64(0xFFFFFFFF)
 
 
 def philox4x32(counter, key, rounds=10):
-    """Counters (..., 4) and key (2,) of 32-bit words held in uint64 -> (..., 4) words. Salmon et al., SC 2011."""
+    """Counters (..., 4) and key (2,) of 32-bit words held in uint64 -> (..., 4) words. Salmon et al., SC
+    2011."""
     c = [np.asarray(counter, np.uint64)[..., i] for i in range(4)]
     k = [np.uint64(key[0]), np.uint64(key[1])]
     for _ in range(rounds):

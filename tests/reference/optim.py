@@ -14,8 +14,8 @@ def sgd_step(
     return p - t(lr) * (g + t(momentum) * v if nesterov else v), v
 
 
-def adam_step(p, g, m, v, u, step=1, lr=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8, weight_decay=0.0, amsgrad=False,
-              maximize=False, decoupled=False, epsilon_hat=False):  # fmt: skip
+def adam_step(p, g, m, v, u, step=1, lr=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8, weight_decay=0.0,
+              amsgrad=False, maximize=False, decoupled=False, epsilon_hat=False):  # fmt: skip
     t = p.dtype.type
     g = -g if maximize else g
     if decoupled:

@@ -1,6 +1,8 @@
-"""dropout and its channel-wise forms. The mask is drawn from (seed, offset, element), so backward keeps two integers.
+"""dropout and its channel-wise forms. The mask is drawn from (seed, offset, element), so backward keeps two
+integers.
 
-J. Salmon et al.: Parallel random numbers: as easy as 1, 2, 3 (SC 2011); N. Srivastava et al.: Dropout (JMLR 2014).
+J. Salmon et al.: Parallel random numbers: as easy as 1, 2, 3 (SC 2011); N. Srivastava et al.: Dropout (JMLR
+2014).
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from typing import Any
 
 from dlcore import _C
 from dlcore.autograd import record
+from dlcore.functional.elementwise import add, mul, sub
 from dlcore.random import next_philox
 from dlcore.tensor import Tensor
 
@@ -45,7 +48,8 @@ def dropout(
     """y = x m / (1 - p), each m being 0 with probability p and 1 otherwise; x itself unless `training`.
 
     Any shape, float32 or float64. `rng` is None (the library's generator, `dlcore.manual_seed`), an int, a
-    SeedSequence or a Generator. The mask depends on the seed and the element alone: not on threads, ISA or device.
+    SeedSequence or a Generator. The mask depends on the seed and the element alone: not on threads, ISA or
+    device.
 
     Raises ValueError for p outside [0, 1].
 
@@ -61,7 +65,8 @@ def _channels(op: str, x: Tensor, spatial: int) -> int:
     """Elements of a channel of (N, C, ...), or (C, ...) where there is no batch."""
     if x.ndim not in (spatial + 1, spatial + 2):
         raise ValueError(
-            f"{op}: x must have {spatial + 1} or {spatial + 2} dimensions, (N, C, ...) or (C, ...), got x={x.shape}"
+            f"{op}: x must have {spatial + 1} or {spatial + 2} dimensions, (N, C, ...) or (C, ...), "
+            f"got x={x.shape}"
         )
     return max(1, math.prod(x.shape[x.ndim - spatial :]))
 
@@ -101,7 +106,8 @@ def feature_dropout(x: Tensor, p: float = 0.5, training: bool = True, *, rng: An
     return _dropout("feature_dropout", x, p, training, False, inner, rng)
 
 
-# The negative saturation value of SELU, -scale alpha. G. Klambauer et al.: Self-normalizing networks (NeurIPS 2017).
+# The negative saturation value of SELU, -scale alpha. G. Klambauer et al.: Self-normalizing networks (NeurIPS
+# 2017).
 _SELU_LIMIT = -1.7580993408473766
 
 
@@ -110,7 +116,8 @@ def alpha_dropout(
 ) -> Tensor:
     """Dropout that keeps the mean and variance of SELU's output: y = a (x m + alpha' (1 - m)) + b.
 
-    a = ((1 - p) (1 + p alpha'²))^(-1/2), b = -a p alpha', alpha' = -1.7581. Raises ValueError for p outside [0, 1].
+    a = ((1 - p) (1 + p alpha'²))^(-1/2), b = -a p alpha', alpha' = -1.7581. Raises ValueError for p outside
+    [0, 1].
     """
     _check("alpha_dropout", p)
     if not training or p == 0:
@@ -118,9 +125,9 @@ def alpha_dropout(
     if inplace:
         raise RuntimeError("alpha_dropout: inplace=True is not supported")
     if p == 1:
-        return x * 0.0
+        return mul(x, 0.0)
     seed, offset = next_philox(rng)
     ones = _C.full(x.shape, 1.0, x.dtype, x.device)
-    keep = Tensor(_C.dropout(ones, p, seed, offset)) * (1 - p)
+    keep = mul(Tensor(_C.dropout(ones, p, seed, offset)), 1 - p)
     a = ((1 - p) * (1 + p * _SELU_LIMIT**2)) ** -0.5
-    return (x * keep + (1.0 - keep) * _SELU_LIMIT) * a - a * p * _SELU_LIMIT
+    return sub(mul(add(mul(x, keep), mul(sub(1.0, keep), _SELU_LIMIT)), a), a * p * _SELU_LIMIT)

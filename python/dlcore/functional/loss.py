@@ -1,15 +1,38 @@
-"""Losses: cross_entropy and nll_loss are one kernel each way; the elementwise ones too."""
+"""Losses: cross_entropy and nll_loss are one kernel each way; the elementwise ones are composed of its
+functions."""
 
 from __future__ import annotations
 
+import math
 import warnings
 
 from dlcore import _C
 from dlcore.autograd import is_grad_enabled, record
+from dlcore.functional.activation import logsigmoid
+from dlcore.functional.elementwise import absolute, clamp, exp, log, minimum, sqrt, square, where
+from dlcore.functional.reduce import norm
 from dlcore.functional.softmax import log_softmax
 from dlcore.tensor import Tensor
 
-__all__ = ["cross_entropy", "cross_entropy_from_probabilities", "nll_loss"]
+__all__ = [
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "cosine_embedding_loss",
+    "cross_entropy",
+    "cross_entropy_from_probabilities",
+    "gaussian_nll_loss",
+    "hinge_embedding_loss",
+    "huber_loss",
+    "kl_div",
+    "l1_loss",
+    "margin_ranking_loss",
+    "mse_loss",
+    "nll_loss",
+    "poisson_nll_loss",
+    "smooth_l1_loss",
+    "soft_margin_loss",
+    "triplet_margin_loss",
+]
 
 
 def _reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
@@ -34,13 +57,17 @@ def cross_entropy(
 ) -> Tensor:
     """loss = -sum_c w_c q_c log softmax(x)_c, with q = (1 - s) target + s / C and s = label_smoothing.
 
-    input (N, C, ...) or (C,): logits, float32 or float64; target: labels (N, ...), int64, int32 or uint8, or class
-    probabilities of input's shape; weight (C,). Labels equal to `ignore_index` cost nothing. "mean" divides by the
+    input (N, C, ...) or (C,): logits, float32 or float64; target: labels (N, ...), int64, int32 or uint8, or
+    class
+    probabilities of input's shape; weight (C,). Labels equal to `ignore_index` cost nothing. "mean" divides
+    by the
     weights of the labels that count (NaN where none does), or by the number of samples for probabilities.
 
-    The softmax is fused: finite logits give a finite loss, however large. Deterministic at any number of threads.
+    The softmax is fused: finite logits give a finite loss, however large. Deterministic at any number of
+    threads.
 
-    Raises IndexError naming the first label out of range, ValueError for shapes, reduction and label_smoothing,
+    Raises IndexError naming the first label out of range, ValueError for shapes, reduction and
+    label_smoothing,
     TypeError for dtypes.
 
     >>> import dlcore
@@ -90,7 +117,8 @@ def nll_loss(
 ) -> Tensor:
     """loss = -w_t x_t, t being each sample's label and x log-probabilities.
 
-    input (N, C, ...) or (C,), target (N, ...) integer, weight (C,); see `cross_entropy` for ignore_index, the mean and
+    input (N, C, ...) or (C,), target (N, ...) integer, weight (C,); see `cross_entropy` for ignore_index, the
+    mean and
     the errors.
 
     >>> import dlcore
@@ -134,8 +162,10 @@ def cross_entropy_from_probabilities(
 
     probs (..., C); target: labels (...) or probabilities (..., C) -> (...).
 
-    Where `probs` is the output of `softmax` over its last axis, the loss is computed from the logits that went in: it
-    is exact and finite for any finite logits, where log(p) would have lost them (p = 0). Other probabilities are
+    Where `probs` is the output of `softmax` over its last axis, the loss is computed from the logits that
+    went in: it
+    is exact and finite for any finite logits, where log(p) would have lost them (p = 0). Other probabilities
+    are
     divided by their sum and clipped to [epsilon, 1 - epsilon], as Keras does.
 
     Raises as `cross_entropy` does.
@@ -154,7 +184,9 @@ def cross_entropy_from_probabilities(
             f"cross_entropy_from_probabilities: target must have shape {want}, got probs={probs.shape}, "
             f"target={target.shape}"
         )
-    logits: Tensor | None = getattr(probs, "_logits", None)
+    # (what softmax was given, what it returned): the second says that probs has not changed since.
+    memory: tuple[Tensor, _C.Array] | None = getattr(probs, "_logits", None)
+    logits = memory[0] if memory is not None and memory[1] is probs.array else None
     flat = Tensor(_C.reshape(target.array, (-1, probs.shape[-1]) if soft and probs.shape[-1] else (-1,)))
     if logits is not None:
         loss = cross_entropy(
@@ -178,3 +210,386 @@ def cross_entropy_from_probabilities(
         return (_C.reshape(g, rows),)
 
     return record(_C.reshape(loss.array, shape), (loss,), reshape_backward)
+
+
+# ---- elementwise losses
+# -----------------------------------------------------------------------------------------------
+
+
+def _reduced(op: str, loss: Tensor, reduction: str) -> Tensor:
+    if reduction == "mean":
+        return loss.mean()
+    if reduction == "sum":
+        return loss.sum()
+    if reduction == "none":
+        return loss
+    raise ValueError(f"{op}: reduction must be one of none, mean, sum, got reduction={reduction}")
+
+
+def _warn_sizes(op: str, x: Tensor, target: Tensor) -> None:
+    if x.shape != target.shape:
+        warnings.warn(
+            f"{op}: input {x.shape} and target {target.shape} differ in shape and broadcast, "
+            "which is rarely meant",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def mse_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
+    """(x - t)², weighted, reduced by "mean" (over elements; over the weights where they are given), "sum" or
+    "none".
+
+    Raises ValueError for shapes that do not broadcast and for another reduction.
+
+    >>> import dlcore
+    >>> dlcore.functional.mse_loss(dlcore.tensor([1.0, 3.0]), dlcore.tensor([1.0, 1.0])).item()
+    2.0
+    """
+    how = _reduction(size_average, reduce, reduction)
+    _warn_sizes("mse_loss", input, target)
+    return _weighted("mse_loss", square(input - target), weight, how)
+
+
+def _weighted(op: str, loss: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
+    if weight is None:
+        return _reduced(op, loss, reduction)
+    if weight.shape != loss.shape:
+        raise ValueError(
+            f"{op}: weight must have the shape of the losses, got weight={weight.shape}, loss={loss.shape}"
+        )
+    loss = loss * weight
+    if reduction == "mean":
+        return loss.sum() / weight.sum()
+    return _reduced(op, loss, reduction)
+
+
+def l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
+    """|x - t|, reduced as in `mse_loss`.
+
+    >>> import dlcore
+    >>> dlcore.functional.l1_loss(dlcore.tensor([1.0, 3.0]), dlcore.tensor([1.0, 1.0])).item()
+    1.0
+    """
+    how = _reduction(size_average, reduce, reduction)
+    _warn_sizes("l1_loss", input, target)
+    return _weighted("l1_loss", absolute(input - target), weight, how)
+
+
+def smooth_l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    beta: float = 1.0,
+) -> Tensor:
+    """d² / (2 beta) where d = |x - t| < beta, d - beta / 2 elsewhere. R. Girshick: Fast R-CNN (ICCV 2015).
+
+    >>> import dlcore
+    >>> dlcore.functional.smooth_l1_loss(dlcore.tensor([0.5, 3.0]), dlcore.tensor([0.0, 0.0])).item()
+    1.3125
+    """
+    how = _reduction(size_average, reduce, reduction)
+    if beta < 0:
+        raise ValueError(f"smooth_l1_loss: beta must not be negative, got beta={beta}")
+    _warn_sizes("smooth_l1_loss", input, target)
+    d = absolute(input - target)
+    if beta == 0:
+        return _reduced("smooth_l1_loss", d, how)
+    return _reduced("smooth_l1_loss", where(d < beta, square(d) * (0.5 / beta), d - 0.5 * beta), how)
+
+
+def huber_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None
+) -> Tensor:
+    """d² / 2 where d = |x - t| <= delta, delta (d - delta / 2) elsewhere. P. Huber (1964).
+
+    >>> import dlcore
+    >>> dlcore.functional.huber_loss(dlcore.tensor([0.5, 3.0]), dlcore.tensor([0.0, 0.0])).item()
+    1.3125
+    """
+    if delta <= 0:
+        raise ValueError(f"huber_loss: delta must be positive, got delta={delta}")
+    _warn_sizes("huber_loss", input, target)
+    d = absolute(input - target)
+    loss = where(d <= delta, square(d) * 0.5, (d - 0.5 * delta) * delta)
+    return _weighted("huber_loss", loss, weight, reduction)
+
+
+def binary_cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """-(t log x + (1 - t) log(1 - x)) for probabilities x, each logarithm no less than -100.
+
+    Raises ValueError where the shapes differ, RuntimeError where an input lies outside [0, 1].
+
+    >>> import dlcore
+    >>> dlcore.functional.binary_cross_entropy(dlcore.tensor([0.5, 0.0]), dlcore.tensor([1.0, 1.0])).item()
+    50.34657287597656
+    """
+    how = _reduction(size_average, reduce, reduction)
+    if input.shape != target.shape:
+        raise ValueError(
+            f"binary_cross_entropy: target must have the shape of the input, got input={input.shape}, "
+            f"target={target.shape}"
+        )
+    x, t = input.array, target.array
+    if x.size and (_C.amin(x).item() < 0 or _C.amax(x).item() > 1):
+        raise RuntimeError("binary_cross_entropy: all elements of input should be between 0 and 1")
+    log_x, log_1x = _C.log(x), _C.log1p(_C.neg(x))
+    log_x, log_1x = _C.maximum(log_x, -100.0), _C.maximum(log_1x, -100.0)
+    value = _C.sub(_C.mul(_C.sub(t, 1.0), log_1x), _C.mul(t, log_x))
+
+    def binary_cross_entropy_backward(g: _C.Array, needs: tuple[bool, ...]) -> tuple[_C.Array | None, ...]:
+        dx = dt = None
+        if needs[0]:
+            variance = _C.maximum(_C.mul(x, _C.sub(1.0, x)), 1e-12)
+            dx = _C.div(_C.mul(g, _C.sub(x, t)), variance)
+        if needs[1]:
+            dt = _C.mul(g, _C.sub(log_1x, log_x))
+        return dx, dt
+
+    loss = record(value, (input, target), binary_cross_entropy_backward)
+    if weight is not None:
+        loss = loss * weight
+    return _reduced("binary_cross_entropy", loss, how)
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    pos_weight: Tensor | None = None,
+) -> Tensor:
+    """-(p t log s(x) + (1 - t) log(1 - s(x))), s the sigmoid and p = pos_weight: finite for any finite
+    logits.
+
+    Raises ValueError where the shapes of input and target differ.
+
+    >>> import dlcore
+    >>> x = dlcore.tensor([-200.0])
+    >>> dlcore.functional.binary_cross_entropy_with_logits(x, dlcore.tensor([1.0])).item()
+    200.0
+    """
+    how = _reduction(size_average, reduce, reduction)
+    if input.shape != target.shape:
+        raise ValueError(
+            "binary_cross_entropy_with_logits: target must have the shape of the input, "
+            f"got input={input.shape}, target={target.shape}"
+        )
+    log_s = logsigmoid(input)
+    if pos_weight is None:
+        loss = (1.0 - target) * input - log_s
+    else:
+        loss = (1.0 - target) * input - ((pos_weight - 1.0) * target + 1.0) * log_s
+    if weight is not None:
+        loss = loss * weight
+    return _reduced("binary_cross_entropy_with_logits", loss, how)
+
+
+def kl_div(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    log_target: bool = False,
+) -> Tensor:
+    """t (log t - x) for log-probabilities x and probabilities t (0 where t is 0), or e^t (t - x) with
+    `log_target`.
+
+    `reduction` "batchmean" divides the sum by the first size: the mathematical divergence.
+
+    >>> import dlcore
+    >>> dlcore.functional.kl_div(dlcore.tensor([0.0]), dlcore.tensor([1.0])).item()
+    0.0
+    """
+    how = _reduction(size_average, reduce, reduction)
+    if log_target:
+        loss = exp(target) * (target - input)
+    else:
+        zero = target == 0
+        loss = where(zero, 0.0, target * log(where(zero, 1.0, target))) - target * input
+    if how == "batchmean":
+        return loss.sum() / input.shape[0] if input.ndim else loss.sum()
+    return _reduced("kl_div", loss, how)
+
+
+def poisson_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    log_input: bool = True,
+    full: bool = False,
+    size_average: bool | None = None,
+    eps: float = 1e-8,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """e^x - t x (`log_input`) or x - t log(x + eps); `full` adds Stirling's approximation of log t! where t >
+    1."""
+    how = _reduction(size_average, reduce, reduction)
+    loss = exp(input) - target * input if log_input else input - target * log(input + eps)
+    if full:
+        big = target > 1
+        t = where(big, target, 2.0)
+        loss = loss + where(big, t * log(t) - t + 0.5 * log(t * (2 * math.pi)), 0.0)
+    return _reduced("poisson_nll_loss", loss, how)
+
+
+def gaussian_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    var: Tensor | float,
+    full: bool = False,
+    eps: float = 1e-6,
+    reduction: str = "mean",
+) -> Tensor:
+    """(log v + (x - t)² / v) / 2 with v = max(var, eps), which the gradient does not see; `full` adds log(2
+    pi) / 2.
+
+    Raises ValueError for a negative variance and for a shape of var that is neither the input's, nor that
+    without its
+    last axis, nor that with a last axis of 1.
+    """
+    if not isinstance(var, Tensor):
+        if var < 0:
+            raise ValueError("gaussian_nll_loss: var has negative entry/entries")
+        var = input.detach() * 0.0 + var
+    elif (var < 0).any().item():
+        raise ValueError("gaussian_nll_loss: var has negative entry/entries")
+    if var.shape != input.shape:
+        if input.shape[:-1] == var.shape:
+            var = var.unsqueeze(-1)
+        elif var.ndim != input.ndim or var.shape[:-1] != input.shape[:-1] or var.shape[-1] != 1:
+            raise ValueError(
+                f"gaussian_nll_loss: var is of incorrect size, got input={input.shape}, var={var.shape}"
+            )
+    # max(var, eps) whose gradient is that of var itself.
+    lift = clamp(var.detach(), min=eps) - var.detach()
+    v = var + lift
+    loss = 0.5 * (log(v) + square(input - target) / v)
+    if full:
+        loss = loss + 0.5 * math.log(2 * math.pi)
+    return _reduced("gaussian_nll_loss", loss, reduction)
+
+
+def hinge_embedding_loss(
+    input: Tensor,
+    target: Tensor,
+    margin: float = 1.0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """x where t is 1, max(0, margin - x) where t is -1."""
+    how = _reduction(size_average, reduce, reduction)
+    loss = where(target != 1, clamp(margin - input, min=0), 0.0) + where(target != -1, input, 0.0)
+    return _reduced("hinge_embedding_loss", loss, how)
+
+
+def margin_ranking_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """max(0, -t (x1 - x2) + margin)."""
+    how = _reduction(size_average, reduce, reduction)
+    if not input1.ndim == input2.ndim == target.ndim:
+        raise ValueError(
+            "margin_ranking_loss: all inputs must have as many dimensions, got "
+            f"input1={input1.shape}, input2={input2.shape}, target={target.shape}"
+        )
+    return _reduced("margin_ranking_loss", clamp(margin - target * (input1 - input2), min=0), how)
+
+
+def cosine_embedding_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """1 - cos(x1, x2) where t is 1, max(0, cos(x1, x2) - margin) where t is -1; x (N, D) or (D,), t (N,) or
+    ()."""
+    how = _reduction(size_average, reduce, reduction)
+    if target.ndim not in (0, 1) or input1.ndim != target.ndim + 1 or input1.shape != input2.shape:
+        raise ValueError(
+            "cosine_embedding_loss: inputs must be (N, D) and target (N,), or (D,) and (), got "
+            f"input1={input1.shape}, input2={input2.shape}, target={target.shape}"
+        )
+    eps = 1e-12
+    n1, n2 = square(input1).sum(-1) + eps, square(input2).sum(-1) + eps
+    cos = (input1 * input2).sum(-1) / sqrt(n1 * n2)
+    loss = where(target == 1, 1.0 - cos, 0.0) + where(target == -1, clamp(cos - margin, min=0), 0.0)
+    return _reduced("cosine_embedding_loss", loss, how)
+
+
+def _distance(a: Tensor, b: Tensor, p: float, eps: float) -> Tensor:
+    return norm(a - b + eps, p, -1)
+
+
+def triplet_margin_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    margin: float = 1.0,
+    p: float = 2,
+    eps: float = 1e-6,
+    swap: bool = False,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """max(0, d(anchor, positive) - d(anchor, negative) + margin), d(a, b) = |a - b + eps|_p over the last
+    axis.
+
+    `swap` takes d(positive, negative) where it is the smaller one.
+    """
+    how = _reduction(size_average, reduce, reduction)
+    if margin <= 0:
+        raise ValueError(f"triplet_margin_loss: margin must be positive, got margin={margin}")
+    near, far = _distance(anchor, positive, p, eps), _distance(anchor, negative, p, eps)
+    if swap:
+        far = minimum(far, _distance(positive, negative, p, eps))
+    return _reduced("triplet_margin_loss", clamp(near - far + margin, min=0), how)
+
+
+def soft_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """log(1 + e^(-t x)), t being 1 or -1."""
+    how = _reduction(size_average, reduce, reduction)
+    return _reduced("soft_margin_loss", -logsigmoid(target * input), how)

@@ -54,9 +54,7 @@ def softmax(x: Tensor, dim: int | None = None, dtype: npt.DTypeLike | None = Non
 
     out = record(y, (x,), softmax_backward)
     if axis in (-1, x.ndim - 1):
-        out._logits = (
-            x  # cross_entropy_from_probabilities computes from these: no precision is lost between the two
-        )
+        out._logits = (x, y)  # for cross_entropy_from_probabilities: no precision is lost between the two
     return out
 
 
@@ -79,7 +77,8 @@ def softmin(x: Tensor, dim: int | None = None, dtype: npt.DTypeLike | None = Non
 
 
 def log_softmax(x: Tensor, dim: int | None = None, dtype: npt.DTypeLike | None = None) -> Tensor:
-    """y_i = x_i - max x - log sum_j e^(x_j - max x) along `dim`: the logarithm of softmax, without its underflow.
+    """y_i = x_i - max x - log sum_j e^(x_j - max x) along `dim`: the logarithm of softmax, without its
+    underflow.
 
     Raises IndexError for an axis out of range, TypeError for integers (pass `dtype`).
 

@@ -19,7 +19,8 @@ def cross_entropy(
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
 ) -> NDArray:
-    """-sum_c w_c q_c log softmax(x)_c: logits (N, C, ...), integer labels (N, ...) or probabilities of x's shape.
+    """-sum_c w_c q_c log softmax(x)_c: logits (N, C, ...), integer labels (N, ...) or probabilities of x's
+    shape.
 
     Raises IndexError naming the first label out of range, ValueError for shapes, TypeError for dtypes.
 

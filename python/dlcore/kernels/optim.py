@@ -1,4 +1,5 @@
-"""Optimizer steps on one ndarray: copies go in, (parameter, state...) come out. The optimizers call the same kernels in
+"""Optimizer steps on one ndarray: copies go in, (parameter, state...) come out. The optimizers call the same
+kernels in
 place, over all parameters at once."""
 
 from __future__ import annotations

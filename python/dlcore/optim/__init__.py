@@ -1,4 +1,5 @@
-"""Optimizers and learning-rate schedules under torch's names; a step is one kernel call over all parameters."""
+"""Optimizers and learning-rate schedules under torch's names; a step is one kernel call over all
+parameters."""
 
 from dlcore.optim import lr_scheduler
 from dlcore.optim.adam import Adam, Adamax, AdamW, NAdam, RAdam

@@ -12,9 +12,11 @@ __all__ = ["Adam", "AdamW", "Adamax", "NAdam", "RAdam"]
 
 
 class Adam(Optimizer):
-    """m <- b1 m + (1 - b1) g, v <- b2 v + (1 - b2) g², p <- p - lr m' / (sqrt(v') + eps), m' = m / (1 - b1^t), v' alike.
+    """m <- b1 m + (1 - b1) g, v <- b2 v + (1 - b2) g², p <- p - lr m' / (sqrt(v') + eps), m' = m / (1 -
+    b1^t), v' alike.
 
-    `amsgrad` divides by the largest v so far; `decoupled_weight_decay` is AdamW. Arguments and state as torch's.
+    `amsgrad` divides by the largest v so far; `decoupled_weight_decay` is AdamW. Arguments and state as
+    torch's.
     D. Kingma, J. Ba: Adam (ICLR 2015); S. Reddi et al.: On the convergence of Adam and beyond (ICLR 2018).
 
     >>> import dlcore, numpy as np
@@ -67,7 +69,8 @@ class Adam(Optimizer):
             self._slots("max_exp_avg_sq", params) if group["amsgrad"] else [],
             steps,
             group["lr"],
-            *group["betas"],
+            group["betas"][0],
+            group["betas"][1],
             group["eps"],
             group["weight_decay"],
             group["amsgrad"],
@@ -77,7 +80,8 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam whose weight decay shrinks the parameter, p <- (1 - lr weight_decay) p, instead of joining the gradient.
+    """Adam whose weight decay shrinks the parameter, p <- (1 - lr weight_decay) p, instead of joining the
+    gradient.
 
     I. Loshchilov, F. Hutter: Decoupled weight decay regularization (ICLR 2019).
     """
@@ -99,7 +103,8 @@ class AdamW(Adam):
 
 
 class NAdam(Optimizer):
-    """Adam with Nesterov's momentum, mu_t = b1 (1 - 0.96^(t momentum_decay) / 2). Arguments and state as torch's.
+    """Adam with Nesterov's momentum, mu_t = b1 (1 - 0.96^(t momentum_decay) / 2). Arguments and state as
+    torch's.
 
     T. Dozat: Incorporating Nesterov momentum into Adam (ICLR workshop 2016).
     """
@@ -151,7 +156,8 @@ class NAdam(Optimizer):
             products,
             steps,
             group["lr"],
-            *group["betas"],
+            group["betas"][0],
+            group["betas"][1],
             group["eps"],
             group["weight_decay"],
             group["momentum_decay"],
@@ -203,7 +209,8 @@ class RAdam(Optimizer):
             self._slots("exp_avg_sq", params),
             self._steps(params),
             group["lr"],
-            *group["betas"],
+            group["betas"][0],
+            group["betas"][1],
             group["eps"],
             group["weight_decay"],
             group["decoupled_weight_decay"],
@@ -212,7 +219,8 @@ class RAdam(Optimizer):
 
 
 class Adamax(Optimizer):
-    """m <- b1 m + (1 - b1) g, u <- max(b2 u, |g| + eps), p <- p - lr m / ((1 - b1^t) u). Arguments and state as torch's.
+    """m <- b1 m + (1 - b1) g, u <- max(b2 u, |g| + eps), p <- p - lr m / ((1 - b1^t) u). Arguments and state
+    as torch's.
 
     D. Kingma, J. Ba: Adam (ICLR 2015), section 7.
     """
@@ -245,7 +253,8 @@ class Adamax(Optimizer):
             self._slots("exp_inf", params),
             self._steps(params),
             group["lr"],
-            *group["betas"],
+            group["betas"][0],
+            group["betas"][1],
             group["eps"],
             group["weight_decay"],
             group["maximize"],

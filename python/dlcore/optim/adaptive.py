@@ -12,7 +12,8 @@ __all__ = ["Adadelta", "Adagrad", "RMSprop"]
 
 
 class RMSprop(Optimizer):
-    """v <- alpha v + (1 - alpha) g², p <- p - lr g / (sqrt(v) + eps); `centered` subtracts the squared mean from v,
+    """v <- alpha v + (1 - alpha) g², p <- p - lr g / (sqrt(v) + eps); `centered` subtracts the squared mean
+    from v,
     `momentum` accumulates the steps. Arguments and state as torch's.
 
     T. Tieleman, G. Hinton: Lecture 6.5 of Neural networks for machine learning (2012).
@@ -119,7 +120,8 @@ class Adagrad(Optimizer):
 
 
 class Adadelta(Optimizer):
-    """v <- rho v + (1 - rho) g², d = g sqrt(u + eps) / sqrt(v + eps), u <- rho u + (1 - rho) d², p <- p - lr d.
+    """v <- rho v + (1 - rho) g², d = g sqrt(u + eps) / sqrt(v + eps), u <- rho u + (1 - rho) d², p <- p - lr
+    d.
 
     Arguments and state as torch's. M. Zeiler: ADADELTA (arXiv:1212.5701).
     """

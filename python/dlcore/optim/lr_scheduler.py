@@ -1,4 +1,5 @@
-"""Learning-rate schedules, torch's names and semantics: each changes `lr` in the optimizer's groups, relative to what it
+"""Learning-rate schedules, torch's names and semantics: each changes `lr` in the optimizer's groups, relative
+to what it
 is now, so that schedules can be chained; `step(epoch)` and restarts use the closed form."""
 
 from __future__ import annotations
@@ -328,7 +329,8 @@ class CosineAnnealingLR(LRScheduler):
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
-    """Cosine annealing that starts again after T_0 epochs, then after T_0 T_mult, ... `step` takes fractions of epochs.
+    """Cosine annealing that starts again after T_0 epochs, then after T_0 T_mult, ... `step` takes fractions
+    of epochs.
 
     I. Loshchilov, F. Hutter: SGDR (ICLR 2017).
     """
@@ -381,7 +383,8 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
 
 class OneCycleLR(LRScheduler):
-    """Up from max_lr / div_factor to max_lr within pct_start of the steps, then down to the first / final_div_factor;
+    """Up from max_lr / div_factor to max_lr within pct_start of the steps, then down to the first /
+    final_div_factor;
     momentum (or beta1) the other way round. To be stepped after every batch.
 
     L. Smith, N. Topin: Super-convergence (arXiv:1708.07120).
@@ -486,7 +489,8 @@ def _positive_integer(name: str, value: Any) -> None:
 
 
 class ReduceLROnPlateau(LRScheduler):
-    """lr <- max(factor lr, min_lr) when the metric given to `step` has not improved for more than `patience` epochs."""
+    """lr <- max(factor lr, min_lr) when the metric given to `step` has not improved for more than `patience`
+    epochs."""
 
     def __init__(
         self,

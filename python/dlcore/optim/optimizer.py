@@ -35,25 +35,25 @@ class Optimizer:
 
     Parameters are updated in place, in the memory that they have: views and `numpy()` see the step.
 
-    Raises ValueError for an empty list of parameters, leaves that need no gradient, a parameter in two groups and
+    Raises ValueError for an empty list of parameters, leaves that need no gradient, a parameter in two groups
+    and
     options out of range; TypeError for what is not a tensor.
     """
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         if isinstance(params, (Tensor, np.ndarray)):
             raise TypeError(
-                f"params must be an iterable of tensors or of dicts, got {type(params).__name__}; pass [tensor]"
+                f"params must be an iterable of tensors or of dicts, got {type(params).__name__}; "
+                "pass [tensor]"
             )
         self.defaults = defaults
         self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
-        groups = list(params)
-        if not groups:
+        given: list[Any] = list(params)
+        if not given:
             raise ValueError("optimizer got an empty parameter list")
-        if not isinstance(groups[0], Mapping):
-            groups = [{"params": groups}]  # type: ignore[list-item]
-        for group in groups:
-            self.add_param_group(dict(group))  # type: ignore[arg-type]
+        for group in given if isinstance(given[0], Mapping) else [{"params": given}]:
+            self.add_param_group(dict(group))
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Adds parameters with options of their own; those not given are the defaults."""
@@ -100,7 +100,8 @@ class Optimizer:
                     p.grad = Tensor(_C.full(p.grad.shape, 0.0, p.grad.dtype, p.grad.device))
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One update of every parameter that has a gradient. `closure` computes the loss again and is called first."""
+        """One update of every parameter that has a gradient. `closure` computes the loss again and is called
+        first."""
         loss = None
         if closure is not None:
             with enable_grad():
@@ -117,7 +118,8 @@ class Optimizer:
     ) -> None:
         raise NotImplementedError(f"{type(self).__name__} has no step of its own")
 
-    # ---- state ------------------------------------------------------------------------------------------------------
+    # ---- state
+    # ------------------------------------------------------------------------------------------------------
 
     def _steps(self, params: list[Tensor]) -> list[float]:
         """Counts one more step of each."""
@@ -140,7 +142,8 @@ class Optimizer:
         return arrays
 
     def state_dict(self) -> dict[str, Any]:
-        """{"state": {index: {...}}, "param_groups": [...]}, the parameters named by their order, as in torch."""
+        """{"state": {index: {...}}, "param_groups": [...]}, the parameters named by their order, as in
+        torch."""
         index = {id(p): i for i, p in enumerate(p for group in self.param_groups for p in group["params"])}
         groups = [
             {
@@ -164,7 +167,8 @@ class Optimizer:
             raise ValueError("loaded state dict has a different number of parameter groups")
         if any(len(a["params"]) != len(b["params"]) for a, b in zip(groups, saved)):
             raise ValueError(
-                "loaded state dict contains a parameter group that doesn't match the size of optimizer's group"
+                "loaded state dict contains a parameter group that doesn't match the size of optimizer's "
+                "group"
             )
         names = [i for group in saved for i in group["params"]]
         params = [p for group in groups for p in group["params"]]

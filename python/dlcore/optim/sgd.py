@@ -14,7 +14,8 @@ __all__ = ["SGD"]
 class SGD(Optimizer):
     """v <- momentum v + (1 - dampening) g, p <- p - lr v, or p - lr (g + momentum v) with `nesterov`.
 
-    The first v is g. weight_decay adds weight_decay p to g; `maximize` turns g's sign. Arguments and state as torch's.
+    The first v is g. weight_decay adds weight_decay p to g; `maximize` turns g's sign. Arguments and state as
+    torch's.
     I. Sutskever et al.: On the importance of initialization and momentum in deep learning (ICML 2013).
 
     >>> import dlcore, numpy as np
@@ -58,7 +59,8 @@ class SGD(Optimizer):
         self, group: dict[str, Any], params: list[Tensor], arrays: list[_C.Array], grads: list[_C.Array]
     ) -> None:
         moving = group["momentum"] != 0
-        # The kernel takes the first gradient as it is; torch keeps no count for SGD, the buffer's presence tells.
+        # The kernel takes the first gradient as it is; torch keeps no count for SGD, the buffer's presence
+        # tells.
         first = [1.0 if moving and self.state[p].get("momentum_buffer") is None else 2.0 for p in params]
         buffers = self._slots("momentum_buffer", params) if moving else []
         _C.sgd_step(

@@ -15,6 +15,7 @@ from dlcore.functional.index import *  # noqa: F403
 from dlcore.functional.dropout import *  # noqa: F403
 from dlcore.functional.loss import *  # noqa: F403
 from dlcore.functional.matmul import *  # noqa: F403
+from dlcore.functional.pad import *  # noqa: F403
 from dlcore.functional.pool import *  # noqa: F403
 from dlcore.functional.reduce import *  # noqa: F403
 from dlcore.functional.shape import *  # noqa: F403

@@ -120,6 +120,7 @@ def _draw(
         if f"val_{key}" in history:
             ax.plot(epochs, history[f"val_{key}"], "o-", label="test")
         ax.set(xlabel="epoch", ylabel=key)
+        ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(True, alpha=0.3)
         ax.legend()
     files = [out / "training.png", out / "predictions.png"]

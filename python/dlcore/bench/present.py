@@ -12,7 +12,7 @@ from dlcore.bench import Machine, Result, Spread, geometric_mean
 
 __all__ = ["footer", "header", "machine_line", "roofline", "row", "time"]
 
-_WIDTH = 34
+_WIDTH = 40
 
 
 def time(seconds: float) -> str:

@@ -37,7 +37,7 @@ def normal(rng: np.random.Generator, *shape: int) -> Any:
     return rng.standard_normal(shape, np.float32)
 
 
-_ORDER = ("matmul", "conv", "pool", "softmax", "loss", "elementwise", "reduce")
+_ORDER = ("matmul", "conv", "pool", "softmax", "loss", "elementwise", "reduce", "index", "random", "optim")
 
 
 def all_cases() -> list[Case]:

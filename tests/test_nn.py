@@ -79,6 +79,7 @@ MODULES = [
     ("nn.Hardsigmoid()", [(4, 5)]),
     ("nn.Tanh()", [(4, 5)]),
     ("nn.Sigmoid()", [(4, 5)]),
+    ("nn.Tanhshrink()", [(4, 5)]),
     ("nn.LogSigmoid()", [(4, 5)]),
     ("nn.GLU()", [(4, 6)]),
     ("nn.GLU(dim=0)", [(4, 6)]),
@@ -114,7 +115,12 @@ MODULES = [
     ("nn.Dropout(p=0.3, inplace=True).eval()", [(4, 5)]),
     ("nn.Dropout1d(0.3).eval()", [(2, 4, 5)]),
     ("nn.Dropout2d(0.3).eval()", [(2, 4, 5, 3)]),
+    ("nn.Dropout3d(0.3).eval()", [(2, 4, 5, 3, 2)]),
+    ("nn.AlphaDropout(0.3).eval()", [(2, 4)]),
     ("nn.Bilinear(2, 3, 4)", [(5, 2), (5, 3)]),
+    ("nn.MarginRankingLoss(0.3)", [(5,), (5,), (5,)]),
+    ("nn.TripletMarginLoss(0.7, swap=True)", [(5, 3), (5, 3), (5, 3)]),
+    ("nn.TripletMarginLoss(reduction='none')", [(5, 3), (5, 3), (5, 3)]),
 ]
 
 WEIGHTS = "t([0.5, 1.0, 2.0])"
@@ -134,6 +140,10 @@ LOSSES = [
     (f"nn.BCEWithLogitsLoss(pos_weight={WEIGHTS}, reduction='sum')", "probabilities"),
     ("nn.KLDivLoss(reduction='batchmean')", "probabilities"),
     ("nn.KLDivLoss(log_target=True, reduction='sum')", "numbers"),
+    ("nn.PoissonNLLLoss(full=True)", "unit"),
+    ("nn.PoissonNLLLoss(log_input=False, reduction='none')", "unit"),
+    ("nn.HingeEmbeddingLoss(0.8)", "signs"),
+    ("nn.SoftMarginLoss(reduction='sum')", "signs"),
 ]
 
 
@@ -191,6 +201,7 @@ def test_loss_matches_torch(text, kind, rng):
         "classes": np.array([0, 1, 2, 2, 1, 0]),
         "numbers": rng.standard_normal((6, 3)),
         "unit": rng.uniform(0, 1, (6, 3)),
+        "signs": rng.choice([-1.0, 1.0], (6, 3)),
         "probabilities": rng.dirichlet(np.ones(3), 6),
     }[kind]
     compare(ours, theirs, [x], (dlcore.tensor(y),), (torch.from_numpy(y),))
@@ -207,6 +218,29 @@ def test_initial_distribution_is_torchs(text):
         a, b = numbers(p), numbers(q)
         assert abs(np.abs(a).max() / np.abs(b).max() - 1) < 0.1
         assert abs(a.std() / b.std() - 1) < 0.2 and abs(a.mean()) < 0.1 * np.abs(b).max() + 0.02
+
+
+def test_cosine_embedding_loss_matches_torch(rng):
+    ours, theirs = pair("nn.CosineEmbeddingLoss(0.1)")
+    y = rng.choice([-1.0, 1.0], 5)
+    arrays = [rng.standard_normal((5, 3)) for _ in range(2)]
+    compare(ours, theirs, arrays, (dlcore.tensor(y),), (torch.from_numpy(y),))
+
+
+@pytest.mark.parametrize("options", ["", "full=True, reduction='sum'"])
+def test_gaussian_nll_loss_matches_torch(options, rng):
+    ours, theirs = pair(f"nn.GaussianNLLLoss({options})")
+    var = rng.uniform(0.1, 1, 5)
+    arrays = [rng.standard_normal(5) for _ in range(2)]
+    compare(ours, theirs, arrays, (dlcore.tensor(var),), (torch.from_numpy(var),))
+
+
+def test_size_average_and_reduce_warn_as_in_torch():
+    for library in (dlcore, torch):
+        with pytest.warns(UserWarning, match="reduction='sum'"):
+            assert library.nn.MSELoss(size_average=False).reduction == "sum"
+        with pytest.warns(UserWarning, match="reduction='none'"):
+            assert library.nn.L1Loss(reduce=False).reduction == "none"
 
 
 def test_manual_seed_repeats_initial_values():
@@ -236,6 +270,7 @@ def test_factory_arguments():
         ("nn.Conv2d(4, 4, 3, stride=2, padding='same')", ValueError),
         ("nn.Conv2d(4, 4, 3, padding_mode='mirror')", ValueError),
         ("nn.Dropout(1.5)", ValueError),
+        ("nn.TripletMarginLoss(0)", ValueError),
         ("nn.Dropout(-0.1)", ValueError),
         ("nn.Unflatten(1, (2, 3.0))", TypeError),
         ("nn.ModuleList([1])", TypeError),

@@ -33,6 +33,7 @@ __all__ = [
     "Softplus",
     "Softsign",
     "Tanh",
+    "Tanhshrink",
     "Threshold",
 ]
 
@@ -239,6 +240,13 @@ class Tanh(_Unary):
 
     def forward(self, input: Tensor) -> Tensor:
         return F.tanh(input)
+
+
+class Tanhshrink(_Unary):
+    """x - tanh(x)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.tanhshrink(input)
 
 
 class Sigmoid(_Unary):

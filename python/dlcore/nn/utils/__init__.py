@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
@@ -27,10 +26,6 @@ def _grads(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
     return [p.grad for p in params if p.grad is not None]
 
 
-def _host(t: Tensor) -> Any:
-    return _C.to_device(t.array, "cpu").numpy()
-
-
 def get_total_norm(
     tensors: Tensor | Iterable[Tensor],
     norm_type: float = 2.0,
@@ -45,8 +40,7 @@ def get_total_norm(
     norm_type = float(norm_type)
     if not tensors:
         return Tensor(_C.from_numpy(np.zeros((), np.float32)))
-    parts = [np.linalg.norm(_host(t).ravel(), norm_type) if t.array.size else 0.0 for t in tensors]
-    total = np.linalg.norm(np.array(parts, np.float64), norm_type)
+    total = _C.grad_norm([t.array for t in tensors], norm_type)
     if error_if_nonfinite and not math.isfinite(total):
         raise RuntimeError(
             f"the total norm of order {norm_type} of the gradients is non-finite ({total}); "
@@ -61,9 +55,9 @@ def clip_grads_with_norm_(
 ) -> None:
     """Multiplies the gradients by min(1, max_norm / (total_norm + 1e-6)), in place."""
     factor = float(np.minimum(float(max_norm) / (float(total_norm.item()) + 1e-6), 1.0))
-    for g in _grads(parameters):
-        scaled = _host(g) * g.dtype.type(factor)
-        _C.copy_into(g.array, _C.to_device(_C.from_numpy(np.ascontiguousarray(scaled)), g.device))
+    grads = _grads(parameters)
+    if grads:
+        _C.scale_([g.array for g in grads], factor)
 
 
 def clip_grad_norm_(
@@ -96,9 +90,9 @@ def clip_grad_value_(
 ) -> None:
     """Clamps every gradient element to [-clip_value, clip_value], in place."""
     bound = float(clip_value)
-    for g in _grads(parameters):
-        clipped = np.ascontiguousarray(np.clip(_host(g), -bound, bound))
-        _C.copy_into(g.array, _C.to_device(_C.from_numpy(clipped), g.device))
+    grads = _grads(parameters)
+    if grads:
+        _C.clamp_([g.array for g in grads], -bound, bound)
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:

@@ -1,19 +1,14 @@
-"""The generator of Keras' layers: initial weights, the order of samples. `utils.set_random_seed` seeds it."""
+"""The generator of Keras' layers: dlcore's own, which `utils.set_random_seed` seeds."""
 
 from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["generator", "seed"]
+from dlcore.random import get_generator
 
-_generator = np.random.default_rng()
+__all__ = ["generator"]
 
 
 def generator(fixed: int | None = None) -> np.random.Generator:
     """The common generator, or a fresh one of a fixed seed."""
-    return _generator if fixed is None else np.random.default_rng(fixed)
-
-
-def seed(value: int) -> None:
-    global _generator
-    _generator = np.random.default_rng(value)
+    return get_generator(fixed)

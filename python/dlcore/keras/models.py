@@ -692,7 +692,8 @@ class Sequential(Model):
         return [self._chain[-1].name] if self._chain else []
 
     def _input(self, x: Any) -> Any:
-        return tree_map(lambda a: _float_input(a, self.dtype), x)
+        want = None if self._in is None else self._in.shape
+        return tree_map(lambda a: _ranked(_float_input(a, self.dtype), want), x)
 
     def call(self, inputs: Any) -> Any:
         for layer in self._chain:
@@ -989,6 +990,17 @@ def _float_input(a: Any, dtype: str) -> Any:
     if a.dtype.kind in "iub":
         a = a.astype(dtype)
     return to_tensor(a, dtype)
+
+
+def _ranked(a: Any, want: Any) -> Any:
+    """An image without its one channel, or with one too many, as Keras takes it."""
+    if want is None or not isinstance(a, Tensor):
+        return a
+    if a.ndim == len(want) - 1 and want[-1] == 1:
+        return a.unsqueeze(-1)
+    if a.ndim == len(want) + 1 and a.shape[-1] == 1:
+        return a.squeeze(-1)
+    return a
 
 
 def _verbosity(verbose: Any) -> int:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dlcore.keras import _random
 from dlcore.keras.saving import register_keras_serializable
+from dlcore.random import manual_seed
 from dlcore.tensor import Tensor
 from dlcore.train.progress import ProgressBar as Progbar
 
@@ -49,4 +49,4 @@ def set_random_seed(seed: int) -> None:
     if not isinstance(seed, (int, np.integer)) or seed < 0:
         raise ValueError(f"set_random_seed: seed must be a non-negative integer, got {seed!r}")
     random.seed(seed)
-    _random.seed(int(seed))
+    manual_seed(int(seed))

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dlcore import _C
 from dlcore.keras._registry import Registry, serialize_any
 from dlcore.keras.optimizers import schedules
 from dlcore.keras.optimizers.schedules import LearningRateSchedule
 from dlcore.keras.variable import Variable
-from dlcore.tensor import Tensor
+from dlcore.tensor import Tensor, as_array
 
 __all__ = [
     "SGD",
@@ -306,15 +307,25 @@ class Adam(Optimizer):
     def slot_names(self) -> tuple[str, ...]:
         return ("momentum", "velocity", "velocity_hat") if self.amsgrad else ("momentum", "velocity")
 
-    def update(self, w: NDArray, g: NDArray, slots: list[NDArray], rate: float, step: int) -> None:
-        f = w.dtype.type
-        m, v = slots[:2]
-        alpha = rate * math.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)
-        m += (g - m) * f(1 - self.beta_1)
-        v += (g * g - v) * f(1 - self.beta_2)
-        if self.amsgrad:
-            v = np.maximum(slots[2], v, out=slots[2])
-        w -= m * f(alpha) / (np.sqrt(v) + f(self.epsilon))
+    def update_all(
+        self, values: list[NDArray], grads: list[NDArray], slots: list[list[NDArray]], rate: float, step: int
+    ) -> None:
+        arrays = [[as_array(s[i]) for s in slots] for i in range(len(slots[0]))]
+        _C.adam_step(
+            [as_array(w) for w in values],
+            [as_array(g) for g in grads],
+            arrays[0],
+            arrays[1],
+            arrays[2] if self.amsgrad else [],
+            [float(step)] * len(values),
+            rate,
+            self.beta_1,
+            self.beta_2,
+            self.epsilon,
+            0.0,
+            self.amsgrad,
+            epsilon_hat=True,  # it joins the root before its correction
+        )
 
 
 @_registry.add()

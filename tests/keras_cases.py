@@ -38,7 +38,12 @@ LAYERS = [
     ("conv1d_same", lambda K: K.layers.Conv1D(4, 4, strides=2, padding="same"), (9, 3), False),
     ("depthwise", lambda K: K.layers.DepthwiseConv2D(3, depth_multiplier=2), (6, 6, 3), False),
     ("depthwise_same", lambda K: K.layers.DepthwiseConv2D(3, strides=2, padding="same"), (7, 8, 3), False),
-    ("separable", lambda K: K.layers.SeparableConv2D(5, 3, depth_multiplier=2, activation="relu"), (6, 6, 3), False),
+    (
+        "separable",
+        lambda K: K.layers.SeparableConv2D(5, 3, depth_multiplier=2, activation="relu"),
+        (6, 6, 3),
+        False,
+    ),
     ("max2d", lambda K: K.layers.MaxPooling2D(), (7, 6, 3), False),
     ("max2d_same", lambda K: K.layers.MaxPooling2D(3, strides=2, padding="same"), (8, 7, 3), False),
     ("max2d_same1", lambda K: K.layers.MaxPooling2D(2, strides=1, padding="same"), (5, 5, 2), False),
@@ -98,7 +103,10 @@ OPTIMIZERS = [
             K.optimizers.schedules.CosineDecay(0.01, 4, warmup_target=0.1, warmup_steps=2, alpha=0.1)
         ),
     ),
-    ("piecewise", lambda K: K.optimizers.SGD(K.optimizers.schedules.PiecewiseConstantDecay([1, 3], [0.5, 0.1, 0.01]))),
+    (
+        "piecewise",
+        lambda K: K.optimizers.SGD(K.optimizers.schedules.PiecewiseConstantDecay([1, 3], [0.5, 0.1, 0.01])),
+    ),
 ]
 
 # name, loss, metrics, how y is made from the labels, output activation
@@ -120,7 +128,13 @@ LOSSES = [
         "onehot",
         None,
     ),
-    ("onehot_sigmoid", lambda K: "categorical_crossentropy", ["top_k_categorical_accuracy"], "onehot", "sigmoid"),
+    (
+        "onehot_sigmoid",
+        lambda K: "categorical_crossentropy",
+        ["top_k_categorical_accuracy"],
+        "onehot",
+        "sigmoid",
+    ),
     ("binary", lambda K: "binary_crossentropy", ["binary_accuracy", "mae"], "onehot", "sigmoid"),
     (
         "binary_logits",
@@ -191,7 +205,9 @@ def branching(K):
     shared = K.layers.Dense(5, activation="relu", name="shared")
     c = K.layers.Concatenate(name="both")([shared(a), shared(b)])
     d = K.layers.Add(name="sum")([shared(a), K.layers.Dense(5, name="own")(b)])
-    return K.Model([a, b], [K.layers.Dense(3, activation="softmax", name="p")(c), K.layers.Dense(1, name="q")(d)])
+    return K.Model(
+        [a, b], [K.layers.Dense(3, activation="softmax", name="p")(c), K.layers.Dense(1, name="q")(d)]
+    )
 
 
 # name, keyword arguments of fit
@@ -307,7 +323,9 @@ def main(out):
     p, q = model.predict([a, b], verbose=0)
     arrays["branching/p"], arrays["branching/q"] = p, q
     model.compile("sgd", {"p": "sparse_categorical_crossentropy", "q": "mse"}, metrics={"p": ["accuracy"]})
-    h = model.fit([a, b], {"p": y % 3, "q": y.astype("float32")}, epochs=2, batch_size=16, shuffle=False, verbose=0)
+    h = model.fit(
+        [a, b], {"p": y % 3, "q": y.astype("float32")}, epochs=2, batch_size=16, shuffle=False, verbose=0
+    )
     texts["branching"] = h.history
     model.save(os.path.join(out, "branching.keras"))
     keep("branching/after", model.get_weights())

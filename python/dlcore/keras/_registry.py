@@ -6,6 +6,7 @@ code from it.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -107,6 +108,12 @@ def serialize_any(x: Any) -> Any:
     raise TypeError(f"get_config: cannot serialize {x!r}")
 
 
+def without_unset(cls: type, config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration without what another version of Keras has added and left unset (None)."""
+    known = set(inspect.signature(cls).parameters)
+    return {k: v for k, v in config.items() if v is not None or k in known}
+
+
 class Configured:
     """Objects whose configuration is the constructor's arguments, kept under the same names."""
 
@@ -117,4 +124,4 @@ class Configured:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
-        return cls(**config)
+        return cls(**without_unset(cls, config))

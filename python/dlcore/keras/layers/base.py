@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from dlcore.autograd import no_grad
 from dlcore.keras import constraints, initializers, regularizers
-from dlcore.keras._registry import Registry, serialize_any, snake_case
+from dlcore.keras._registry import Registry, serialize_any, snake_case, without_unset
 from dlcore.keras.variable import Variable
 from dlcore.tensor import Tensor, as_array
 from dlcore.train.batches import tree_leaves, tree_map
@@ -483,7 +483,7 @@ class Layer:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
-        return cls(**config)
+        return cls(**without_unset(cls, config))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"

@@ -93,7 +93,9 @@ def kernel_first(k: Tensor) -> Tensor:
 
 
 def pad(x: Tensor, widths: tuple[int, ...], value: float = 0.0) -> Tensor:
-    """A border of `value`: widths are (before, after) of the last axis, then of the last but one, and so on."""
+    """A border of `value`: widths are (before, after) of the last axis, then of the last but one,
+    and so on.
+    """
     a = x.array
     before = [0] * a.ndim
     shape = list(a.shape)

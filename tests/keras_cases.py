@@ -212,13 +212,16 @@ def branching(K):
 
 # name, keyword arguments of fit
 FITS = [
-    ("plain", dict(epochs=2, batch_size=16)),
-    ("split", dict(epochs=2, batch_size=16, validation_split=0.25)),
-    ("class_weight", dict(epochs=2, batch_size=16, class_weight={0: 2.0, 2: 0.5})),
-    ("sample_weight", dict(epochs=2, batch_size=16, sample_weight=np.linspace(0, 2, 40).astype("float32"))),
-    ("steps", dict(epochs=3, batch_size=16, steps_per_epoch=1)),
-    ("initial_epoch", dict(epochs=3, batch_size=16, initial_epoch=1)),
-    ("validation_freq", dict(epochs=3, batch_size=16, validation_split=0.25, validation_freq=2)),
+    ("plain", {"epochs": 2, "batch_size": 16}),
+    ("split", {"epochs": 2, "batch_size": 16, "validation_split": 0.25}),
+    ("class_weight", {"epochs": 2, "batch_size": 16, "class_weight": {0: 2.0, 2: 0.5}}),
+    (
+        "sample_weight",
+        {"epochs": 2, "batch_size": 16, "sample_weight": np.linspace(0, 2, 40).astype("float32")},
+    ),
+    ("steps", {"epochs": 3, "batch_size": 16, "steps_per_epoch": 1}),
+    ("initial_epoch", {"epochs": 3, "batch_size": 16, "initial_epoch": 1}),
+    ("validation_freq", {"epochs": 3, "batch_size": 16, "validation_split": 0.25, "validation_freq": 2}),
 ]
 
 

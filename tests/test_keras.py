@@ -67,7 +67,7 @@ def test_layer_agrees_with_keras(ref, texts, name, make, shape, training):
 
 @pytest.mark.parametrize("name", [c[0] for c in cases.LAYERS])
 def test_layer_configuration_round_trips(name):
-    _, make, shape, _ = next(c for c in cases.LAYERS if c[0] == name)
+    _, make, _shape, _ = next(c for c in cases.LAYERS if c[0] == name)
     layer = make(K)
     again = type(layer).from_config(json.loads(json.dumps(layer.get_config())))
     assert json.loads(json.dumps(again.get_config())) == json.loads(json.dumps(layer.get_config()))
@@ -376,9 +376,9 @@ def test_errors_name_the_layer_and_the_shapes():
     with pytest.raises(ValueError, match="no batch"):
         model.fit(x[:0], y[:0], verbose=0)
     for kwargs, match in (
-        (dict(optimizer="adamm"), "unknown optimizer 'adamm'; the names are .*adam"),
-        (dict(loss="mss"), "unknown loss 'mss'; the names are .*mse"),
-        (dict(metrics=["acuracy"]), "unknown metric 'acuracy'"),
+        ({"optimizer": "adamm"}, "unknown optimizer 'adamm'; the names are .*adam"),
+        ({"loss": "mss"}, "unknown loss 'mss'; the names are .*mse"),
+        ({"metrics": ["acuracy"]}, "unknown metric 'acuracy'"),
     ):
         with pytest.raises(ValueError, match=match):
             model.compile(**kwargs)

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dlcore import _C
 from dlcore import functional as F
-from dlcore.autograd import record
 from dlcore.keras import activations, constraints, initializers, regularizers
 from dlcore.keras.layers.base import Layer, layer_registry, to_float
 from dlcore.keras.layers.core import positive
@@ -92,32 +90,6 @@ def kernel_first(k: Tensor) -> Tensor:
     return k.permute(k.ndim - 1, k.ndim - 2, *range(k.ndim - 2))
 
 
-def pad(x: Tensor, widths: tuple[int, ...], value: float = 0.0) -> Tensor:
-    """A border of `value`: widths are (before, after) of the last axis, then of the last but one,
-    and so on.
-    """
-    a = x.array
-    before = [0] * a.ndim
-    shape = list(a.shape)
-    for i in range(0, len(widths), 2):
-        axis = a.ndim - 1 - i // 2
-        before[axis] = widths[i]
-        shape[axis] += widths[i] + widths[i + 1]
-
-    def inside(y: _C.Array) -> _C.Array:
-        for axis, (start, n) in enumerate(zip(before, a.shape)):
-            if y.shape[axis] != n:
-                y = _C.slice(y, axis, start, n, 1)
-        return y
-
-    def pad_backward(g: _C.Array, needs: tuple[bool, ...]) -> tuple[_C.Array | None, ...]:
-        return (_C.contiguous(inside(g)),)
-
-    y = _C.full(tuple(shape), value, a.dtype, a.device)
-    _C.copy_into(inside(y), a)
-    return record(y, (x,), pad_backward)
-
-
 class _BaseConv(Layer):
     rank = 2
 
@@ -160,13 +132,13 @@ class _BaseConv(Layer):
         padding: Any = 0
         windows = self._windows()
         if self.padding == "causal":
-            x = pad(x, (windows[0] - 1, 0))
+            x = F.pad(x, (windows[0] - 1, 0))
         elif self.padding == "same":
             pads = [same_padding(n, w, s) for n, w, s in zip(x.shape[2:], windows, self.strides)]
             if all(a == b for a, b in pads):
                 padding = tuple([a for a, _ in pads])
             else:
-                x = pad(x, tuple([n for pair in reversed(pads) for n in pair]))
+                x = F.pad(x, tuple([n for pair in reversed(pads) for n in pair]))
         conv = (F.conv1d, F.conv2d, getattr(F, "conv3d", None))[self.rank - 1]
         if conv is None:
             raise NotImplementedError(f"{self.name}: {type(self).__name__} has no kernel yet")

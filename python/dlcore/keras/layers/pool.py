@@ -11,7 +11,6 @@ from dlcore.keras.layers.base import Layer, layer_registry, to_float, to_tensor
 from dlcore.keras.layers.conv import (
     channels_last,
     output_size,
-    pad,
     padding_name,
     same_padding,
     sizes,
@@ -81,9 +80,9 @@ class _Pool(Layer):
             return to_last(self._pool(x, tuple([a for a, _ in pads]), True))
         flat = tuple([n for pair in reversed(pads) for n in pair])
         if not self.average:
-            return to_last(self._pool(pad(x, flat, value=float("-inf")), 0, False))
+            return to_last(self._pool(F.pad(x, flat, value=float("-inf")), 0, False))
         ones = to_tensor(np.ones((1, 1, *x.shape[2:]), x.dtype), x.dtype.name)
-        return to_last(self._pool(pad(x, flat), 0, False) / self._pool(pad(ones, flat), 0, False))
+        return to_last(self._pool(F.pad(x, flat), 0, False) / self._pool(F.pad(ones, flat), 0, False))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         axes = zip(input_shape[1:-1], self.pool_size, self.strides)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from dlcore import functional as F
 from dlcore.keras.layers.base import Layer, layer_registry
-from dlcore.keras.layers.conv import channels_last, pad, sizes
+from dlcore.keras.layers.conv import channels_last, sizes
 from dlcore.keras.layers.core import positive
 from dlcore.tensor import Tensor
 
@@ -127,7 +128,7 @@ class ZeroPadding2D(Layer):
 
     def call(self, inputs: Tensor) -> Any:
         (top, bottom), (left, right) = self.padding
-        return pad(inputs, (0, 0, left, right, top, bottom))
+        return F.pad(inputs, (0, 0, left, right, top, bottom))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         n, h, w, c = input_shape

@@ -328,7 +328,7 @@ class Adam(Optimizer):
         )
 
 
-@_registry.add()
+@_registry.add("adamw")
 class AdamW(Adam):
     """Adam after w -= rate * weight_decay * w (Loshchilov and Hutter 2017)."""
 
@@ -416,7 +416,7 @@ class Nadam(Optimizer):
         w -= m_hat * f(rate) / (np.sqrt(v * f(1 / (1 - self.beta_2**step))) + f(self.epsilon))
 
 
-@_registry.add()
+@_registry.add("rmsprop")
 class RMSprop(Optimizer):
     """v = rho v + (1 - rho) g^2; w -= rate * g / sqrt(v + epsilon) (Hinton, lecture 6e)."""
 

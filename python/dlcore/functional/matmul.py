@@ -75,7 +75,11 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: st
         dx = _C.reshape(_C.matmul(rows, wa), xa.shape) if needs[0] else None
         dw = None
         if needs[1]:
-            dw = _C.matmul(_C.transpose(rows, 0, 1), _C.reshape(xa, (n, wa.shape[1])))
+            columns = _C.reshape(xa, (n, wa.shape[1]))
+            if wa.strides[0] == 1:  # a transposed view: its gradient lies as it does
+                dw = _C.transpose(_C.matmul(_C.transpose(columns, 0, 1), rows), 0, 1)
+            else:
+                dw = _C.matmul(_C.transpose(rows, 0, 1), columns)
         if bias is None:
             return dx, dw
         return dx, dw, _C.sum_to(rows, (wa.shape[0],)) if needs[2] else None

@@ -10,7 +10,7 @@
 // channel][NR].
 //
 // Workspace slots: 2 packed weights (the calling thread's), 3 and 4 the input window, 5 the output block, 6
-// tap offsets.
+// the offsets of taps, 7 weights being packed.
 #include "cpu/conv.h"
 
 namespace dlcore {
@@ -64,10 +64,16 @@ struct TileArgs {
   const T* b;  // K rows of weights
   int64_t b_step;
   T* y;
-  int64_t y_step, n;  // n valid output channels
+  int64_t y_step, n;       // n valid output channels
+  int64_t x_half, y_half;  // from pixel 0 to pixel M / 2: the second half may lie in the next row
   const T* bias;
   Act act;
 };
+
+template <int M, class T>
+DLCORE_INLINE T* pixel_of(const TileArgs<T>& t, int i) {
+  return i < M / 2 ? t.y + i * t.y_step : t.y + t.y_half + (i - M / 2) * t.y_step;
+}
 
 template <class T, int M, int V>
 DLCORE_INLINE void finish(Vec<T> (&acc)[M][V], const TileArgs<T>& t) {
@@ -91,14 +97,14 @@ DLCORE_INLINE void finish(Vec<T> (&acc)[M][V], const TileArgs<T>& t) {
 #pragma GCC unroll 16
     for (int i = 0; i < M; ++i)
 #pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) store(t.y + i * t.y_step + v * L, acc[i][v]);
+      for (int v = 0; v < V; ++v) store(pixel_of<M>(t, i) + v * L, acc[i][v]);
     return;
   }
   Vec<T> tile[M][V];
   __builtin_memcpy(&tile, &acc, sizeof tile);
   for (int i = 0; i < M; ++i)
     for (int v = 0; v < V; ++v) {
-      T* y = t.y + i * t.y_step + v * L;
+      T* y = pixel_of<M>(t, i) + v * L;
       const int n = static_cast<int>(min64(L, t.n - v * L));
       const Vec<T> x = t.act <= Act::relu ? tile[i][v] : activate<T>(t.act, tile[i][v]);
       if (n == L)
@@ -123,10 +129,15 @@ void dense_tile(const TileArgs<T>& t) {
     Vec<T> bv[V];
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) bv[v] = load(b + v * L);
+    const T* a2 = a + t.x_half;
 #pragma GCC unroll 16
     for (int i = 0; i < M; ++i) {
-      if (i && i % 3 == 0) a += 3 * s;  // three pixels an address register
-      const Vec<T> av = splat(a[i % 3 * s]);
+      const int j = i < M / 2 ? i : i - M / 2;  // three pixels an address register
+      if (i == M / 2)
+        a = a2;
+      else if (j && j % 3 == 0)
+        a += 3 * s;
+      const Vec<T> av = splat(a[j % 3 * s]);
 #pragma GCC unroll 4
       for (int v = 0; v < V; ++v) acc[i][v] = fma(av, bv[v], acc[i][v]);
     }
@@ -187,9 +198,29 @@ const T* pack_weights(const Pass<T>& p, bool depthwise) {
   const int64_t wide = round_up(p.G, L);
   T* packed = scratch<T>(2, depthwise ? taps * wide : p.G * slivers * taps * p.Ci * NR);
   const int64_t units = depthwise ? 1 : p.G * slivers;
+  // Taps that lie side by side, as in (O,C,R,S): all of them at once, by a transposition in registers.
+  const bool by_taps =
+      !depthwise && taps > 1 && taps <= 1024 && p.w_w == 1 && p.w_h == p.w.taps && p.w_co != 1;
   parallel_for(units, max64(1, kGrain / max64(1, taps * p.Ci * NR)), [&](int64_t u0, int64_t u1) {
     for (int64_t u = u0; u < u1; ++u) {
       T* dst = packed + (depthwise ? 0 : u * taps * p.Ci * NR);
+      if (by_taps) {
+        const int64_t o = u % slivers * NR, lines = min64(NR, p.Co - o);
+        const T* src = p.wt + u / slivers * p.w_g + o * p.w_co;
+        T* row = scratch<T>(7, taps * NR);
+        __builtin_memset(row, 0, taps * NR * sizeof(T));
+        for (int64_t c = 0; c < p.Ci; ++c, src += p.w_ci) {
+          transpose(row, NR, src, p.w_co, lines, taps);
+          int64_t at = c * NR;
+          for (int64_t fh = 0; fh < p.h.phases(); ++fh)
+            for (int64_t fw = 0; fw < p.w.phases(); ++fw)
+              for_taps(p.h, p.w, fh, fw, [&](int64_t r, int64_t s, int64_t, int64_t) {
+                __builtin_memcpy(dst + at, row + (r * p.w.taps + s) * NR, NR * sizeof(T));
+                at += p.Ci * NR;
+              });
+        }
+        continue;
+      }
       for (int64_t fh = 0; fh < p.h.phases(); ++fh)
         for (int64_t fw = 0; fw < p.w.phases(); ++fw)
           for_taps(p.h, p.w, fh, fw, [&](int64_t r, int64_t s, int64_t, int64_t) {
@@ -226,8 +257,8 @@ void run_block(const Pass<T>& p, const Block<T>& b, const T* packed, bool depthw
   Plane<T> in = p.in, gate = p.gate;
   in.p += b.n * p.in_n;
   if (p.gate_act != Act::none) gate.p += b.n * p.gate_n;
-  const Window<T> x = gradient_window(in, gate, p.gate_act, r0, (b.i1 - 1) * step_h + range[1] + 1, c0,
-                                      (b.j1 - 1) * step_w + range[3] + 1, cp, 3);
+  const Window<T> x = gradient_window(in, gate, p.gate_act, 1, 0, 0, r0, (b.i1 - 1) * step_h + range[1] + 1,
+                                      c0, (b.j1 - 1) * step_w + range[3] + 1, cp, 3);
 
   // The block's corner of the output, or of its channels-last copy.
   const int64_t h0 = b.i0 * Fh, h1 = min64(p.h.out, b.i1 * Fh), w0 = b.j0 * Fw,
@@ -237,46 +268,73 @@ void run_block(const Pass<T>& p, const Block<T>& b, const T* packed, bool depthw
   T* const y = direct ? out : scratch<T>(5, (h1 - h0) * (w1 - w0) * channels);
   const int64_t y_row = direct ? p.out_sh : (w1 - w0) * channels, y_pix = direct ? p.out_sw : channels;
 
-  int64_t* const off = scratch<int64_t>(6, p.h.taps * p.w.taps * (depthwise ? 1 : p.Ci) + 1);
-  const int64_t taps = p.h.taps * p.w.taps;
-  int64_t done = 0;  // taps of the phases before
+  const int64_t taps = p.h.taps * p.w.taps, per_tap = depthwise ? 1 : p.Ci;
+  int64_t* const off = scratch<int64_t>(6, taps * per_tap + p.h.taps);
+  int64_t* const row_off = off + taps * per_tap;  // of the phase's rows of taps
+  int64_t done = 0;                               // taps of the phases before
   for (int64_t fh = 0; fh < Fh; ++fh)
     for (int64_t fw = 0; fw < Fw; ++fw) {
-      int64_t K = 0, here = 0;
-      for_taps(p.h, p.w, fh, fw, [&](int64_t, int64_t, int64_t eh, int64_t ew) {
+      int64_t K = 0, here = 0, tap_rows = 0, last = -1;
+      for_taps(p.h, p.w, fh, fw, [&](int64_t r, int64_t, int64_t eh, int64_t ew) {
         const int64_t at = (eh - range[0]) * x.row + (ew - range[2]) * x.pix;
-        for (int64_t c = 0; c < (depthwise ? 1 : p.Ci); ++c) off[K++] = at + c;
+        for (int64_t c = 0; c < per_tap; ++c) off[K++] = at + c;
+        if (r != last) row_off[tap_rows++] = eh;
+        last = r;
         ++here;
       });
+      const int64_t row_K = tap_rows ? K / tap_rows : 0;
       const int64_t rows = h0 + fh < h1 ? ceil_div(h1 - h0 - fh, Fh) : 0;
       const int64_t cols = w0 + fw < w1 ? ceil_div(w1 - w0 - fw, Fw) : 0;
       const int64_t tiles = ceil_div(cols, depthwise ? kDepthwiseRows : MR);
       T* const yp = y + fh * y_row + fw * y_pix;
+      // Two rows share a tile where it holds both. Blocks begin at even rows then, so pairs are always the
+      // same.
+      const bool pairs = !depthwise && 2 * ceil_div(p.w.out, Fw) <= MR;
       TileArgs<T> t;
-      t.x_step = step_w * x.pix, t.off = off, t.K = K, t.y_step = Fw * y_pix, t.act = p.act;
-      auto sweep = [&](const T* xs, T* ys, auto tile) {  // all pixels of the phase
-        for (int64_t i = 0; i < rows; ++i)
+      t.x_step = step_w * x.pix, t.y_step = Fw * y_pix, t.act = p.act;
+      auto sweep = [&](const T* xs, T* ys, const T* weights, auto tile) {  // all pixels of the phase
+        for (int64_t i = 0; i < rows;) {
+          const int64_t count = pairs && i + 1 < rows ? 2 : 1;
+          // Rows of taps that only see padding are left out: first <= tap row < past.
+          int64_t first = 0, past = tap_rows;
+          auto outside = [&](int64_t e) {
+            return (b.i0 + i + count - 1) * step_h + e < 0 || (b.i0 + i) * step_h + e >= p.in.H;
+          };
+          while (first < past && outside(row_off[first])) ++first;
+          while (past > first && outside(row_off[past - 1])) --past;
+          t.off = off + first * row_K, t.b = weights + first * row_K * t.b_step, t.K = (past - first) * row_K;
+          const T* const xr = xs + i * step_h * x.row;
+          T* const yr = ys + i * Fh * y_row;
+          i += count;
+          if (count == 2) {
+            t.x = xr, t.x_half = step_h * x.row, t.y = yr, t.y_half = Fh * y_row;
+            tile(2 * cols);
+            continue;
+          }
           for (int64_t q = 0; q < tiles; ++q) {
             const int64_t j = part_begin(cols, q, tiles), m = part_begin(cols, q + 1, tiles) - j;
-            t.x = xs + i * step_h * x.row + j * t.x_step;
-            t.y = ys + i * Fh * y_row + j * t.y_step;
+            t.x = xr + j * t.x_step, t.x_half = m / 2 * t.x_step;
+            t.y = yr + j * t.y_step, t.y_half = m / 2 * t.y_step;
             tile(m);
           }
+        }
       };
       if (depthwise) {
         const int64_t wide = round_up(p.G, L);
         for (int64_t c = 0; c < p.G; c += L) {
-          t.b = packed + done * wide + c, t.b_step = wide, t.n = min64(L, p.G - c);
+          t.b_step = wide, t.n = min64(L, p.G - c);
           t.bias = p.bias ? p.bias + c : nullptr;
-          sweep(x.p + c, yp + c, [&](int64_t m) { run_depthwise<T, kDepthwiseRows>(m, t); });
+          sweep(x.p + c, yp + c, packed + done * wide + c,
+                [&](int64_t m) { run_depthwise<T, kDepthwiseRows>(m, t); });
         }
       } else {
         const int64_t slivers = ceil_div(p.Co, NR);
         for (int64_t u = 0; u < p.G * slivers; ++u) {
           const int64_t g = u / slivers, o = u % slivers * NR;
-          t.b = packed + (u * taps + done) * p.Ci * NR, t.b_step = NR, t.n = min64(NR, p.Co - o);
+          t.b_step = NR, t.n = min64(NR, p.Co - o);
           t.bias = p.bias ? p.bias + g * p.Co + o : nullptr;
-          sweep(x.p + g * p.Ci, yp + g * p.Co + o, [&](int64_t m) { run_dense<T, MR>(m, t); });
+          sweep(x.p + g * p.Ci, yp + g * p.Co + o, packed + (u * taps + done) * p.Ci * NR,
+                [&](int64_t m) { run_dense<T, MR>(m, t); });
         }
       }
       done += here;
@@ -319,6 +377,7 @@ void run(const Pass<T>& p) {
     if (p.N * ceil_div(nj, bj) * ceil_div(ni, bi) < 2 * threads)
       bj = min64(bj, round_up(ceil_div(nj, 2 * threads), Tile<T>::MR));
   }
+  if (2 * nj <= Tile<T>::MR) bi = round_up(bi, 2);
   const int64_t bis = ceil_div(ni, bi), bjs = ceil_div(nj, bj), blocks = p.N * bis * bjs;
   const int64_t work = bi * bj * p.G * p.Co * p.Ci * p.h.taps * p.w.taps;
   parallel_for(blocks, max64(1, 8 * kGrain / max64(1, work)), [&](int64_t b0, int64_t b1) {

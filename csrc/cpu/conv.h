@@ -93,11 +93,11 @@ struct Plane {
   int64_t H, W, C, sh, sw, sc;
 };
 
-// A rectangle of an image with unit channel stride.
+// A rectangle of one or more images with unit channel stride.
 template <class T>
 struct Window {
   const T* p;
-  int64_t row, pix;  // steps to the next row and pixel
+  int64_t image, row, pix;  // steps to the next image, row and pixel
 };
 
 // n pixels into dst (n, cp): channels beyond C become zeros.
@@ -147,16 +147,19 @@ void fill_window(T* dst, int64_t cp, const Plane<T>& x, int64_t r0, int64_t r1, 
   }
 }
 
-// The rectangle where it lies if it can be read there, else a copy in `slot` with cp >= C channels a pixel.
+// The rectangle of `images` images, `step` apart: where it lies if it can be read there, else a copy in
+// `slot` with cp >= C channels a pixel.
 template <class T>
-inline Window<T> window(const Plane<T>& x, int64_t r0, int64_t r1, int64_t c0, int64_t c1, int64_t cp,
-                        int slot, bool must_copy = false) {
+inline Window<T> window(const Plane<T>& x, int64_t images, int64_t step, int64_t r0, int64_t r1, int64_t c0,
+                        int64_t c1, int64_t cp, int slot, bool must_copy = false) {
   const bool inside = r0 >= 0 && r1 <= x.H && c0 >= 0 && c1 <= x.W;
   if (inside && !must_copy && (x.sc == 1 || x.C == 1) && cp == x.C)
-    return {x.p + r0 * x.sh + c0 * x.sw, x.sh, x.sw};
-  T* buffer = scratch<T>(slot, (r1 - r0) * (c1 - c0) * cp);
-  fill_window(buffer, cp, x, r0, r1, c0, c1);
-  return {buffer, (c1 - c0) * cp, cp};
+    return {x.p + r0 * x.sh + c0 * x.sw, step, x.sh, x.sw};
+  const int64_t size = (r1 - r0) * (c1 - c0) * cp;
+  T* buffer = scratch<T>(slot, images * size);
+  Plane<T> one = x;
+  for (int64_t i = 0; i < images; ++i, one.p += step) fill_window(buffer + i * size, cp, one, r0, r1, c0, c1);
+  return {buffer, size, (c1 - c0) * cp, cp};
 }
 
 // dy times the activation's derivative, from the activation's output.
@@ -178,26 +181,28 @@ DLCORE_INLINE Vec<T> gated(Act act, Vec<T> dy, Vec<T> out) {
 // A window of the gradient behind the activation; `out` is the forward's result, of dy's sizes. Slots `slot`,
 // `slot`+1.
 template <class T>
-inline Window<T> gradient_window(const Plane<T>& dy, const Plane<T>& out, Act act, int64_t r0, int64_t r1,
-                                 int64_t c0, int64_t c1, int64_t cp, int slot) {
-  if (act == Act::none) return window(dy, r0, r1, c0, c1, cp, slot);
-  const Window<T> g = window(dy, r0, r1, c0, c1, cp, slot, true);
-  const Window<T> o = window(out, r0, r1, c0, c1, cp, slot + 1);
+inline Window<T> gradient_window(const Plane<T>& dy, const Plane<T>& out, Act act, int64_t images,
+                                 int64_t dy_step, int64_t out_step, int64_t r0, int64_t r1, int64_t c0,
+                                 int64_t c1, int64_t cp, int slot) {
+  if (act == Act::none) return window(dy, images, dy_step, r0, r1, c0, c1, cp, slot);
+  const Window<T> g = window(dy, images, dy_step, r0, r1, c0, c1, cp, slot, true);
+  const Window<T> o = window(out, images, out_step, r0, r1, c0, c1, cp, slot + 1);
   constexpr int L = kLanes<T>;
-  T* p = const_cast<T*>(g.p);
-  const int64_t w = c1 - c0;
   auto run = [&](T* d, const T* y, int64_t n) {
     int64_t i = 0;
     for (; i + L <= n; i += L) store(d + i, gated<T>(act, load(d + i), load(y + i)));
     if (const int m = static_cast<int>(n - i))
       store_n(d + i, gated<T>(act, load_n(d + i, m), load_n(y + i, m)), m);
   };
-  for (int64_t r = 0; r < r1 - r0; ++r) {
-    if (o.pix == cp)
-      run(p + r * g.row, o.p + r * o.row, w * cp);
-    else
-      for (int64_t c = 0; c < w; ++c) run(p + r * g.row + c * cp, o.p + r * o.row + c * o.pix, cp);
-  }
+  for (int64_t n = 0; n < images; ++n)
+    for (int64_t r = 0; r < r1 - r0; ++r) {
+      T* d = const_cast<T*>(g.p) + n * g.image + r * g.row;
+      const T* y = o.p + n * o.image + r * o.row;
+      if (o.pix == cp)
+        run(d, y, (c1 - c0) * cp);
+      else
+        for (int64_t c = 0; c < c1 - c0; ++c) run(d + c * cp, y + c * o.pix, cp);
+    }
   return g;
 }
 

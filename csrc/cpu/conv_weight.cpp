@@ -15,11 +15,8 @@ namespace {
 
 template <class T>
 struct WeightTile {
-  const T* x;
-  int64_t x_row, x_pix;
-  const T* dy;
-  int64_t dy_row, dy_pix;
-  int64_t rows, cols;
+  Window<T> x, dy;  // at the first output pixel; steps between output pixels
+  int64_t images, rows, cols;
   const int64_t* off;
   T* out;  // partial results, `ld` from row to row
   int64_t ld;
@@ -37,10 +34,11 @@ void weight_tile(const WeightTile<T>& t) {
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) acc[i][v] = Vec<T>{};
   }
-  for (int64_t r = 0; r < t.rows; ++r) {
-    const T* x = t.x + r * t.x_row;
-    const T* dy = t.dy + r * t.dy_row;
-    for (int64_t q = 0; q < t.cols; ++q, x += t.x_pix, dy += t.dy_pix) {
+  for (int64_t nr = 0, n = 0, r = 0; nr < t.images * t.rows; ++nr) {
+    const T* x = t.x.p + n * t.x.image + r * t.x.row;
+    const T* dy = t.dy.p + n * t.dy.image + r * t.dy.row;
+    if (++r == t.rows) r = 0, ++n;
+    for (int64_t q = 0; q < t.cols; ++q, x += t.x.pix, dy += t.dy.pix) {
       Vec<T> g[V];
 #pragma GCC unroll 4
       for (int v = 0; v < V; ++v) g[v] = load(dy + v * L);
@@ -86,17 +84,18 @@ void add_columns(T* out, int64_t n, const WeightTile<T>& t) {
   const int64_t run = min64(kRun, t.cols), rows = max64(1, kRun / max64(1, t.cols));
   for (int64_t v = 0; v < n; v += L) {
     Vec<T> total = {};
-    for (int64_t r = 0; r < t.rows; r += rows)
+    const int64_t all = t.images * t.rows;
+    for (int64_t r = 0; r < all; r += rows)
       for (int64_t j = 0; j < t.cols; j += run) {
         Vec<T> s[4] = {};
-        for (int64_t i = r; i < min64(t.rows, r + rows); ++i) {
-          const T* dy = t.dy + i * t.dy_row + j * t.dy_pix + v;
+        for (int64_t i = r; i < min64(all, r + rows); ++i) {
+          const T* dy = t.dy.p + i / t.rows * t.dy.image + i % t.rows * t.dy.row + j * t.dy.pix + v;
           const int64_t cols = min64(run, t.cols - j);
           int64_t q = 0;
           for (; q + 4 <= cols; q += 4)
 #pragma GCC unroll 4
-            for (int k = 0; k < 4; ++k) s[k] += load(dy + (q + k) * t.dy_pix);
-          for (; q < cols; ++q) s[0] += load(dy + q * t.dy_pix);
+            for (int k = 0; k < 4; ++k) s[k] += load(dy + (q + k) * t.dy.pix);
+          for (; q < cols; ++q) s[0] += load(dy + q * t.dy.pix);
         }
         total += (s[0] + s[1]) + (s[2] + s[3]);
       }
@@ -127,14 +126,18 @@ void conv_backward_weight(const ConvArgs& a) {
   const int64_t bj = ceil_div(p.Q, ceil_div(p.Q, most));
   const int64_t bi =
       min64(p.P, max64(1, kBlock / max64(1, bj * max64(pixel, p.stride_h * p.stride_w * x_cp))));
-  const int64_t bis = ceil_div(p.P, bi), bjs = ceil_div(p.Q, bj), blocks = p.N * bis * bjs;
+  const int64_t bis = ceil_div(p.P, bi), bjs = ceil_div(p.Q, bj);
+  // Small images share a block, so that adding a tile to its partial result does not outweigh computing it.
+  const int64_t bn = bis * bjs == 1 ? min64(p.N, max64(1, 256 / (p.P * p.Q))) : 1;
+  const int64_t blocks = ceil_div(p.N, bn) * bis * bjs;
 
-  // Chunks of blocks, as long as their partial results are few; beyond that the tiles of a chunk are divided.
+  // Chunks of blocks, as long as their partial results are few; beyond that the tiles of a chunk are divided,
+  // which changes no sum and so may depend on the threads.
   constexpr int64_t kUnits = 32;
   const int64_t partial = rows * wide;
   const int64_t chunks = max64(1, min64(min64(blocks, kUnits), (1 << 20) / max64(1, G * partial)));
   const int64_t tiles = max64(1, ceil_div(K, MR));
-  const int64_t shares = min64(tiles, ceil_div(kUnits, chunks * G));
+  const int64_t shares = min64(tiles, ceil_div(num_threads() == 1 ? 1 : 2 * num_threads(), chunks * G));
   T* const sums = scratch<T>(2, chunks * G * partial);
 
   parallel_for(chunks * G * shares, 1, [&](int64_t u0, int64_t u1) {
@@ -147,51 +150,42 @@ void conv_backward_weight(const ConvArgs& a) {
       __builtin_memset(out + k0 * wide, 0, (k1 - k0) * wide * sizeof(T));
       if (share == 0) __builtin_memset(out + K * wide, 0, wide * sizeof(T));
       for (int64_t b = part_begin(blocks, chunk, chunks); b < part_begin(blocks, chunk + 1, chunks); ++b) {
-        const int64_t n = b / bjs / bis, i0 = b / bjs % bis * bi, j0 = b % bjs * bj;
-        const int64_t i1 = min64(p.P, i0 + bi), j1 = min64(p.Q, j0 + bj);
+        const int64_t n = b / bjs / bis * bn, i0 = b / bjs % bis * bi, j0 = b % bjs * bj;
+        const int64_t images = min64(bn, p.N - n), i1 = min64(p.P, i0 + bi), j1 = min64(p.Q, j0 + bj);
         const int64_t r0 = i0 * p.stride_h - p.pad_h, c0 = j0 * p.stride_w - p.pad_w;
-        const Plane<T> x{
-            static_cast<T*>(p.x) + n * p.xs[0] + g * Ci * p.xs[1], p.H, p.W, Ci, p.xs[2], p.xs[3], p.xs[1]};
-        const Plane<T> dy{
-            static_cast<T*>(p.y) + n * p.ys[0] + g * Co * p.ys[1], p.P, p.Q, Co, p.ys[2], p.ys[3], p.ys[1]};
-        Plane<T> gate = dy;
-        if (p.act != Act::none)
-          gate = {static_cast<T*>(const_cast<void*>(p.out)) + n * p.os[0] + g * Co * p.os[1],
-                  p.P,
-                  p.Q,
-                  Co,
-                  p.os[2],
-                  p.os[3],
-                  p.os[1]};
-        const Window<T> xw = window(x, r0, (i1 - 1) * p.stride_h - p.pad_h + (p.R - 1) * p.dil_h + 1, c0,
-                                    (j1 - 1) * p.stride_w - p.pad_w + (p.S - 1) * p.dil_w + 1, x_cp, 3);
-        const Window<T> gw = gradient_window(dy, gate, p.act, i0, i1, j0, j1, wide, 4);
+        auto plane = [&](const void* data, int64_t H, int64_t W, int64_t C, const int64_t (&s)[4]) {
+          return Plane<T>{static_cast<const T*>(data) + n * s[0] + g * C * s[1], H, W, C, s[2], s[3], s[1]};
+        };
+        const Plane<T> x = plane(p.x, p.H, p.W, Ci, p.xs), dy = plane(p.y, p.P, p.Q, Co, p.ys);
+        const Plane<T> gate = p.act == Act::none ? dy : plane(p.out, p.P, p.Q, Co, p.os);
+        const Window<T> xw =
+            window(x, images, p.xs[0], r0, (i1 - 1) * p.stride_h - p.pad_h + (p.R - 1) * p.dil_h + 1, c0,
+                   (j1 - 1) * p.stride_w - p.pad_w + (p.S - 1) * p.dil_w + 1, x_cp, 3);
+        const Window<T> gw =
+            gradient_window(dy, gate, p.act, images, p.ys[0], p.os[0], i0, i1, j0, j1, wide, 4);
         int64_t k = 0;
         for (int64_t r = 0; r < p.R; ++r)
           for (int64_t s = 0; s < p.S; ++s)
             for (int64_t c = 0; c < (depthwise ? 1 : Ci); ++c)
               off[k++] = r * p.dil_h * xw.row + s * p.dil_w * xw.pix + c;
-        WeightTile<T> t{xw.p,
-                        p.stride_h * xw.row,
-                        p.stride_w * xw.pix,
-                        gw.p,
-                        gw.row,
-                        gw.pix,
+        WeightTile<T> t{{xw.p, xw.image, p.stride_h * xw.row, p.stride_w * xw.pix},
+                        gw,
+                        images,
                         i1 - i0,
                         j1 - j0,
                         nullptr,
                         nullptr,
                         wide};
         for (int64_t o = 0; o < wide; o += depthwise ? L : NR) {
-          t.dy = gw.p + o;
-          if (depthwise) t.x = xw.p + o;
+          t.dy.p = gw.p + o;
+          if (depthwise) t.x.p = xw.p + o;
           for (int64_t tile = t0; tile < t1; ++tile) {
             const int64_t kt = part_begin(K, tile, tiles), m = part_begin(K, tile + 1, tiles) - kt;
             t.off = off + kt, t.out = out + kt * wide + o;
             run_weight<T, MR>(m, !depthwise, wide - o > L, t);
           }
         }
-        t.dy = gw.p;
+        t.dy.p = gw.p;
         if (share == 0 && p.bias) add_columns(out + K * wide, wide, t);
       }
     }

@@ -10,12 +10,12 @@ from tests.reference import conv as ref
 
 def last(x):
     """The same array with channels fastest in memory, as Keras lays it out."""
-    return np.moveaxis(np.ascontiguousarray(np.moveaxis(x, -3, -1)), -1, -3)
+    return np.moveaxis(np.moveaxis(x, -3, -1).copy(), -1, -3)
 
 
 def keras_weight(w):
     """(O, C, R, S) seen through a (R, S, C, O) array."""
-    return np.ascontiguousarray(w.transpose(2, 3, 1, 0)).transpose(3, 2, 0, 1)
+    return w.transpose(2, 3, 1, 0).copy().transpose(3, 2, 0, 1)
 
 
 # (x, weight, stride, padding, dilation, groups): small enough for central differences

@@ -644,9 +644,13 @@ class Tensor:
         return _F.abs(self)
 
     def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
+        if other is None or isinstance(other, str):
+            return NotImplemented  # the identity comparison, as in torch
         return _F.eq(self, other)
 
     def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
+        if other is None or isinstance(other, str):
+            return NotImplemented
         return _F.ne(self, other)
 
     def __lt__(self, other: Any) -> Tensor:

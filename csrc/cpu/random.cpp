@@ -70,6 +70,21 @@ inline void philox_group(uint64_t group, uint64_t first, uint64_t seed, uint64_t
   }
 }
 
+// word >= least in each lane of a Vec<T>, all ones or zeros; unsigned order by way of the signed one.
+template <class T>
+DLCORE_INLINE Vec<Int<T>> keep_lanes(const uint32_t* word, uint32_t least) {
+  constexpr uint32_t flip = 0x80000000u;
+  typedef int32_t Words __attribute__((vector_size(kLanes<T> * 4)));
+  Words w;
+  __builtin_memcpy(&w, word, sizeof w);
+  w ^= static_cast<int32_t>(flip);
+  const Vec<Int<T>> bound = splat(static_cast<Int<T>>(static_cast<int32_t>(least ^ flip)));
+  if constexpr (sizeof(T) == 4)
+    return w >= bound;
+  else
+    return __builtin_convertvector(w, Vec<Int<T>>) >= bound;
+}
+
 }  // namespace
 
 template <class T>
@@ -91,12 +106,10 @@ void dropout(const DropoutArgs& p) {
       uint32_t word[kGroup];
       for (int64_t i = b * kRandomChunk; i < min64(p.n, e * kRandomChunk); i += kGroup) {
         philox_group(static_cast<uint64_t>(i / kGroup), 0, p.seed, p.offset, word);
-        const T* from = x + i;
-        T* to = y + i;
-        if (i + kGroup <= p.n)
-          for (int j = 0; j < kGroup; ++j) to[j] = from[j] * (word[j] >= least ? scale : T(0));
-        else
-          for (int j = 0; j < p.n - i; ++j) to[j] = from[j] * (word[j] >= least ? scale : T(0));
+        each_vector<T>(0, min64(kGroup, p.n - i), [&](int64_t j, int lanes) {
+          const Vec<T> factor = keep_lanes<T>(word + j, least) ? splat(scale) : Vec<T>{};
+          store_upto(y + i + j, load_upto(x + i + j, lanes) * factor, lanes);
+        });
       }
     });
     return;

@@ -626,6 +626,34 @@ def test_module_list_and_dict(library):
         d["y"]
 
 
+@pytest.mark.parametrize("library", [dlcore, torch], ids=["dlcore", "torch"])
+def test_parameter_list_and_dict(library):
+    n, t = library.nn, library.tensor
+    m = n.ParameterList([t([1.0]), n.Parameter(t([2.0, 3.0]))])
+    m.append(t([4.0])).extend([t([5.0])])
+    assert len(m) == 4 and isinstance(m[0], n.Parameter) and m[-1].tolist() == [5.0]
+    assert [name for name, _ in m.named_parameters()] == ["0", "1", "2", "3"]
+    m[0] = t([7.0])
+    assert m[0].tolist() == [7.0] and len(m[1:3]) == 2 and [p.shape[0] for p in m] == [1, 2, 1, 1]
+    m += [t([6.0])]
+    assert len(m) == 5 and list(copy.deepcopy(m).state_dict()) == list("01234")
+    with pytest.raises(IndexError):
+        m[9]
+    with pytest.raises(TypeError):
+        n.ParameterList(3)
+
+    d = n.ParameterDict({"a": t([1.0]), "b": t([2.0])})
+    d["c"] = t([3.0])
+    d["a"] = t([4.0])
+    assert list(d) == ["a", "b", "c"] and "b" in d and d["a"].tolist() == [4.0] and len(d) == 3
+    assert d.pop("b").tolist() == [2.0] and list(d.keys()) == ["a", "c"] and d.get("b") is None
+    d.update([("e", t([1.0]))])
+    assert [k for k, _ in d.items()] == ["a", "c", "e"] and len(list(d.values())) == 3
+    assert [name for name, _ in d.named_parameters()] == ["a", "c", "e"]
+    d.clear()
+    assert len(d) == 0
+
+
 def test_module_list_repr_folds_repeats():
     text = "nn.ModuleList([nn.Linear(1, 1), nn.Linear(1, 1), nn.ReLU(), nn.Sequential(nn.ReLU(), nn.ReLU())])"
     assert repr(build(text, dlcore)) == repr(build(text, torch))

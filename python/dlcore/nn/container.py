@@ -1,4 +1,6 @@
-"""Modules that hold modules: Sequential, ModuleList, ModuleDict."""
+"""Modules that hold modules or parameters: Sequential, ModuleList, ModuleDict, ParameterList,
+ParameterDict.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,10 @@ from typing import Any, Self, overload
 from dlcore.nn.activation import ReLU, Sigmoid, Tanh
 from dlcore.nn.conv import Conv1d, Conv2d
 from dlcore.nn.linear import Linear
-from dlcore.nn.module import _LOCATED, Module, locate
+from dlcore.nn.module import _LOCATED, Module, Parameter, locate
+from dlcore.tensor import Tensor
 
-__all__ = ["ModuleDict", "ModuleList", "Sequential"]
+__all__ = ["ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"]
 
 # Sequential fuses `layer, activation` into one call where both are exactly of these types and nobody listens.
 _FUSABLE_LAYERS = frozenset({Linear, Conv1d, Conv2d})
@@ -320,3 +323,131 @@ class ModuleDict(Module):
                 )
             key, module = pair
             self[key] = module
+
+
+def _as_parameter(value: Any) -> Parameter:
+    if isinstance(value, Parameter):
+        return value
+    if isinstance(value, Tensor):
+        return Parameter(value)
+    raise TypeError(f"a parameter container holds tensors, got {type(value).__name__}")
+
+
+class _Parameters(Module):
+    def __len__(self) -> int:
+        return len(self._parameters)
+
+    def __repr__(self) -> str:
+        lines = "".join(
+            f"\n    ({name}): Parameter containing: [{p.dtype} of size {'x'.join(map(str, p.shape))}]"
+            for name, p in self._parameters.items()
+            if p is not None
+        )
+        return f"{self._get_name()}({lines}" + ("\n)" if lines else ")")
+
+
+class ParameterList(_Parameters):
+    """A list whose tensors are registered as parameters.
+
+    >>> import dlcore
+    >>> len(list(dlcore.nn.ParameterList([dlcore.tensor([1.0]), dlcore.tensor([2.0])]).parameters()))
+    2
+    """
+
+    def __init__(self, values: Iterable[Tensor] | None = None) -> None:
+        super().__init__()
+        if values is not None:
+            self.extend(values)
+
+    def _key(self, index: Any) -> str:
+        n = len(self)
+        i = operator.index(index)
+        if not -n <= i < n:
+            raise IndexError(f"index {i} is out of range")
+        return str(i % n)
+
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return self.__class__(list(self)[index])
+        return self._parameters[self._key(index)]
+
+    def __setitem__(self, index: int, value: Tensor) -> None:
+        self._parameters[self._key(index)] = _as_parameter(value)
+
+    def __iter__(self) -> Iterator[Parameter]:
+        return iter([p for p in self._parameters.values() if p is not None])
+
+    def __iadd__(self, values: Iterable[Tensor]) -> Self:
+        return self.extend(values)
+
+    def append(self, value: Tensor) -> Self:
+        """Adds a tensor at the end."""
+        self.register_parameter(str(len(self)), _as_parameter(value))
+        return self
+
+    def extend(self, values: Iterable[Tensor]) -> Self:
+        """Adds tensors at the end."""
+        if not isinstance(values, Iterable) or isinstance(values, Tensor):
+            raise TypeError(f"ParameterList.extend: values must be iterable, got {type(values).__name__}")
+        for value in list(values):
+            self.append(value)
+        return self
+
+
+class ParameterDict(_Parameters):
+    """A dict whose tensors are registered as parameters.
+
+    >>> import dlcore
+    >>> [name for name, _ in dlcore.nn.ParameterDict({"a": dlcore.tensor([1.0])}).named_parameters()]
+    ['a']
+    """
+
+    def __init__(self, parameters: Mapping[str, Tensor] | Iterable[tuple[str, Tensor]] | None = None) -> None:
+        super().__init__()
+        if parameters is not None:
+            self.update(parameters)
+
+    def __getitem__(self, key: str) -> Any:
+        return self._parameters[key]
+
+    def __setitem__(self, key: str, value: Tensor) -> None:
+        if key in self._parameters:
+            self._parameters[key] = _as_parameter(value)
+        else:
+            self.register_parameter(key, _as_parameter(value))
+
+    def __delitem__(self, key: str) -> None:
+        del self._parameters[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parameters)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._parameters
+
+    def keys(self) -> Iterable[str]:
+        return self._parameters.keys()
+
+    def items(self) -> Iterable[tuple[str, Any]]:
+        return self._parameters.items()
+
+    def values(self) -> Iterable[Any]:
+        return self._parameters.values()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self._parameters.get(key, default)
+
+    def pop(self, key: str) -> Any:
+        """Removes and returns the parameter under `key`."""
+        value = self._parameters[key]
+        del self._parameters[key]
+        return value
+
+    def clear(self) -> None:
+        self._parameters.clear()
+
+    def update(self, parameters: Mapping[str, Tensor] | Iterable[tuple[str, Tensor]]) -> None:
+        """Adds or replaces parameters from a mapping or from (key, tensor) pairs."""
+        pairs = parameters.items() if isinstance(parameters, (Mapping, ParameterDict)) else parameters
+        for key, value in pairs:
+            self[key] = value

@@ -158,6 +158,14 @@ class _Advanced:
 
     def __init__(self, shape: tuple[int, ...], arrays: dict[int, Indices]) -> None:
         axes = sorted(arrays)
+        if len(axes) == 1:  # rows of one axis: nothing to merge
+            d = self.at = axes[0]
+            i, n = arrays[d], shape[d]
+            self.order = self.inverse = list(range(len(shape)))
+            self.moved = self.merged = shape
+            negative = i.size and i.min() < 0
+            self.flat = _C.from_numpy(np.where(i < 0, i + n, i) if negative else i.copy())
+            return
         try:
             indices = np.broadcast_arrays(*[arrays[d] for d in axes])
         except ValueError:
@@ -181,12 +189,16 @@ class _Advanced:
         self.flat = _C.from_numpy(flat)
 
     def take(self, a: _C.Array) -> _C.Array:
-        return _C.take(_C.reshape(_C.permute(a, self.order), self.merged), self.at, self.flat)
+        if self.merged is not self.moved:
+            a = _C.reshape(_C.permute(a, self.order), self.merged)
+        return _C.take(a, self.at, self.flat)
 
     def add(self, shape: tuple[int, ...], g: _C.Array) -> _C.Array:
         """Zeros of `shape` with g added where `take` read."""
         y = _C.full(self.merged, 0.0, g.dtype, g.device)
         _C.put_into(y, self.at, self.flat, g, True)
+        if self.merged is self.moved:
+            return y
         return _C.permute(_C.reshape(y, self.moved), self.inverse)
 
 

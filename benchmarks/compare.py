@@ -261,12 +261,16 @@ def measure(only: set[str], quick: bool, images: int) -> dict[str, Any]:
     for label, threads in (("default", None), ("one", 1)) if jobs else ():
         workers = {p: Worker(p, threads) for p in peers}
         try:
-            result["machine"][label] = workers["dlcore"].ask(machine=0.1 if quick else 2.0)
+            limits = [workers["dlcore"].ask(machine=0.1 if quick else 1.0)]
             for job in jobs:
                 times = compare_job(job, workers, rounds, budget)
                 result["jobs"].setdefault(job.name, {})[label] = times
                 shown = "; ".join(f"{p} {seconds_text(s)}" for p, s in times.items())
                 print(f"{job.title} [{label}]: {shown}", flush=True)
+                # Limits are the best ever seen, so that a busy moment does not flatter anyone.
+                limits.append(workers["dlcore"].ask(machine=0.1 if quick else 1.0))
+            best = {key: max(m[key] for m in limits) for key in ("flops", "bandwidth")}
+            result["machine"][label] = limits[0] | best
         finally:
             for worker in workers.values():
                 worker.close()

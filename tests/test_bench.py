@@ -1,5 +1,8 @@
 """The benchmark library: fair timing, honest counting, and a case for every kernel."""
 
+import importlib.util
+import pathlib
+import sys
 import time
 
 import numpy as np
@@ -121,3 +124,60 @@ def test_blas_is_limited_to_the_same_threads():
 )
 def test_time(seconds, text):
     assert present.time(seconds) == text
+
+
+# ---- benchmarks/compare.py ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def compare():
+    path = pathlib.Path(__file__).parent.parent / "benchmarks" / "compare.py"
+    if not path.exists():
+        pytest.skip("benchmarks/ is not at hand")
+    spec = importlib.util.spec_from_file_location("compare", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["compare"] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["compare"]
+
+
+def test_workers_answer_in_turn(compare):
+    workers = {p: compare.Worker(p, 1) for p in ("dlcore", "numpy")}
+    try:
+        job = next(j for j in compare.JOBS if j.name == "add")
+        times = compare.compare_job(job, workers, rounds=3, budget=0.0)
+    finally:
+        for w in workers.values():
+            w.close()
+    assert times["dlcore"]["samples"] == times["numpy"]["samples"] == 3
+    assert 0 < times["dlcore"]["q1"] <= times["dlcore"]["median"] <= times["dlcore"]["q3"] < 1
+    assert times["torch"] == {"missing": "not installed"}
+
+
+def test_verdicts_hold_fall_short_or_say_that_nothing_was_measured(compare):
+    def s(median):
+        return {"median": median, "q1": median, "q3": median, "samples": 3}
+
+    limits = {"isa": "x", "threads": 1, "flops": 100e9, "bandwidth": 10e9}
+    result = {
+        "environment": {"machine": "test"},
+        "machine": {"one": limits},
+        "jobs": {
+            "matmul": {"one": {"dlcore": s(0.025), "numpy": s(0.020)}},
+            "relu": {"default": {"dlcore": s(1e-3), "torch": s(4e-3)}},
+        },
+        "import": {"numpy": s(0.1), "dlcore": s(0.15), "torch": s(1.0)},
+        "memory": {"dlcore": 2**20, "torch": 2**21},
+        "images": 64,
+    }
+    result["verdicts"] = compare.verdicts(result)
+    by_start = {c["target"].split(":")[0]: c["holds"] for c in reversed(result["verdicts"])}
+    assert by_start["ReLU of 50 MB"] is True and by_start["import dlcore"] is True
+    assert by_start["peak memory of the training"] is True
+    assert by_start["max pooling 2x2 forward"] is None
+    ratio, share = result["verdicts"][:2]
+    assert ratio["holds"] is False and ratio["measured"] == pytest.approx(0.8)
+    assert share["holds"] is True and share["measured"] == pytest.approx(85.9, abs=0.1)
+    text = compare.markdown(result)
+    assert "| ReLU of 50 MB | default | 1 ms" in text and "**falls short**" in text and "dlcore 1 MiB" in text

@@ -68,8 +68,10 @@ def roofline(machine: Machine, results: Sequence[Result], path: str | Path) -> N
     intensity = np.array([max(r.intensity, 1e-2) for r in results])
     xs = np.geomspace(min(intensity.min() / 2, 0.05), max(intensity.max() * 2, 100.0), 200)
     axes.plot(xs, np.minimum(machine.flops, machine.bandwidth * xs) / 1e9, "k-", lw=1.5, label="limit")
-    for label, marker, pick in (("dlcore", "o", lambda r: r.dlcore), ("NumPy", "x", lambda r: r.numpy)):
-        rate = np.array([max(r.flops, 1e-2 * r.bytes) / pick(r).median / 1e9 for r in results])
+    sides = ("dlcore", "o", [r.dlcore for r in results]), ("NumPy", "x", [r.numpy for r in results])
+    for label, marker, times in sides:
+        work = [max(r.flops, 1e-2 * r.bytes) for r in results]
+        rate = np.array([w / s.median / 1e9 for w, s in zip(work, times, strict=True)])
         axes.plot(intensity, rate, marker, label=label, alpha=0.8)
         if label == "dlcore":
             for r, x, y in zip(results, intensity, rate, strict=True):

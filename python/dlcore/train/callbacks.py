@@ -102,9 +102,11 @@ class CallbackList:
                 raise TypeError(f"fit: callbacks must be Callback objects, got {c!r}")
         own = next((c for c in given if isinstance(c, ProgbarLogger)), None)
         self.progress = own or progress
-        self.callbacks: list[Any] = ([history] if history else []) + given
+        self.callbacks: list[Any] = given
         if self.progress is not None and own is None:
             self.callbacks.append(self.progress)
+        if history is not None:  # last: it keeps what the others have put into the logs
+            self.callbacks.append(history)
         for c in self.callbacks:
             c.set_model(model)
         self._batch_begin = [

@@ -115,7 +115,8 @@ class ProgressBar:
             if self.target:
                 marked = f" {_GREEN}{'━' * done}{_END}" if done else " "
                 marked += f"{_GREY}{'━' * (self.width - done)}{_END}"
-                line = f"{_BOLD}{count}{_END}{marked} {_BOLD}{clock}{_END} {_rate(unit, self.unit_name)}{metrics}"
+                rate = _rate(unit, self.unit_name)
+                line = f"{_BOLD}{count}{_END}{marked} {_BOLD}{clock}{_END} {rate}{metrics}"
             self._write("\r" + line + " " * max(0, self._columns - len(plain)) + ("\n" if finalize else ""))
         else:
             self._write(plain + "\n")

@@ -11,7 +11,7 @@ import numpy as np
 
 from dlcore.autograd import no_grad
 from dlcore.tensor import Tensor, from_numpy
-from dlcore.train.batches import Batch, make_batches, tree_leaves, tree_map
+from dlcore.train.batches import Batch, IterableBatches, make_batches, tree_leaves, tree_map
 from dlcore.train.callbacks import Callback, CallbackList, History, ProgbarLogger
 from dlcore.train.loop import evaluate_loop, train_loop
 from dlcore.train.meters import Mean
@@ -137,6 +137,11 @@ class _OptimizerView:
             group["lr"] = value
 
 
+def _is_pair(data: Any) -> bool:
+    """(x,) or (x, y) of arrays; a list of batches is none."""
+    return isinstance(data, (tuple, list)) and len(data) in (1, 2) and not isinstance(data[0], (tuple, list))
+
+
 def fit(
     model: Any,
     data: Any,
@@ -161,17 +166,20 @@ def fit(
     """
     trainer = Trainer(model, loss, optimizer, metrics)
     generator = np.random.default_rng(rng)
-    pair = isinstance(data, (tuple, list)) and len(data) in (1, 2)
-    x, y = (data[0], data[1] if len(data) > 1 else None) if pair else (data, None)
-    batches = make_batches(x, y, None, batch_size, generator.permutation if shuffle else None)
+    pair = _is_pair(data)
+    order = generator.permutation if shuffle else None
+    batches = make_batches(*data, batch_size=batch_size, order=order) if pair else IterableBatches(data)
     history = History()
     bar = ProgbarLogger(int(progress)) if progress else None
     callback_list = CallbackList(callbacks, trainer, bar, history)
     validate = None
     if validation_data is not None:
-        pair = isinstance(validation_data, (tuple, list)) and len(validation_data) == 2
-        vx, vy = validation_data if pair else (validation_data, None)
-        held_out = make_batches(vx, vy, None, batch_size)
+        pair = _is_pair(validation_data)
+        held_out = (
+            make_batches(*validation_data, batch_size=batch_size)
+            if pair
+            else IterableBatches(validation_data)
+        )
 
         def validate() -> dict[str, float]:
             return evaluate_loop(trainer, held_out, callback_list)

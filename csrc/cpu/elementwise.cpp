@@ -234,12 +234,15 @@ void where_run(const bool* c, const T* a, const T* b, T* y, int64_t n, int64_t c
       const T v = b[i];
       y[i] = c[i] ? u : v;
     }
-  } else {
+  } else if (as) {
     const T v = *b;
     for (int64_t i = 0; i < n; ++i) {
-      const T u = a[i * as];
+      const T u = a[i];
       y[i] = c[i] ? u : v;
     }
+  } else {
+    const T u = *a, v = *b;
+    for (int64_t i = 0; i < n; ++i) y[i] = c[i] ? u : v;
   }
 }
 

@@ -80,6 +80,7 @@ class Worker:
     def close(self) -> None:
         self.process.stdin.close()
         self.process.wait(timeout=30)
+        self.process.stdout.close()
 
 
 def environment(threads: int | None) -> dict[str, str]:

@@ -126,7 +126,7 @@ def test_time(seconds, text):
     assert present.time(seconds) == text
 
 
-# ---- benchmarks/compare.py ------------------------------------------------------------------------------------
+# ---- benchmarks/compare.py
 
 
 @pytest.fixture(scope="module")

@@ -238,6 +238,8 @@ static Array max_pool_backward(const Array& dy, const Array& saved, const Dims& 
   if (saved.dtype() == DType::u8) {
     shape = make_shape(op, planes, check_geometry(op, kernel, stride, pads, dilation, ceil_mode), {});
   } else if (saved.dtype() == DType::i64) {  // positions say it all: any windows of dy's size will do
+    if (planes.size[0] * planes.size[1] >= kLimit)
+      value_error(op.c_str(), "a plane must have less than 2^31 elements", {{"x", x_shape}});
     shape.N = planes.N, shape.C = planes.C;
     shape.h = PoolAxis{planes.size[0], nd == 2 ? dy.dim(-2) : 1, 0, 1, 0, 0, 1};
     shape.w = PoolAxis{planes.size[1], dy.dim(-1), 0, 1, 0, 0, 1};

@@ -23,6 +23,7 @@ DLCORE_INLINE Span span(const PoolAxis& a, int64_t o) {
     return {start, 0, ceil_div((o + 1) * a.in, a.out) - start};
   }
   const int64_t start = o * a.stride - a.before;
+  if (start >= 0 && start + (a.kernel - 1) * a.dilation < a.in) return {start, 0, a.kernel};  // no divisions inside
   const int64_t lo = start >= 0 ? 0 : ceil_div(-start, a.dilation);
   const int64_t hi = start >= a.in ? 0 : min64(a.kernel, ceil_div(a.in - start, a.dilation));
   return {start, lo, max64(lo, hi)};
@@ -406,6 +407,18 @@ template <class T>
 void max_backward_channels(const PoolBackwardArgs& p) {
   constexpr int L = kLanes<T>;
   for_pixels<T>(p, [&](T* dx, int64_t n, int64_t h, int64_t w, Cover hs, Cover ws) {
+    if (hs.hi - hs.lo == 1 && ws.hi - ws.lo == 1) {  // one window, as everywhere where none overlap
+      const int64_t i = element(p.h, hs.lo, h), j = element(p.w, ws.lo, w);
+      const int64_t at = n * p.y_ns + hs.lo * p.y_hs + ws.lo * p.y_ws;
+      const auto mine = splat(static_cast<Int<T>>(i < 0 || j < 0 ? -1 : i * p.w.kernel + j));
+      const uint8_t* offsets = static_cast<const uint8_t*>(p.saved) + at;
+      const T* dy = static_cast<const T*>(p.dy) + at;
+      for (int64_t c = 0; c < p.C; c += L) {
+        const int lanes = static_cast<int>(min64(L, p.C - c));
+        store_any(dx + c, load_offsets<T>(offsets + c, lanes) == mine ? load_any(dy + c, lanes) : Vec<T>{}, lanes);
+      }
+      return;
+    }
     for (int64_t c = 0; c < p.C; c += L) {
       const int lanes = static_cast<int>(min64(L, p.C - c));
       Vec<T> sum = {};

@@ -24,7 +24,7 @@ void collapse(int* ndim, int64_t* shape, int64_t* const* strides, int count);
 
 #define DLCORE_FAMILIES(X) \
   X(copy) X(elementwise) X(reduce) X(peak) X(matmul) X(conv) X(pool) X(index) \
-  X(softmax) X(loss) X(random) X(optim)
+  X(softmax) X(loss) X(random) X(optim) X(cuda)
 #define DLCORE_DECLARE_BIND(family) void bind_##family(py::module_& m);
 DLCORE_FAMILIES(DLCORE_DECLARE_BIND)
 #undef DLCORE_DECLARE_BIND

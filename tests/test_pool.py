@@ -1,4 +1,4 @@
-"""Pooling beyond the OpCases: drawn geometries against the twin, torch as an oracle, formats, what is kept."""
+"""Pooling beyond the OpCases: drawn geometries against the twin, torch as an oracle, formats."""
 
 import numpy as np
 import pytest
@@ -52,8 +52,12 @@ def test_drawn_geometry(geometry, last, seed):
         y = _C.avg_pool(a, k, s, pads, ceil_mode, include).numpy()
         np.testing.assert_allclose(y, ref._avg(x, 2, *windows, include, None), rtol=1e-5, atol=1e-5)
         dy = np.random.default_rng(seed).standard_normal(y.shape).astype(np.float32)
-        dx = _C.avg_pool_backward(_C.from_numpy(dy), shape, k, s, pads, ceil_mode, include, None, last).numpy()
-        np.testing.assert_allclose(dx, ref.avg_backward(dy, shape, 2, *windows, include, None), rtol=1e-5, atol=1e-5)
+        dx = _C.avg_pool_backward(
+            _C.from_numpy(dy), shape, k, s, pads, ceil_mode, include, None, last
+        ).numpy()
+        np.testing.assert_allclose(
+            dx, ref.avg_backward(dy, shape, 2, *windows, include, None), rtol=1e-5, atol=1e-5
+        )
 
 
 TORCH = [

@@ -26,7 +26,8 @@ def distinct(rng, *shape):
     return rng.permutation(int(np.prod(shape))).reshape(shape) / 8.0
 
 
-# (shape, kernel, stride, padding, dilation): 1, primes, vectors ± 1, windows that overlap, touch and leave gaps.
+# (shape, kernel, stride, padding, dilation): 1, primes, vectors ± 1, windows that overlap, touch and leave
+# gaps.
 GEOMETRY_2D = [
     ((1, 1, 1, 1), 1, None, 0, 1),
     ((2, 3, 4, 6), 2, None, 0, 1),
@@ -93,13 +94,21 @@ def avg_samples(rng, geometry, n, grad=True):
             kwargs = {"ceil_mode": i % 2 == 0, "count_include_pad": i % 3 != 1}
             if n == 2 and i % 4 == 3:
                 kwargs["divisor_override"] = -3
-            samples.append(Sample((x, k, s, p), kwargs, f"{shape} k={k} s={s} p={p}{' channels-last' * last}", grad))
+            samples.append(
+                Sample((x, k, s, p), kwargs, f"{shape} k={k} s={s} p={p}{' channels-last' * last}", grad)
+            )
     return samples
 
 
 ADAPTIVE = {
     1: [((2, 3, 7), 3), ((4, 10), 1), ((1, 2, 3), 5), ((2, 3, 4), (4,)), ((0, 2, 5), 2), ((1, 2, 5), 0)],
-    2: [((2, 3, 7, 5), 3), ((2, 3, 7, 7), 1), ((3, 4, 6), (None, 2)), ((1, 2, 3, 2), (5, 4)), ((0, 2, 5, 5), 2)],
+    2: [
+        ((2, 3, 7, 5), 3),
+        ((2, 3, 7, 7), 1),
+        ((3, 4, 6), (None, 2)),
+        ((1, 2, 3, 2), (5, 4)),
+        ((0, 2, 5, 5), 2),
+    ],
 }
 LARGE_ADAPTIVE = {
     1: [((2, 33, 500), 7), ((3, 5, 1031), 1)],
@@ -112,7 +121,11 @@ def adaptive_samples(rng, n, geometry, make, grad=True):
     for shape, size in geometry[n]:
         for last in (False, True):
             x = make(rng, *shape)
-            samples.append(Sample((LAST[n](x) if last else x, size), {}, f"{shape} to {size}{' channels-last' * last}", grad))
+            samples.append(
+                Sample(
+                    (LAST[n](x) if last else x, size), {}, f"{shape} to {size}{' channels-last' * last}", grad
+                )
+            )
     return samples
 
 
@@ -147,14 +160,24 @@ def avg_backward_samples(rng, n, geometry):
 def adaptive_backward_samples(rng, n, geometry):
     samples = []
     for shape, size in geometry[n]:
-        dy = rng.standard_normal(ref._avg(np.zeros(shape), n, *ref._adaptive(np.empty(shape), n, size), False, None).shape)
-        samples += [Sample((dy, shape), id=f"{shape}"), Sample((LAST[n](dy), shape), id=f"{shape} channels-last")]
+        dy = rng.standard_normal(
+            ref._avg(np.zeros(shape), n, *ref._adaptive(np.empty(shape), n, size), False, None).shape
+        )
+        samples += [
+            Sample((dy, shape), id=f"{shape}"),
+            Sample((LAST[n](dy), shape), id=f"{shape} channels-last"),
+        ]
     return samples
 
 
 def twin(f, n):
-    return lambda dy, *args, **kwargs: f(dy, *args[: 2 if f is ref.max_pool_backward else 1], n,
-                                         *args[2 if f is ref.max_pool_backward else 1 :], **kwargs)
+    return lambda dy, *args, **kwargs: f(
+        dy,
+        *args[: 2 if f is ref.max_pool_backward else 1],
+        n,
+        *args[2 if f is ref.max_pool_backward else 1 :],
+        **kwargs,
+    )
 
 
 x4 = np.ones((1, 2, 5, 5), np.float32)
@@ -168,7 +191,9 @@ def errors(name, x, n):
     fits = "the kernel must fit into the padded input"
     return [
         Error((x.astype(np.int64), 2), TypeError, f"{name}: x must be float32 or float64"),
-        Error((x[0, 0], 2), ValueError, f"{name}: x must have {n + 1} .unbatched. or {n + 2} dimensions, got x="),
+        Error(
+            (x[0, 0], 2), ValueError, f"{name}: x must have {n + 1} .unbatched. or {n + 2} dimensions, got x="
+        ),
         Error((x, 6), ValueError, f"{name}: {fits}, got"),
         Error((x, 0), ValueError, "kernel_size must be positive"),
         Error((x, 2, 0), ValueError, "stride must be positive"),
@@ -208,7 +233,8 @@ for n, x in ((1, x3), (2, x4)):
             functional=getattr(F, f"avg_pool{n}d"),
             large=partial(avg_samples, geometry=LARGE[n], n=n, grad=False),
             errors=errors(f"avg_pool{n}d", x, n)
-            + [Error((x, 2, 2, 0, False, True, 0), ValueError, "divisor_override must not be zero")] * (n == 2),
+            + [Error((x, 2, 2, 0, False, True, 0), ValueError, "divisor_override must not be zero")]
+            * (n == 2),
         ),
         OpCase(
             f"adaptive_max_pool{n}d",

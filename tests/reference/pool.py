@@ -1,4 +1,5 @@
-"""Twins of the pooling family: every window by itself. `pads`-style paddings are (before, after) pairs an axis."""
+"""Twins of the pooling family: every window by itself. `pads`-style paddings are (before, after) pairs an
+axis."""
 
 import numpy as np
 
@@ -87,14 +88,18 @@ def max_pool(x, nd, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=F
     return _max(x, nd, *_geometry(x, nd, kernel_size, stride, padding, dilation, ceil_mode), return_indices)
 
 
-def avg_pool(x, nd, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None):
+def avg_pool(
+    x, nd, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
+):
     rows, cols = _geometry(x, nd, kernel_size, stride, padding, 1, ceil_mode)
     return _avg(x, nd, rows, cols, count_include_pad, divisor_override)
 
 
 def _adaptive(x, nd, output_size):
     size = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size,) * nd
-    axes = [axis_adaptive(x.shape[i - nd], x.shape[i - nd] if size[i] is None else size[i]) for i in range(nd)]
+    axes = [
+        axis_adaptive(x.shape[i - nd], x.shape[i - nd] if size[i] is None else size[i]) for i in range(nd)
+    ]
     return axes if nd == 2 else [[([0], 1)], *axes]
 
 
@@ -152,8 +157,17 @@ def avg_backward(dy, x_shape, nd, rows, cols, count_include_pad, divisor):
     return dx.reshape(x_shape)
 
 
-def avg_pool_backward(dy, x_shape, nd, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True,
-                      divisor_override=None):
+def avg_pool_backward(
+    dy,
+    x_shape,
+    nd,
+    kernel_size,
+    stride=None,
+    padding=0,
+    ceil_mode=False,
+    count_include_pad=True,
+    divisor_override=None,
+):
     rows, cols = _geometry(np.empty(x_shape), nd, kernel_size, stride, padding, 1, ceil_mode)
     return avg_backward(dy, x_shape, nd, rows, cols, count_include_pad, divisor_override)
 

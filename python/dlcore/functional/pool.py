@@ -59,7 +59,14 @@ def _output_size(op: str, value: Any, x: _C.Array, n: int) -> tuple[int, ...]:
 
 
 def _max_pool(
-    n: int, x: Tensor, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, indices: bool
+    n: int,
+    x: Tensor,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    ceil_mode: bool,
+    indices: bool,
 ) -> Tensor | tuple[Tensor, Tensor]:
     op = f"max_pool{n}d"
     kernel = _sizes(op, "kernel_size", kernel_size, n)
@@ -81,7 +88,9 @@ def max_pool(
     """max_pool1d and max_pool2d with separate paddings: `pads` before each axis, then after each."""
     xa = x.array
     train = x.requires_grad and is_grad_enabled()
-    y, saved = _C.max_pool(xa, kernel, stride, pads, dilation, ceil_mode, "indices" if return_indices else "offsets" * train)
+    y, saved = _C.max_pool(
+        xa, kernel, stride, pads, dilation, ceil_mode, "indices" if return_indices else "offsets" * train
+    )
     shape = xa.shape
     last = train and _C.is_channels_last(xa, len(kernel))
 
@@ -120,7 +129,14 @@ def avg_pool(
 
 
 def _avg_pool(
-    n: int, x: Tensor, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool, count: bool, divisor: int | None
+    n: int,
+    x: Tensor,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    ceil_mode: bool,
+    count: bool,
+    divisor: int | None,
 ) -> Tensor:
     op = f"avg_pool{n}d"
     kernel = _sizes(op, "kernel_size", kernel_size, n)
@@ -166,11 +182,14 @@ def max_pool1d(
 ) -> Any:
     """y[o] = max over i of x[o * stride - padding + i * dilation].
 
-    input (N, C, L) or (C, L) -> (N, C, L_out), L_out = floor((L + 2 padding - dilation (kernel_size - 1) - 1) / stride) + 1
+    input (N, C, L) or (C, L) -> (N, C, L_out),
+    L_out = floor((L + 2 padding - dilation (kernel_size - 1) - 1) / stride) + 1
     (with `ceil_mode` ceil, as long as the last window starts inside the input or the left padding). With
-    `return_indices`, also the int64 positions of the maxima. The first of equal maxima counts; NaN wins over all.
+    `return_indices`, also the int64 positions of the maxima. The first of equal maxima counts; NaN wins over
+    all.
 
-    Raises ValueError for geometry that does not fit, padding above half of the kernel; TypeError for integer data.
+    Raises ValueError for geometry that does not fit, padding above half of the kernel; TypeError for integer
+    data.
 
     >>> import dlcore
     >>> dlcore.functional.max_pool1d(dlcore.tensor([[1.0, 3.0, 2.0, 5.0]]), 2).numpy().tolist()
@@ -188,12 +207,14 @@ def max_pool2d(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    """y[oh, ow] = max over i, j of x[oh * stride - padding + i * dilation, ow * stride - padding + j * dilation].
+    """y[oh, ow] = max over i, j of x[h0 + i * dilation, w0 + j * dilation], h0 = oh * stride - padding, w0 alike.
 
-    input (N, C, H, W) or (C, H, W) -> (N, C, H_out, W_out), each size as in `max_pool1d`; one integer serves both axes.
+    input (N, C, H, W) or (C, H, W) -> (N, C, H_out, W_out), each size as in `max_pool1d`; one integer serves
+    both axes.
     With `return_indices`, also the int64 positions h * W + w of the maxima in their planes.
 
-    Raises ValueError for geometry that does not fit, padding above half of the kernel; TypeError for integer data.
+    Raises ValueError for geometry that does not fit, padding above half of the kernel; TypeError for integer
+    data.
 
     >>> import dlcore
     >>> y, i = dlcore.functional.max_pool2d(dlcore.tensor([[[1.0, 4.0], [3.0, 2.0]]]), 2, return_indices=True)
@@ -213,7 +234,8 @@ def avg_pool1d(
 ) -> Tensor:
     """y[o] = sum over i of x[o * stride - padding + i] / kernel_size.
 
-    input (N, C, L) or (C, L) -> (N, C, L_out), L_out as in `max_pool1d`. Without `count_include_pad` the divisor counts
+    input (N, C, L) or (C, L) -> (N, C, L_out), L_out as in `max_pool1d`. Without `count_include_pad` the
+    divisor counts
     what lies in the input; what `ceil_mode` adds beyond the padding is never counted.
 
     >>> import dlcore
@@ -232,7 +254,8 @@ def avg_pool2d(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:
-    """y[oh, ow] = sum of the window / divisor, as `avg_pool1d` along both axes; `divisor_override` replaces the count.
+    """y[oh, ow] = sum of the window / divisor, as `avg_pool1d` along both axes; `divisor_override` replaces
+    the count.
 
     >>> import dlcore
     >>> dlcore.functional.avg_pool2d(dlcore.tensor([[[1.0, 4.0], [3.0, 2.0]]]), 2).item()
@@ -255,7 +278,8 @@ def adaptive_avg_pool2d(input: Tensor, output_size: OptSize) -> Tensor:
     """The mean of each of (H_out, W_out) windows that cover the plane; None keeps an axis as it is.
 
     >>> import dlcore
-    >>> dlcore.functional.adaptive_avg_pool2d(dlcore.tensor([[[1.0, 4.0], [3.0, 2.0]]]), (1, None)).numpy().tolist()
+    >>> x = dlcore.tensor([[[1.0, 4.0], [3.0, 2.0]]])
+    >>> dlcore.functional.adaptive_avg_pool2d(x, (1, None)).numpy().tolist()
     [[[2.0, 3.0]]]
     """
     return _adaptive_avg_pool(2, input, output_size)

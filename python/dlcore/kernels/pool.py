@@ -77,7 +77,7 @@ def _max_backward(n: int, dy: npt.ArrayLike, indices: npt.ArrayLike, x_shape: Se
     if positions.dtype != np.int64:
         raise TypeError(f"{op}: indices must be int64, got {positions.dtype}")
     plane = int(np.prod(x_shape[-n:]))
-    if positions.size and not (0 <= positions.min() and positions.max() < plane):
+    if positions.size and not (positions.min() >= 0 and positions.max() < plane):
         raise ValueError(f"{op}: indices must lie in the planes of {plane} elements")
     g, saved = arr(dy), arr(positions)
     one = (1,) * n
@@ -86,12 +86,14 @@ def _max_backward(n: int, dy: npt.ArrayLike, indices: npt.ArrayLike, x_shape: Se
 
 
 def max_pool1d_backward(dy: npt.ArrayLike, indices: npt.ArrayLike, x_shape: Sequence[int]) -> NDArray:
-    """dx of `x_shape`: dy added where `return_indices` of the forward (plain or adaptive) says the maxima were."""
+    """dx of `x_shape`: dy added where `return_indices` of the forward (plain or adaptive) says the maxima
+    were."""
     return _max_backward(1, dy, indices, x_shape)
 
 
 def max_pool2d_backward(dy: npt.ArrayLike, indices: npt.ArrayLike, x_shape: Sequence[int]) -> NDArray:
-    """dx of `x_shape`: dy added where `return_indices` of the forward (plain or adaptive) says the maxima were.
+    """dx of `x_shape`: dy added where `return_indices` of the forward (plain or adaptive) says the maxima
+    were.
 
     >>> import numpy as np, dlcore
     >>> x = np.arange(4.0).reshape(1, 2, 2)
@@ -125,7 +127,9 @@ def avg_pool2d(
     divisor_override: int | None = None,
 ) -> NDArray:
     """Averages of windows of x (N, C, H, W) or (C, H, W); see `dlcore.functional.avg_pool2d`."""
-    y: NDArray = _call(F.avg_pool2d, x, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+    y: NDArray = _call(
+        F.avg_pool2d, x, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    )
     return y
 
 

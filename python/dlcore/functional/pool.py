@@ -207,7 +207,7 @@ def max_pool2d(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    """y[oh, ow] = max over i, j of x[h0 + i * dilation, w0 + j * dilation], h0 = oh * stride - padding, w0 alike.
+    """y[oh, ow] = max over i, j of x[h0 + i * dilation, w0 + j * dilation], h0 = oh * stride - padding.
 
     input (N, C, H, W) or (C, H, W) -> (N, C, H_out, W_out), each size as in `max_pool1d`; one integer serves
     both axes.

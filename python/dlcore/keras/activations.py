@@ -64,7 +64,8 @@ def relu(
         y = F.leaky_relu(x, negative_slope)
     else:
         y = F.relu(x)
-    return y if max_value is None else y.clamp(max=max_value)
+    out: Tensor = y if max_value is None else y.clamp(max=max_value)
+    return out
 
 
 @_add()

@@ -47,7 +47,7 @@ serialize = _registry.serialize
 def _array(x: Any) -> NDArray:
     if isinstance(x, Tensor):
         x = x.detach()
-        return (x if x.device == "cpu" else x.cpu()).numpy()  # type: ignore[attr-defined,no-any-return]
+        return (x if x.device == "cpu" else x.cpu()).numpy()  # type: ignore[no-any-return]
     return np.asarray(x)
 
 
@@ -470,7 +470,7 @@ def as_metric(identifier: Any, y_true: Any, y_pred: Any) -> Metric:
     """
     if isinstance(identifier, Metric):
         return identifier
-    found = identifier
+    found: Any = identifier
     if isinstance(identifier, str):
         if identifier.lower() in ("accuracy", "acc"):
             t, p = np.shape(y_true), y_pred.shape
@@ -488,7 +488,9 @@ def as_metric(identifier: Any, y_true: Any, y_pred: Any) -> Metric:
         found = get(identifier)
     if not isinstance(found, Metric):
         found = MeanMetricWrapper(found.call if isinstance(found, losses.Loss) else found)
-        found.name = getattr(identifier, "name", None) or getattr(identifier, "__name__", "metric")
+        name = getattr(identifier, "name", None) or getattr(identifier, "__name__", "metric")
+        found.name = str(name)
     if isinstance(identifier, str):
         found.name = identifier
+    assert isinstance(found, Metric)
     return found

@@ -346,7 +346,7 @@ class Model(Layer):
         order = _random.generator().permutation if shuffle else None
         data = make_batches(x, y, sample_weight, batch_size, order)
         if class_weight is not None:
-            data = _Weighted(data, class_weight)  # type: ignore[assignment]
+            data = _Weighted(data, class_weight)
         history = History()
         self.history = history
         bar = ProgbarLogger(verbose) if verbose else None
@@ -356,7 +356,7 @@ class Model(Layer):
         validate = None
         if validation_data is not None:
             size = validation_batch_size or batch_size
-            held_out = make_batches(*validation_data, batch_size=size, what="validation_data")
+            held_out = make_batches(*validation_data, size, what="validation_data")
 
             def validate() -> dict[str, float]:
                 with_training = evaluate_loop(self, held_out, callback_list, validation_steps)
@@ -967,7 +967,7 @@ class Functional(Model):
             if isinstance(tree, dict):
                 return {k: find(v) for k, v in tree.items()}
             if len(tree) == 3 and isinstance(tree[0], str):
-                return outputs[tuple(tree)]  # type: ignore[index]
+                return outputs[tuple(tree)]
             return [find(t) for t in tree]
 
         inputs, ends = find(config["input_layers"]), find(config["output_layers"])

@@ -142,6 +142,10 @@ def _is_pair(data: Any) -> bool:
     return isinstance(data, (tuple, list)) and len(data) in (1, 2) and not isinstance(data[0], (tuple, list))
 
 
+def _two(data: Any) -> tuple[Any, Any]:
+    return (data[0], data[1] if len(data) > 1 else None)
+
+
 def fit(
     model: Any,
     data: Any,
@@ -168,7 +172,7 @@ def fit(
     generator = np.random.default_rng(rng)
     pair = _is_pair(data)
     order = generator.permutation if shuffle else None
-    batches = make_batches(*data, batch_size=batch_size, order=order) if pair else IterableBatches(data)
+    batches = make_batches(*_two(data), None, batch_size, order) if pair else IterableBatches(data)
     history = History()
     bar = ProgbarLogger(int(progress)) if progress else None
     callback_list = CallbackList(callbacks, trainer, bar, history)
@@ -176,7 +180,7 @@ def fit(
     if validation_data is not None:
         pair = _is_pair(validation_data)
         held_out = (
-            make_batches(*validation_data, batch_size=batch_size)
+            make_batches(*_two(validation_data), None, batch_size)
             if pair
             else IterableBatches(validation_data)
         )

@@ -156,7 +156,7 @@ def _floatx(dtype: Any) -> str:
         return "float32"
     if isinstance(dtype, dict):  # Keras writes its dtype policy as an object
         dtype = dtype.get("config", {}).get("name", "float32")
-    name = np.dtype(dtype).name
+    name: str = np.dtype(dtype).name
     if name not in _FLOATS:
         raise ValueError(f"layer: dtype must be one of {', '.join(_FLOATS)}, got {name}")
     return name

@@ -252,7 +252,7 @@ class Softmax(_Elementwise):
 class Dropout(_Elementwise):
     """In training each element is 0 with probability `rate`, else x / (1 - rate)."""
 
-    _fields = ("rate", "seed", "noise_shape")
+    _fields: tuple[str, ...] = ("rate", "seed", "noise_shape")
 
     def __init__(self, rate: float, noise_shape: Any = None, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -1,7 +1,7 @@
 """The CNN that every newcomer meets first, on MNIST: about 99 % of the test digits after ten epochs.
 
-python examples/mnist_cnn.py [FOLDER] [--epochs N]: FOLDER holds the four idx files; without it they are looked for in
-DLCORE_DATA, or downloaded.
+python examples/mnist_cnn.py [FOLDER] [--epochs N]: FOLDER holds the four idx files; without it they are
+looked for in DLCORE_DATA, or downloaded.
 """
 
 import argparse

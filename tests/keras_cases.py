@@ -1,4 +1,5 @@
-"""What Keras and dlcore.keras are both asked to do. `K` is either package; runs as a script under the real one.
+"""What Keras and dlcore.keras are both asked to do. `K` is either package; runs as a script under the real
+one.
 
 python tests/keras_cases.py OUT: writes OUT/reference.npz, OUT/texts.json, OUT/model.keras and others.
 """

@@ -1,4 +1,6 @@
-"""dlcore.keras beside what Keras 3 computed (tests/data/keras, written by tests/keras_cases.py), and its own behaviour."""
+"""dlcore.keras beside what Keras 3 computed (tests/data/keras, written by tests/keras_cases.py),
+and its own behaviour.
+"""
 
 import importlib.util
 import io

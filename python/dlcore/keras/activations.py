@@ -71,7 +71,8 @@ def relu(
 @_add()
 def relu6(x: Tensor) -> Tensor:
     """min(max(x, 0), 6)."""
-    return relu(x, max_value=6.0)
+    out: Tensor = relu(x, max_value=6.0)
+    return out
 
 
 @_add()
@@ -154,7 +155,8 @@ def exponential(x: Tensor) -> Tensor:
 @_add("hard_silu")
 def hard_swish(x: Tensor) -> Tensor:
     """x * hard_sigmoid(x)."""
-    return x * hard_sigmoid(x)
+    out: Tensor = x * hard_sigmoid(x)
+    return out
 
 
 @_add()

@@ -332,7 +332,8 @@ def reduce_values(values: Tensor, sample_weight: Any, reduction: str | None) -> 
     if reduction == "sum":
         return values.sum()
     if reduction == "mean_with_sample_weight" and total is not None:
-        return values.sum() / total.sum()
+        mean: Tensor = values.sum() / total.sum()
+        return mean
     return values.mean() if values.array.size else values.sum()
 
 

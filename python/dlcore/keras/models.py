@@ -356,7 +356,9 @@ class Model(Layer):
         validate = None
         if validation_data is not None:
             size = validation_batch_size or batch_size
-            held_out = make_batches(*validation_data, size, what="validation_data")
+            held_out = make_batches(
+                validation_data[0], validation_data[1], validation_data[2], size, what="validation_data"
+            )
 
             def validate() -> dict[str, float]:
                 with_training = evaluate_loop(self, held_out, callback_list, validation_steps)
@@ -1048,7 +1050,7 @@ def _class_weights(y: Any, class_weight: dict[int, float], sample_weight: Any) -
     table = np.ones(max(max(class_weight, default=0), int(labels.max(initial=0))) + 1, np.float32)
     for k, v in class_weight.items():
         table[int(k)] = v
-    w = table[labels]
+    w: NDArray = table[labels]
     return w if sample_weight is None else w * np.asarray(sample_weight, np.float32).reshape(w.shape)
 
 

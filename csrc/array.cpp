@@ -47,9 +47,7 @@ std::string Dims::str() const {
   return s + (n == 1 ? ",)" : ")");
 }
 
-std::string Device::str() const {
-  return kind == cpu ? "cpu" : "cuda:" + std::to_string(index);
-}
+std::string Device::str() const { return kind == cpu ? "cpu" : "cuda:" + std::to_string(index); }
 
 Device parse_device(const std::string& text) {
   if (text == "cpu") return {};
@@ -66,7 +64,8 @@ size_t item_size(DType t) {
 }
 
 const char* dtype_name(DType t) {
-  static constexpr const char* names[kNumDTypes] = {"float32", "float64", "int32", "int64", "uint8", "bool", "bfloat16"};
+  static constexpr const char* names[kNumDTypes] = {"float32", "float64", "int32",   "int64",
+                                                    "uint8",   "bool",    "bfloat16"};
   return names[static_cast<int>(t)];
 }
 
@@ -74,7 +73,12 @@ Storage::Storage(size_t bytes, Device device)
     : data_(allocate(bytes, device)), bytes_(bytes), device_(device), ours_(true) {}
 
 Storage::Storage(void* data, size_t bytes, Device device, bool writable, std::shared_ptr<void> owner)
-    : data_(data), bytes_(bytes), device_(device), writable_(writable), ours_(false), owner_(std::move(owner)) {}
+    : data_(data),
+      bytes_(bytes),
+      device_(device),
+      writable_(writable),
+      ours_(false),
+      owner_(std::move(owner)) {}
 
 Storage::~Storage() {
   if (ours_) deallocate(data_, bytes_, device_);
@@ -90,7 +94,8 @@ Array Array::empty(const Dims& shape, DType dtype, Device device) {
   Array a;
   a.numel_ = shape.product();
   int64_t bytes = 0;
-  if (__builtin_mul_overflow(a.numel_, static_cast<int64_t>(item_size(dtype)), &bytes)) throw std::bad_alloc();
+  if (__builtin_mul_overflow(a.numel_, static_cast<int64_t>(item_size(dtype)), &bytes))
+    throw std::bad_alloc();
   a.storage_ = std::make_shared<Storage>(static_cast<size_t>(bytes), device);
   a.data_ = a.storage_->data();
   a.dtype_ = dtype;
@@ -99,11 +104,12 @@ Array Array::empty(const Dims& shape, DType dtype, Device device) {
   return a;
 }
 
-Array Array::foreign(void* data, const Dims& shape, const Dims& strides, DType dtype, Device device, bool writable,
-                     std::shared_ptr<void> owner) {
+Array Array::foreign(void* data, const Dims& shape, const Dims& strides, DType dtype, Device device,
+                     bool writable, std::shared_ptr<void> owner) {
   Array a;
   a.numel_ = shape.product();
-  a.storage_ = std::make_shared<Storage>(data, a.numel_ * item_size(dtype), device, writable, std::move(owner));
+  a.storage_ =
+      std::make_shared<Storage>(data, a.numel_ * item_size(dtype), device, writable, std::move(owner));
   a.data_ = data;
   a.dtype_ = dtype;
   a.shape_ = shape;
@@ -148,11 +154,14 @@ Array Array::permute(const Dims& axes) const {
 
 Array Array::broadcast_to(const char* op, const Dims& shape) const {
   const int lead = shape.n - shape_.n;
-  if (lead < 0) value_error(op, "shape " + shape_.str() + " must broadcast to " + shape.str(), {{"x", *this}});
+  if (lead < 0)
+    value_error(op, "shape " + shape_.str() + " must broadcast to " + shape.str(), {{"x", *this}});
   Dims s = Dims::filled(shape.n, 0);
   for (int i = 0; i < shape_.n; ++i) {
-    if (shape_[i] == shape[lead + i]) s[lead + i] = strides_[i];
-    else if (shape_[i] != 1) value_error(op, "shape must broadcast to " + shape.str(), {{"x", *this}});
+    if (shape_[i] == shape[lead + i])
+      s[lead + i] = strides_[i];
+    else if (shape_[i] != 1)
+      value_error(op, "shape must broadcast to " + shape.str(), {{"x", *this}});
   }
   return view(shape, s);
 }
@@ -172,11 +181,13 @@ Dims broadcast_shapes(const char* op, const Dims& a, const Dims& b) {
 int normalize_axis(const char* op, int64_t axis, int ndim) {
   const int n = ndim == 0 ? 1 : ndim;  // a scalar takes axis 0 and -1, as in torch
   if (axis < -n || axis >= n)
-    index_error(op, "axis must lie in [" + std::to_string(-n) + ", " + std::to_string(n - 1) + "]", {{"axis", axis}});
+    index_error(op, "axis must lie in [" + std::to_string(-n) + ", " + std::to_string(n - 1) + "]",
+                {{"axis", axis}});
   return static_cast<int>(axis < 0 ? axis + n : axis);
 }
 
-// ---- check.h -----------------------------------------------------------------------------------------------------------
+// ---- check.h
+// -----------------------------------------------------------------------------------------------------------
 
 Got::Got(const char* name, double v) {
   char buffer[64];
@@ -220,7 +231,8 @@ void check_same(const char* op, const char* an, const Array& a, const char* bn, 
 }
 
 void check_shape(const char* op, const char* name, const Array& a, const Dims& shape) {
-  if (!(a.shape() == shape)) value_error(op, std::string(name) + " must have shape " + shape.str(), {{name, a}});
+  if (!(a.shape() == shape))
+    value_error(op, std::string(name) + " must have shape " + shape.str(), {{name, a}});
 }
 
 void check_writable(const char* op, const char* name, const Array& a) {

@@ -1,5 +1,5 @@
-// Array: a strided view of a reference-counted buffer on one device. Shapes and strides count elements, not bytes.
-// It knows nothing of gradients (dlcore.Tensor does) and nothing of Python (bind.cpp does).
+// Array: a strided view of a reference-counted buffer on one device. Shapes and strides count elements, not
+// bytes. It knows nothing of gradients (dlcore.Tensor does) and nothing of Python (bind.cpp does).
 #pragma once
 
 #include <cstddef>
@@ -23,11 +23,11 @@ struct Dims {
   int64_t& operator[](int i) { return v[i]; }
   int64_t operator[](int i) const { return v[i]; }
   bool operator==(const Dims& o) const;
-  void push(int64_t value);       // ValueError beyond kMaxDims
-  int64_t product() const;        // ValueError on overflow or a negative size
+  void push(int64_t value);  // ValueError beyond kMaxDims
+  int64_t product() const;   // ValueError on overflow or a negative size
   const int64_t* begin() const { return v; }
   const int64_t* end() const { return v + n; }
-  std::string str() const;        // "(2, 3)" as Python prints it
+  std::string str() const;  // "(2, 3)" as Python prints it
 };
 
 struct Device {
@@ -46,7 +46,7 @@ inline bool is_floating(DType t) { return t == DType::f32 || t == DType::f64 || 
 // The buffer. `owner` keeps foreign memory (a NumPy array, a DLPack capsule) alive.
 class Storage {
  public:
-  Storage(size_t bytes, Device device);                                              // ours, uninitialised
+  Storage(size_t bytes, Device device);  // ours, uninitialised
   Storage(void* data, size_t bytes, Device device, bool writable, std::shared_ptr<void> owner);  // theirs
   ~Storage();
   Storage(const Storage&) = delete;
@@ -69,10 +69,10 @@ class Storage {
 class Array {
  public:
   Array() = default;
-  static Array empty(const Dims& shape, DType dtype, Device device = {});        // row-major, uninitialised
+  static Array empty(const Dims& shape, DType dtype, Device device = {});  // row-major, uninitialised
   static Array empty_like(const Array& a) { return empty(a.shape(), a.dtype(), a.device()); }
-  static Array foreign(void* data, const Dims& shape, const Dims& strides, DType dtype, Device device, bool writable,
-                       std::shared_ptr<void> owner);
+  static Array foreign(void* data, const Dims& shape, const Dims& strides, DType dtype, Device device,
+                       bool writable, std::shared_ptr<void> owner);
 
   DType dtype() const { return dtype_; }
   Device device() const { return storage_ ? storage_->device() : Device{}; }
@@ -85,18 +85,22 @@ class Array {
   bool writable() const { return !storage_ || storage_->writable(); }
   void* data() const { return data_; }
   template <class T>
-  T* ptr() const { return static_cast<T*>(data_); }
+  T* ptr() const {
+    return static_cast<T*>(data_);
+  }
   bool defined() const { return storage_ != nullptr; }
-  bool exclusive() const { return storage_.use_count() == 1 && storage_->ours(); }  // nothing else sees this memory
+  bool exclusive() const {
+    return storage_.use_count() == 1 && storage_->ours();
+  }  // nothing else sees this memory
   bool shares_storage(const Array& o) const { return storage_ == o.storage_; }
 
-  bool contiguous() const;                       // row-major without gaps (axes of size 1 do not matter)
+  bool contiguous() const;  // row-major without gaps (axes of size 1 do not matter)
   // The same buffer seen otherwise; `offset` in elements. Bounds are the caller's to have checked.
   Array view(const Dims& shape, const Dims& strides, int64_t offset = 0) const;
   Array transpose(int a, int b) const;
   Array permute(const Dims& axes) const;
   Array broadcast_to(const char* op, const Dims& shape) const;  // stride 0 on the axes that grow; ValueError
-  std::string str() const;                       // "(2, 3) float32 cpu", the end of every error message
+  std::string str() const;  // "(2, 3) float32 cpu", the end of every error message
 
  private:
   std::shared_ptr<Storage> storage_;
@@ -108,11 +112,11 @@ class Array {
 
 Dims row_major(const Dims& shape);
 Dims broadcast_shapes(const char* op, const Dims& a, const Dims& b);  // NumPy's rule; ValueError
-int normalize_axis(const char* op, int64_t axis, int ndim);           // negative axes; IndexError (AxisError's base)
+int normalize_axis(const char* op, int64_t axis, int ndim);  // negative axes; IndexError (AxisError's base)
 
 // Copies between strides, dtypes and devices (csrc/ops/copy.cpp).
-Array contiguous(const Array& a);                    // itself where it already is
-Array cast(const Array& a, DType dtype);             // itself where it already is
+Array contiguous(const Array& a);         // itself where it already is
+Array cast(const Array& a, DType dtype);  // itself where it already is
 Array to_device(const Array& a, Device device);
 void copy_into(const Array& dst, const Array& src);  // broadcasts src, converts its dtype
 

@@ -21,8 +21,10 @@ static PyObject* g_dtypes[kNumDTypes] = {};
 py::object numpy_dtype(DType t) {
   PyObject*& slot = g_dtypes[static_cast<int>(t)];
   if (!slot) {
-    if (t == DType::bf16) slot = py::dtype::from_args(py::module_::import("ml_dtypes").attr("bfloat16")).release().ptr();
-    else slot = py::dtype(dtype_name(t)).release().ptr();
+    if (t == DType::bf16)
+      slot = py::dtype::from_args(py::module_::import("ml_dtypes").attr("bfloat16")).release().ptr();
+    else
+      slot = py::dtype(dtype_name(t)).release().ptr();
   }
   return py::reinterpret_borrow<py::object>(slot);
 }
@@ -36,14 +38,22 @@ static bool classify(const py::dtype& d, DType* out) {
     const char native = *reinterpret_cast<const char*>(&probe) ? '<' : '>';
     if (d.byteorder() != native) return false;
   }
-  if (kind == 'f' && size == 4) *out = DType::f32;
-  else if (kind == 'f' && size == 8) *out = DType::f64;
-  else if (kind == 'i' && size == 4) *out = DType::i32;
-  else if (kind == 'i' && size == 8) *out = DType::i64;
-  else if (kind == 'u' && size == 1) *out = DType::u8;
-  else if (kind == 'b') *out = DType::b8;
-  else if (kind == 'V' && size == 2 && py::str(d.attr("name")).cast<std::string>() == "bfloat16") *out = DType::bf16;
-  else return false;
+  if (kind == 'f' && size == 4)
+    *out = DType::f32;
+  else if (kind == 'f' && size == 8)
+    *out = DType::f64;
+  else if (kind == 'i' && size == 4)
+    *out = DType::i32;
+  else if (kind == 'i' && size == 8)
+    *out = DType::i64;
+  else if (kind == 'u' && size == 1)
+    *out = DType::u8;
+  else if (kind == 'b')
+    *out = DType::b8;
+  else if (kind == 'V' && size == 2 && py::str(d.attr("name")).cast<std::string>() == "bfloat16")
+    *out = DType::bf16;
+  else
+    return false;
   return true;
 }
 
@@ -59,15 +69,17 @@ static Array from_numpy(const py::array& a) {
   DType t;
   const py::dtype d = a.dtype();
   if (!classify(d, &t))
-    throw TypeError("array: dtype must be float32, float64, int32, int64, uint8 or bool in native byte order, got " +
-                    py::str(d).cast<std::string>());
+    throw TypeError(
+        "array: dtype must be float32, float64, int32, int64, uint8 or bool in native byte order, got " +
+        py::str(d).cast<std::string>());
   if (a.ndim() > kMaxDims)
     throw ValueError("array: at most 8 dimensions are supported, got " + std::to_string(a.ndim()));
   Dims shape, strides;
   const auto size = static_cast<int64_t>(item_size(t));
   for (int i = 0; i < a.ndim(); ++i) {
     shape.push(a.shape(i));
-    if (a.shape(i) > 1 && a.strides(i) % size) throw ValueError("array: strides must be multiples of the item size");
+    if (a.shape(i) > 1 && a.strides(i) % size)
+      throw ValueError("array: strides must be multiples of the item size");
     strides.push(a.strides(i) / size);
   }
   if (reinterpret_cast<uintptr_t>(a.data()) % size && a.size() > 0)
@@ -92,7 +104,8 @@ static py::array to_numpy(const Array& a) {
     shape.push_back(a.dim(i));
     strides.push_back(a.stride(i) * size);
   }
-  py::array out(py::reinterpret_borrow<py::dtype>(numpy_dtype(a.dtype())), shape, strides, a.data(), py::cast(a));
+  py::array out(py::reinterpret_borrow<py::dtype>(numpy_dtype(a.dtype())), shape, strides, a.data(),
+                py::cast(a));
   if (!a.writable()) out.attr("setflags")(false);
   return out;
 }
@@ -101,13 +114,20 @@ static py::object item(const Array& a) {
   if (a.numel() != 1) value_error("item", "the array must have exactly one element", {{"x", a}});
   const Array h = to_device(a, Device{});
   switch (h.dtype()) {
-    case DType::f32: return py::float_(*h.ptr<float>());
-    case DType::f64: return py::float_(*h.ptr<double>());
-    case DType::i32: return py::int_(*h.ptr<int32_t>());
-    case DType::i64: return py::int_(*h.ptr<int64_t>());
-    case DType::u8: return py::int_(*h.ptr<uint8_t>());
-    case DType::b8: return py::bool_(*h.ptr<bool>());
-    case DType::bf16: break;
+    case DType::f32:
+      return py::float_(*h.ptr<float>());
+    case DType::f64:
+      return py::float_(*h.ptr<double>());
+    case DType::i32:
+      return py::int_(*h.ptr<int32_t>());
+    case DType::i64:
+      return py::int_(*h.ptr<int64_t>());
+    case DType::u8:
+      return py::int_(*h.ptr<uint8_t>());
+    case DType::b8:
+      return py::bool_(*h.ptr<bool>());
+    case DType::bf16:
+      break;
   }
   uint32_t bits = static_cast<uint32_t>(*h.ptr<uint16_t>()) << 16;
   float f;
@@ -165,9 +185,12 @@ static void bind_array(py::module_& m) {
       .def("shares_memory", &Array::shares_storage, "other"_a)
       .def("__repr__", [](const Array& a) { return "Array" + a.str(); });
   m.def("from_numpy", &from_numpy, "x"_a.noconvert());
-  def_op(m, "empty", [](const Dims& shape, DType t, const std::string& device) {
-    return Array::empty(shape, t, parse_device(device));
-  }, "shape"_a, "dtype"_a, "device"_a = "cpu");
+  def_op(
+      m, "empty",
+      [](const Dims& shape, DType t, const std::string& device) {
+        return Array::empty(shape, t, parse_device(device));
+      },
+      "shape"_a, "dtype"_a, "device"_a = "cpu");
   m.def("to_dlpack", &to_dlpack, "x"_a);
   m.def("from_dlpack", &from_dlpack, "capsule"_a);
 }
@@ -191,7 +214,9 @@ static void bind_runtime(py::module_& m) {
   m.def("cuda_built", &cuda_built);
   m.def("cuda_unavailable_reason", &cuda_unavailable_reason);
   m.def("cuda_device_count", &device_count);
-  m.def("cuda_device_description", [](const std::string& d) { return device_description(parse_device(d)); }, "device"_a);
+  m.def(
+      "cuda_device_description", [](const std::string& d) { return device_description(parse_device(d)); },
+      "device"_a);
   def_op(m, "synchronize", [](const std::string& d) { device_synchronize(parse_device(d)); }, "device"_a);
   m.def("compiler", [] {
 #if defined(__clang__)
@@ -208,9 +233,8 @@ static void bind_runtime(py::module_& m) {
 PYBIND11_MODULE(_C, m, pybind11::mod_gil_not_used()) {
   using namespace dlcore;
   m.doc() = "dlcore's kernels and arrays; the public names are in dlcore and its submodules.";
-  static PyObject* device_error_type =
-      PyErr_NewExceptionWithDoc("dlcore.DeviceError", "A device is missing, or has no such kernel.", PyExc_RuntimeError,
-                                nullptr);
+  static PyObject* device_error_type = PyErr_NewExceptionWithDoc(
+      "dlcore.DeviceError", "A device is missing, or has no such kernel.", PyExc_RuntimeError, nullptr);
   m.attr("DeviceError") = py::reinterpret_borrow<py::object>(device_error_type);
   py::register_exception_translator([](std::exception_ptr p) {
     try {

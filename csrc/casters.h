@@ -8,8 +8,9 @@
 #include "array.h"
 
 namespace dlcore {
-pybind11::object numpy_dtype(DType t);                         // the interned numpy.dtype
-bool dtype_from_numpy(pybind11::handle h, DType* out);         // any spelling numpy.dtype() takes; false if unsupported
+pybind11::object numpy_dtype(DType t);  // the interned numpy.dtype
+bool dtype_from_numpy(pybind11::handle h,
+                      DType* out);  // any spelling numpy.dtype() takes; false if unsupported
 }  // namespace dlcore
 
 namespace pybind11::detail {
@@ -48,7 +49,9 @@ template <>
 struct type_caster<dlcore::DType> {
   PYBIND11_TYPE_CASTER(dlcore::DType, io_name("numpy.typing.DTypeLike", "numpy.dtype[typing.Any]"));
   bool load(handle src, bool) { return dlcore::dtype_from_numpy(src, &value); }
-  static handle cast(dlcore::DType t, return_value_policy, handle) { return dlcore::numpy_dtype(t).release(); }
+  static handle cast(dlcore::DType t, return_value_policy, handle) {
+    return dlcore::numpy_dtype(t).release();
+  }
 };
 
 }  // namespace pybind11::detail

@@ -45,8 +45,8 @@ const Isa kIsas[] = {
 #ifdef DLCORE_HAVE_X86_64_V3
     {&x86_64_v3::table,
      [] {
-       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
-              __builtin_cpu_supports("bmi2");
+       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+              __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
      }},
 #endif
 #ifdef DLCORE_HAVE_X86_64_V4
@@ -54,7 +54,8 @@ const Isa kIsas[] = {
      [] {
        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
               __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma") &&
+              __builtin_cpu_supports("bmi2");
      }},
 #endif
 #ifdef DLCORE_HAVE_GENERIC
@@ -74,7 +75,8 @@ const Table* find(const std::string& name) {
   for (const Isa& isa : kIsas) {
     if (name != isa.table->name) continue;
     if (!isa.supported())
-      throw ValueError("set_isa: this CPU does not have " + name + " (available: " + join(available_isas()) + ")");
+      throw ValueError("set_isa: this CPU does not have " + name + " (available: " + join(available_isas()) +
+                       ")");
     return isa.table;
   }
   throw ValueError("set_isa: unknown ISA '" + name + "' (built: " + join(built_isas()) + ")");

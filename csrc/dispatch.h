@@ -10,20 +10,20 @@
 namespace dlcore {
 
 const Table& cpu_table();
-void set_isa(const std::string& name);           // ValueError: unknown, not built, or not on this CPU
-std::vector<std::string> available_isas();       // built and supported, plainest first
+void set_isa(const std::string& name);      // ValueError: unknown, not built, or not on this CPU
+std::vector<std::string> available_isas();  // built and supported, plainest first
 std::vector<std::string> built_isas();
 std::string current_isa();
 
 bool cuda_built();
-std::string cuda_unavailable_reason();           // "" when a device can be used
+std::string cuda_unavailable_reason();  // "" when a device can be used
 const Table* table_or_null(Device device);
 
 void check_device_launch(const char* name);  // DeviceError for a launch that failed
 [[noreturn]] void no_kernel(const char* name, DType dtype, Device device, bool device_has_it);
 
 template <class Args>
-void launch(const char* name, Entry<Args> Table::*kernel, DType dtype, Device device, const Args& args) {
+void launch(const char* name, Entry<Args> Table::* kernel, DType dtype, Device device, const Args& args) {
   const Table* table = table_or_null(device);
   auto f = table ? (table->*kernel).f[static_cast<int>(dtype)] : nullptr;
   if (!f) no_kernel(name, dtype, device, table && (table->*kernel).any());

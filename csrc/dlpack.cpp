@@ -10,8 +10,13 @@ namespace dlcore {
 namespace {
 
 // The ABI of DLPack 0.8 (unversioned), which every producer and consumer speaks.
-struct DLDevice { int32_t device_type, device_id; };
-struct DLDataType { uint8_t code, bits; uint16_t lanes; };
+struct DLDevice {
+  int32_t device_type, device_id;
+};
+struct DLDataType {
+  uint8_t code, bits;
+  uint16_t lanes;
+};
 struct DLTensor {
   void* data;
   DLDevice device;
@@ -32,13 +37,20 @@ enum : uint8_t { kInt = 0, kUInt = 1, kFloat = 2, kBfloat = 4, kBool = 6 };
 
 DLDataType to_code(DType t) {
   switch (t) {
-    case DType::f32: return {kFloat, 32, 1};
-    case DType::f64: return {kFloat, 64, 1};
-    case DType::i32: return {kInt, 32, 1};
-    case DType::i64: return {kInt, 64, 1};
-    case DType::u8: return {kUInt, 8, 1};
-    case DType::b8: return {kBool, 8, 1};
-    case DType::bf16: return {kBfloat, 16, 1};
+    case DType::f32:
+      return {kFloat, 32, 1};
+    case DType::f64:
+      return {kFloat, 64, 1};
+    case DType::i32:
+      return {kInt, 32, 1};
+    case DType::i64:
+      return {kInt, 64, 1};
+    case DType::u8:
+      return {kUInt, 8, 1};
+    case DType::b8:
+      return {kBool, 8, 1};
+    case DType::bf16:
+      return {kBfloat, 16, 1};
   }
   return {};
 }
@@ -80,7 +92,8 @@ Array from_dlpack(const py::capsule& capsule) {
   bool known = false;
   for (int i = 0; i < kNumDTypes; ++i) {
     const DLDataType c = to_code(static_cast<DType>(i));
-    if (c.code == t.dtype.code && c.bits == t.dtype.bits && t.dtype.lanes == 1) dtype = static_cast<DType>(i), known = true;
+    if (c.code == t.dtype.code && c.bits == t.dtype.bits && t.dtype.lanes == 1)
+      dtype = static_cast<DType>(i), known = true;
   }
   if (!known) throw TypeError("from_dlpack: the dtype is not supported");
   Dims shape, strides;

@@ -7,7 +7,7 @@
 
 namespace dlcore {
 
-pybind11::capsule to_dlpack(const Array& a);          // a "dltensor" capsule; BufferError for read-only memory
+pybind11::capsule to_dlpack(const Array& a);  // a "dltensor" capsule; BufferError for read-only memory
 Array from_dlpack(const pybind11::capsule& capsule);  // consumes the capsule
 
 }  // namespace dlcore

@@ -2,11 +2,10 @@
 // Plain data, compiled for every ISA and by nvcc; no Array, no Python, no exceptions, no std::.
 //
 // Conventions, stated once:
-//   sizes and strides are int64_t and count elements; `T` is the kernel's dtype; pointers are void* to T unless said;
-//   a pointer marked (optional) may be null;
-//   forward kernels overwrite their outputs; backward kernels overwrite activation gradients (dx) and ACCUMULATE
-//   parameter gradients (dweight, dbias), which the op has zeroed or the caller owns;
-//   no two of a kernel's buffers overlap unless its comment says so;
+//   sizes and strides are int64_t and count elements; `T` is the kernel's dtype; pointers are void* to T
+//   unless said; a pointer marked (optional) may be null; forward kernels overwrite their outputs; backward
+//   kernels overwrite activation gradients (dx) and ACCUMULATE parameter gradients (dweight, dbias), which
+//   the op has zeroed or the caller owns; no two of a kernel's buffers overlap unless its comment says so;
 //   every size may be 0.
 #pragma once
 
@@ -37,9 +36,10 @@ struct Entry {
   }
 };
 
-// ---- copy ---------------------------------------------------------------------------------------------------------
-// y[i...] = (T)x[i...]: strided copy with conversion from `x_dtype`. The op has collapsed the axes; the last is the
-// fastest for y. xs may hold zeros (broadcast) and negative strides.
+// ---- copy
+// ---------------------------------------------------------------------------------------------------------
+// y[i...] = (T)x[i...]: strided copy with conversion from `x_dtype`. The op has collapsed the axes; the last
+// is the fastest for y. xs may hold zeros (broadcast) and negative strides.
 struct CopyArgs {
   const void* x;
   void* y;
@@ -48,7 +48,8 @@ struct CopyArgs {
   int64_t shape[kMaxDims], xs[kMaxDims], ys[kMaxDims];
 };
 
-// ---- index ----------------------------------------------------------------------------------------------------------
+// ---- index
+// ----------------------------------------------------------------------------------------------------------
 // Indices are int64, contiguous, and within bounds: the op has checked them and made negative ones positive.
 // y[o, i, :] = x[o, index[i], :] for x (outer, n, inner), index (m,), y (outer, m, inner).
 struct TakeArgs {
@@ -58,8 +59,8 @@ struct TakeArgs {
   int64_t outer, n, m, inner;
   int64_t x_os, x_rs;  // strides of x's two first axes; the inner elements are a run
 };
-// y[o, index[i], :] += x[o, i, :] (or = without accumulate), in the order of i: for equal indices the last one stays.
-// y is contiguous.
+// y[o, index[i], :] += x[o, i, :] (or = without accumulate), in the order of i: for equal indices the last
+// one stays. y is contiguous.
 struct PutArgs {
   const void* x;
   const int64_t* index;
@@ -67,8 +68,8 @@ struct PutArgs {
   int64_t outer, n, m, inner;
   bool accumulate;
 };
-// y[..., i, ...] = x[..., index[..., i, ...], ...] along `axis`, everything but the index's own shape by strides;
-// y and index are contiguous.
+// y[..., i, ...] = x[..., index[..., i, ...], ...] along `axis`, everything but the index's own shape by
+// strides; y and index are contiguous.
 struct GatherArgs {
   const void* x;
   const int64_t* index;
@@ -93,9 +94,11 @@ struct TriangleArgs {
   bool lower;
 };
 
-// ---- elementwise ----------------------------------------------------------------------------------------------------
-// Operands broadcast by strides of 0. The op has sorted the axes by y's strides and collapsed them: ndim >= 1, y's last
-// stride is 1, the inputs' last strides are 0 or 1. y may be one of the inputs if their strides agree.
+// ---- elementwise
+// ----------------------------------------------------------------------------------------------------
+// Operands broadcast by strides of 0. The op has sorted the axes by y's strides and collapsed them: ndim >=
+// 1, y's last stride is 1, the inputs' last strides are 0 or 1. y may be one of the inputs if their strides
+// agree.
 
 // y[0..n) = d, or i for integer types.
 struct FillArgs {
@@ -105,7 +108,8 @@ struct FillArgs {
   int64_t i;
 };
 
-// floor_divide, remainder: Python's, the sign of the divisor; an integer divided by 0 gives 0 (the op has refused it).
+// floor_divide, remainder: Python's, the sign of the divisor; an integer divided by 0 gives 0 (the op has
+// refused it).
 // clang-format off
 #define DLCORE_BINARY(X)                                                                                      \
   X(add) X(sub) X(mul) X(div) X(maximum) X(minimum) X(floor_divide) X(remainder) X(fmod) X(pow) X(atan2)      \
@@ -148,8 +152,9 @@ struct WhereArgs {
   int64_t shape[kMaxDims], cs[kMaxDims], as[kMaxDims], bs[kMaxDims], ys[kMaxDims];
 };
 
-// y = op(x); p and q are the parameters of those that have some (slopes, bounds, thresholds). Integer types have
-// neg, abs, square, sign, relu, clamp alone; `sigmoid` and `tanh` in the backward read the output, see UnaryBackwardArgs.
+// y = op(x); p and q are the parameters of those that have some (slopes, bounds, thresholds). Integer types
+// have neg, abs, square, sign, relu, clamp alone; `sigmoid` and `tanh` in the backward read the output, see
+// UnaryBackwardArgs.
 // clang-format off
 #define DLCORE_UNARY(X)                                                                                        \
   X(neg) X(abs) X(square) X(sign) X(relu) X(clamp)                                                             \
@@ -173,8 +178,8 @@ struct UnaryArgs {
   double p, q;
 };
 
-// dx = dy op'(x) in one pass. `saved` is the output y for relu, exp, expm1, sqrt, rsqrt, reciprocal, tan, tanh, sigmoid
-// and the input x for the others.
+// dx = dy op'(x) in one pass. `saved` is the output y for relu, exp, expm1, sqrt, rsqrt, reciprocal, tan,
+// tanh, sigmoid and the input x for the others.
 struct UnaryBackwardArgs {
   Unary op;
   const void* dy;
@@ -185,12 +190,14 @@ struct UnaryBackwardArgs {
   double p, q;
 };
 
-// ---- reduce ---------------------------------------------------------------------------------------------------------
+// ---- reduce
+// ---------------------------------------------------------------------------------------------------------
 // sumsq: the sum of (x - shift)^2, shift one value an output (optional, 0). max and min let NaN through.
 enum class Reduce : int { sum, prod, max, min, sumsq };
 
-// y[kept...] = op over the reduced axes of x[kept..., reduced...]. y is contiguous in the order of the kept axes. The
-// axis of x with stride 1, if any, is the last of its group. bool has max (any) and min (all) alone.
+// y[kept...] = op over the reduced axes of x[kept..., reduced...]. y is contiguous in the order of the kept
+// axes. The axis of x with stride 1, if any, is the last of its group. bool has max (any) and min (all)
+// alone.
 struct ReduceArgs {
   Reduce op;
   const void* x;
@@ -201,8 +208,8 @@ struct ReduceArgs {
   int64_t kept[kMaxDims], kept_strides[kMaxDims], reduced[kMaxDims], reduced_strides[kMaxDims];
 };
 
-// indices[o, i] = the first k with the largest (smallest) x[o, k, i]; NaN is the largest and the smallest. x contiguous,
-// n > 0.
+// indices[o, i] = the first k with the largest (smallest) x[o, k, i]; NaN is the largest and the smallest. x
+// contiguous, n > 0.
 struct ArgReduceArgs {
   bool largest;
   const void* x;     // (outer, n, inner)
@@ -211,16 +218,18 @@ struct ArgReduceArgs {
   int64_t outer, n, inner;
 };
 
-// y[o, k, i] = op of x[o, 0..k, i]; of x[o, k.., i] with reverse; without x[o, k, i] itself with exclusive. y may be x.
+// y[o, k, i] = op of x[o, 0..k, i]; of x[o, k.., i] with reverse; without x[o, k, i] itself with exclusive. y
+// may be x.
 struct ScanArgs {
-  Reduce op;         // sum or prod
+  Reduce op;  // sum or prod
   bool reverse, exclusive;
-  const void* x;     // (outer, n, inner), contiguous
-  void* y;           // likewise
+  const void* x;  // (outer, n, inner), contiguous
+  void* y;        // likewise
   int64_t outer, n, inner;
 };
 
-// ---- matmul -------------------------------------------------------------------------------------------------------
+// ---- matmul
+// -------------------------------------------------------------------------------------------------------
 // C[b] (M,N) = act(A[b] (M,K) @ B[b] (K,N) + bias), b a batch index of up to kMaxDims-2 axes.
 // A and B take any strides (0 and negative included); C has unit column stride unless c_cs says otherwise.
 // accumulate: C += A @ B (no bias, no act). Without it C is never read.
@@ -237,14 +246,16 @@ struct MatmulArgs {
   bool accumulate;
 };
 
-// ---- conv -----------------------------------------------------------------------------------------------------------
-// y[n,o,p,q] = act(sum_{c,r,s} x[n, c, p * stride_h + r * dil_h - pad_h, q * stride_w + s * dil_w - pad_w] w[o,c,r,s]
+// ---- conv
+// -----------------------------------------------------------------------------------------------------------
+// y[n,o,p,q] = act(sum_{c,r,s} x[n, c, p * stride_h + r * dil_h - pad_h, q * stride_w + s * dil_w - pad_w]
+// w[o,c,r,s]
 //              + bias[o]), zeros outside x; the padding behind follows from P and Q. groups divides C and O.
 //   conv_forward          reads x, w, bias (optional); writes y
 //   conv_backward_input   reads y (the gradient), w; writes x (the input's gradient)
 //   conv_backward_weight  reads x, y (the gradient); accumulates into w and bias (optional)
-// The backward kernels take the gradient behind the activation: `out` is the forward's result (needed for act only).
-// Any strides; unit stride along channels in x and y (channels-last) is the fastest.
+// The backward kernels take the gradient behind the activation: `out` is the forward's result (needed for act
+// only). Any strides; unit stride along channels in x and y (channels-last) is the fastest.
 struct ConvArgs {
   void* x;
   void* w;
@@ -257,18 +268,20 @@ struct ConvArgs {
   Act act;
 };
 
-// ---- pool -----------------------------------------------------------------------------------------------------------
-// Windows along one axis: output o sees start + i * dilation for 0 <= i < kernel, start = o * stride - before, as far as
-// that lies in [0, in). kernel == 0 means adaptive windows: [floor(o in / out), ceil((o + 1) in / out)).
+// ---- pool
+// -----------------------------------------------------------------------------------------------------------
+// Windows along one axis: output o sees start + i * dilation for 0 <= i < kernel, start = o * stride -
+// before, as far as that lies in [0, in). kernel == 0 means adaptive windows: [floor(o in / out), ceil((o +
+// 1) in / out)).
 struct PoolAxis {
   int64_t in, out, kernel, stride, before, after, dilation;
 };
-// What a max pooling keeps for its backward, laid out as y: the position inside the window (uint8_t, i_h * kernel_w + i_w,
-// at most 256 of them; not adaptive), or in the plane (int64_t, h * W + w).
+// What a max pooling keeps for its backward, laid out as y: the position inside the window (uint8_t, i_h *
+// kernel_w + i_w, at most 256 of them; not adaptive), or in the plane (int64_t, h * W + w).
 enum class PoolSave : int { none = 0, offsets = 1, indices = 2 };
 
-// 1-d pooling has a height of 1. Either the columns or, where channels_last, the channels have unit stride in x, y (and
-// dx, dy); x holds the input's side (x or dx) and y the output's (y or dy).
+// 1-d pooling has a height of 1. Either the columns or, where channels_last, the channels have unit stride in
+// x, y (and dx, dy); x holds the input's side (x or dx) and y the output's (y or dy).
 struct PoolShape {
   int64_t N, C;
   PoolAxis h, w;
@@ -291,8 +304,9 @@ struct PoolBackwardArgs : PoolShape {
   void* dx;
 };
 
-// ---- softmax --------------------------------------------------------------------------------------------------------
-// y = softmax(x), or log_softmax(x), over the middle axis of (outer, n, inner), all contiguous.
+// ---- softmax
+// -------------------------------------------------------------------------------------------------------- y
+// = softmax(x), or log_softmax(x), over the middle axis of (outer, n, inner), all contiguous.
 struct SoftmaxArgs {
   const void* x;
   void* y;
@@ -308,13 +322,15 @@ struct SoftmaxBackwardArgs {
   bool log;
 };
 
-// ---- loss -----------------------------------------------------------------------------------------------------------
+// ---- loss
+// -----------------------------------------------------------------------------------------------------------
 enum class Reduction : int { none = 0, mean = 1, sum = 2 };
 
 // Softmax and cross-entropy in one: logits x (outer, n, inner), the class in the middle, all contiguous.
 // Targets are class indices (outer, inner), or probabilities of x's shape; exactly one of the two is given.
-// A label that is ignore_index (or, should memory have changed since the op looked, out of range) costs nothing.
-// log_probs: x already holds log-probabilities (nll_loss): no softmax, indices only, no smoothing; stats unused.
+// A label that is ignore_index (or, should memory have changed since the op looked, out of range) costs
+// nothing. log_probs: x already holds log-probabilities (nll_loss): no softmax, indices only, no smoothing;
+// stats unused.
 struct CrossEntropyArgs {
   const void* x;
   const int64_t* target;  // (optional)
@@ -345,11 +361,12 @@ struct CrossEntropyBackwardArgs {
   bool log_probs;
 };
 
-// ---- random ---------------------------------------------------------------------------------------------------------
-// Element i's random word is Philox4x32-10 of the key `seed` (two 32-bit words, low first) at the counter (b, offset),
-// b = first + 16 (i / 64) + i % 16 in its low two words, word (i % 64) / 16 of the four: sixteen neighbours are one word
-// of sixteen counters, which every vector width can make without a shuffle.
-// dropout: y = x * keep / (1 - p), keep = word >= p 2^32, the word of channel i / inner; x may be y.
+// ---- random
+// ---------------------------------------------------------------------------------------------------------
+// Element i's random word is Philox4x32-10 of the key `seed` (two 32-bit words, low first) at the counter (b,
+// offset), b = first + 16 (i / 64) + i % 16 in its low two words, word (i % 64) / 16 of the four: sixteen
+// neighbours are one word of sixteen counters, which every vector width can make without a shuffle. dropout:
+// y = x * keep / (1 - p), keep = word >= p 2^32, the word of channel i / inner; x may be y.
 struct DropoutArgs {
   const void* x;
   void* y;
@@ -358,8 +375,8 @@ struct DropoutArgs {
   uint64_t seed, offset;
 };
 enum class Random : int { bits = 0, uniform = 1 };
-// bits: int32 words as they come. uniform: in [0, 1), 24 bits for float32 (the word's high ones); 53 for float64 (of the
-// words i and i + 32 of the 64 that serve 32 elements).
+// bits: int32 words as they come. uniform: in [0, 1), 24 bits for float32 (the word's high ones); 53 for
+// float64 (of the words i and i + 32 of the 64 that serve 32 elements).
 struct RandomArgs {
   void* y;
   int64_t n;
@@ -367,9 +384,10 @@ struct RandomArgs {
   uint64_t seed, offset, first;
 };
 
-// ---- optim ----------------------------------------------------------------------------------------------------------
-// Arrays of pointers, one an array; all contiguous and of one dtype. first[t] is the number of chunks of kOptimChunk
-// elements in the arrays before t, first[count] in all of them.
+// ---- optim
+// ----------------------------------------------------------------------------------------------------------
+// Arrays of pointers, one an array; all contiguous and of one dtype. first[t] is the number of chunks of
+// kOptimChunk elements in the arrays before t, first[count] in all of them.
 constexpr int64_t kOptimChunk = 16384;
 enum class Optim : int { sgd, adam, nadam, radam, adamax, rmsprop, adagrad, adadelta };
 struct OptimArgs {
@@ -380,12 +398,12 @@ struct OptimArgs {
   void* const* state[3];  // which, see csrc/cpu/optim.cpp (optional)
   const int64_t* size;
   const int64_t* first;
-  const double* coef;     // (count, 4): what follows from each parameter's own step
-  double h[4];            // the rule's constants
+  const double* coef;  // (count, 4): what follows from each parameter's own step
+  double h[4];         // the rule's constants
   double lr, weight_decay;
-  bool decoupled;         // weight decay shrinks the parameter instead of joining the gradient
+  bool decoupled;  // weight decay shrinks the parameter instead of joining the gradient
   bool maximize;
-  bool flag;              // sgd: nesterov; adam: amsgrad; rmsprop: centered
+  bool flag;  // sgd: nesterov; adam: amsgrad; rmsprop: centered
 };
 // norm = (sum |x|^order)^(1 / order) over all elements of all arrays; order 0: the largest |x|.
 struct MultiNormArgs {
@@ -406,7 +424,8 @@ struct MultiScaleArgs {
   double factor, low, high;
 };
 
-// ---- peak -----------------------------------------------------------------------------------------------------------
+// ---- peak
+// -----------------------------------------------------------------------------------------------------------
 // What the machine can do at most, measured: the limits that `dlcore bench` compares every kernel with.
 // y[i] = the mean of kFmaChains independent recurrences v <- 0.75 v + 0.25, `steps` long, that start at
 // x[i] + c / 16 (c the chain) and live in registers: 2 * steps * kFmaChains * lanes operations an element.
@@ -425,7 +444,8 @@ struct StreamTriadArgs {
   double scale;
 };
 
-// ---- the list -------------------------------------------------------------------------------------------------------
+// ---- the list
+// -------------------------------------------------------------------------------------------------------
 // X(name, Args, dtypes): FLOATS is float32 and float64, ALL adds int32, int64, uint8 and bool.
 // Makes the fields of Table, the declarations of the kernels, the names in errors, and what Python's
 // `dlcore._C.kernel_names()` returns. tests/test_cases.py compares it with the OpCases.
@@ -506,11 +526,13 @@ struct DeviceApi {
   int (*device_count)(const char** error);
   const char* (*allocate)(void** p, size_t bytes, int device);
   const char* (*release)(void* p, int device);
-  const char* (*to_device)(void* dst, const void* src, size_t bytes, int device);    // ordered after earlier kernels
-  const char* (*to_host)(void* dst, const void* src, size_t bytes, int device);      // returns when the bytes are here
+  const char* (*to_device)(void* dst, const void* src, size_t bytes,
+                           int device);  // ordered after earlier kernels
+  const char* (*to_host)(void* dst, const void* src, size_t bytes,
+                         int device);  // returns when the bytes are here
   const char* (*synchronize)(int device);
-  const char* (*last_error)();                                                       // of launches since the last call
-  const char* (*describe)(int device);                                               // name, memory, compute capability
+  const char* (*last_error)();          // of launches since the last call
+  const char* (*describe)(int device);  // name, memory, compute capability
 };
 
 }  // namespace dlcore

@@ -23,10 +23,11 @@ namespace {
 
 constexpr size_t kAlign = 64;
 constexpr size_t kPage = 4096;
-constexpr size_t kHuge = size_t{2} << 20;      // from here on: mmap, and huge pages where the kernel has them
-constexpr size_t kGuard = 64;                  // bytes of each guard band in debug mode
+constexpr size_t kHuge = size_t{2} << 20;  // from here on: mmap, and huge pages where the kernel has them
+constexpr size_t kGuard = 64;              // bytes of each guard band in debug mode
 constexpr unsigned char kGuardByte = 0xA5;
-constexpr size_t kCheckAvailable = size_t{1} << 30;  // requests from this size on are held against MemAvailable
+constexpr size_t kCheckAvailable = size_t{1}
+                                   << 30;  // requests from this size on are held against MemAvailable
 
 size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
@@ -57,7 +58,8 @@ void* system_allocate(size_t size) {
   if (!plausible(size)) return nullptr;
   if (size < kHuge) return std::aligned_alloc(kAlign, size);
   // Map one huge page more than asked for and give back what lies outside the aligned block.
-  char* p = static_cast<char*>(mmap(nullptr, size + kHuge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  char* p = static_cast<char*>(
+      mmap(nullptr, size + kHuge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   if (p == MAP_FAILED) return nullptr;
   char* aligned = reinterpret_cast<char*>(round_up(reinterpret_cast<uintptr_t>(p), kHuge));
   if (aligned > p) munmap(p, aligned - p);
@@ -70,8 +72,10 @@ void* system_allocate(size_t size) {
 }
 
 void system_release(void* p, size_t size) {
-  if (size < kHuge) std::free(p);
-  else munmap(p, size);
+  if (size < kHuge)
+    std::free(p);
+  else
+    munmap(p, size);
 }
 
 bool read_debug() {
@@ -125,7 +129,8 @@ class Cache {
     stats_.cached_bytes += size;
     free_.emplace(size, p);
     // What is kept never exceeds the most that was ever in use: a cache, not a leak.
-    while (!free_.empty() && stats_.active_bytes + stats_.cached_bytes > high_water_ + static_cast<int64_t>(kHuge))
+    while (!free_.empty() &&
+           stats_.active_bytes + stats_.cached_bytes > high_water_ + static_cast<int64_t>(kHuge))
       drop(std::prev(free_.end()));
   }
 
@@ -164,8 +169,10 @@ class Cache {
   void drop(std::multimap<size_t, void*>::iterator it) {
     stats_.cached_bytes -= it->first;
     size_of_.erase(it->second);
-    if (device_.kind == Device::cpu) system_release(it->second, it->first);
-    else device_release(it->second, device_);
+    if (device_.kind == Device::cpu)
+      system_release(it->second, it->first);
+    else
+      device_release(it->second, device_);
     free_.erase(it);
   }
 

@@ -27,8 +27,8 @@ namespace {
 
 thread_local bool t_inside = false;  // in a parallel region: nested calls run serially
 
-// How long an idle worker spins for the next job before it sleeps: longer than the gap between two kernels of a
-// training step, shorter than anyone would notice on a power meter.
+// How long an idle worker spins for the next job before it sleeps: longer than the gap between two kernels of
+// a training step, shorter than anyone would notice on a power meter.
 constexpr std::chrono::microseconds kSpin{50};
 
 inline void relax() {
@@ -64,7 +64,8 @@ class Pool {
     parts_ = static_cast<int>(std::min<int64_t>(threads_, grains));
     pending_.store(threads_ - 1, std::memory_order_relaxed);
     {
-      // Under the lock, so that a worker about to sleep either sees the new generation or gets the notification.
+      // Under the lock, so that a worker about to sleep either sees the new generation or gets the
+      // notification.
       std::lock_guard<std::mutex> lock(sleep_mutex_);
       generation_.fetch_add(1, std::memory_order_release);
     }
@@ -72,8 +73,10 @@ class Pool {
     part(0);
     int spins = 0;
     while (pending_.load(std::memory_order_acquire) != 0) {
-      if (++spins < 4000) relax();
-      else std::this_thread::yield();  // an overcommitted machine: let the worker have the core
+      if (++spins < 4000)
+        relax();
+      else
+        std::this_thread::yield();  // an overcommitted machine: let the worker have the core
     }
     for (auto& e : errors_) {
       if (!e) continue;
@@ -135,7 +138,8 @@ class Pool {
   std::condition_variable sleep_;
 };
 
-// ---- how many threads -----------------------------------------------------------------------------------------------
+// ---- how many threads
+// -----------------------------------------------------------------------------------------------
 
 int affinity_count() {
 #if defined(__linux__)
@@ -148,7 +152,9 @@ int affinity_count() {
 // The cgroup's CPU quota rounded down (but at least 1), or 0 where there is none.
 int quota_count() {
   double quota = 0;
-  auto consider = [&](double q) { if (q > 0 && (quota == 0 || q < quota)) quota = q; };
+  auto consider = [&](double q) {
+    if (q > 0 && (quota == 0 || q < quota)) quota = q;
+  };
   std::ifstream cgroup("/proc/self/cgroup");
   for (std::string line; std::getline(cgroup, line);) {
     const size_t a = line.find(':'), b = line.find(':', a + 1);
@@ -217,7 +223,8 @@ int default_threads() {
   return n;
 }
 
-// ---- the one pool of the process --------------------------------------------------------------------------------------
+// ---- the one pool of the process
+// --------------------------------------------------------------------------------------
 
 struct State {
   std::mutex mutex;      // held for the length of a parallel region, and to change the pool

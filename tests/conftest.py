@@ -15,7 +15,7 @@ def rng(request):
 
 @pytest.fixture(autouse=True)
 def restore_runtime():
-    """ISA and threads go back to what they were; in guard mode no test may have written outside its blocks."""
+    """ISA and threads go back to what they were; in guard mode nothing was written outside its block."""
     isa, threads = _C.current_isa(), _C.num_threads()
     yield
     _C.set_isa(isa)
@@ -26,7 +26,9 @@ def restore_runtime():
 @pytest.fixture(scope="session")
 def data_dir():
     """The folder of real data sets: DLCORE_DATA, or shared/data beside the checkout."""
-    root = os.environ.get("DLCORE_DATA") or os.path.join(os.path.dirname(__file__), "..", "..", "shared", "data")
+    root = os.environ.get("DLCORE_DATA") or os.path.join(
+        os.path.dirname(__file__), "..", "..", "shared", "data"
+    )
     if not os.path.isdir(root):
         pytest.skip("real data sets are not at hand (set DLCORE_DATA)")
     return os.path.abspath(root)

@@ -257,7 +257,7 @@ def main(out):
 
         y, new = f(tv, x)
         r = rng.standard_normal(y.shape).astype(np.float32)
-        grads = jax.grad(lambda tv, x: f(tv, x, r=r)[0], argnums=(0, 1))(tv, x)
+        grads = jax.grad(lambda tv, x, r=r: f(tv, x, r=r)[0], argnums=(0, 1))(tv, x)
         arrays[f"layer/{name}/y"] = y
         arrays[f"layer/{name}/r"] = r
         arrays[f"layer/{name}/dx"] = grads[1]

@@ -1,4 +1,4 @@
-"""What the compiled module may contain: nothing but the C and C++ runtimes, no symbol of one ISA that another could use."""
+"""The module links only the C and C++ runtimes and has no symbol of one ISA that another could use."""
 
 import pathlib
 import re
@@ -11,7 +11,15 @@ import pytest
 from dlcore import _C
 
 MODULE = pathlib.Path(_C.__file__)
-ALLOWED = {"libc.so.6", "libstdc++.so.6", "libm.so.6", "libgcc_s.so.1", "libpthread.so.0", "libdl.so.2", "librt.so.1"}
+ALLOWED = {
+    "libc.so.6",
+    "libstdc++.so.6",
+    "libm.so.6",
+    "libgcc_s.so.1",
+    "libpthread.so.0",
+    "libdl.so.2",
+    "librt.so.1",
+}
 LOADER = re.compile(r"ld-linux.*\.so")
 
 
@@ -36,13 +44,15 @@ def isa_objects():
 
 
 def test_isa_objects_define_nothing_outside_their_namespace():
-    """A weak symbol outside it (an inline function of a shared header) could make the linker keep the AVX-512 copy for all."""
+    """A weak symbol outside it (a shared inline function) could make the linker keep the AVX-512 copy for all."""
     objects = isa_objects()
     if not objects:
         pytest.skip("no build tree at hand (the wheel was built elsewhere)")
     for path in objects:
         ident = re.search(r"dlcore_(\w+)\.dir", str(path)).group(1)
-        inside = re.compile(rf"^(typeinfo (name )?for |vtable for |guard variable for )?.*\bdlcore::{ident}::")
+        inside = re.compile(
+            rf"^(typeinfo (name )?for |vtable for |guard variable for )?.*\bdlcore::{ident}::"
+        )
         for line in run("nm", "-C", "--defined-only", str(path)).splitlines():
             kind, name = line[17:18], line[19:]
             if kind in "WVu" and not inside.match(name) and not name.startswith("DW.ref."):

@@ -11,14 +11,18 @@ import dlcore
 
 SKIP = {"dlcore.__main__", "dlcore._C"}
 MODULES = ["dlcore"] + [
-    m.name for m in pkgutil.walk_packages(dlcore.__path__, "dlcore.") if m.name not in SKIP and "._" not in m.name
+    m.name
+    for m in pkgutil.walk_packages(dlcore.__path__, "dlcore.")
+    if m.name not in SKIP and "._" not in m.name
 ]
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name):
     failed, _ = doctest.testmod(
-        importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS, verbose=False
+        importlib.import_module(name),
+        optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS,
+        verbose=False,
     )
     assert failed == 0
 

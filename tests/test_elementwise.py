@@ -89,7 +89,9 @@ def test_gradients_at_kinks_are_torchs(name):
         z = getattr(F, name)(ours, *args)
         z.sum().backward()
         np.testing.assert_allclose(z.detach().numpy(), y.detach().numpy(), rtol=1e-12, atol=1e-15)
-        np.testing.assert_allclose(ours.grad.numpy(), t.grad.numpy(), rtol=1e-7, atol=1e-13)  # its 1/6 is float32
+        np.testing.assert_allclose(
+            ours.grad.numpy(), t.grad.numpy(), rtol=1e-7, atol=1e-13
+        )  # its 1/6 is float32
 
 
 def check_like_torch(f, *arrays):

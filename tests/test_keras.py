@@ -45,7 +45,7 @@ def close(got, want, rtol=1e-5, atol=1e-6):
     )
 
 
-# ---- beside Keras -------------------------------------------------------------------------------------------------
+# ---- beside Keras ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name, make, shape, training", cases.LAYERS, ids=[c[0] for c in cases.LAYERS])
@@ -185,7 +185,7 @@ def test_branching_model_agrees_with_keras(ref, texts):
     assert p.shape == (40, 3) and q.shape == (40, 1)
 
 
-# ---- files --------------------------------------------------------------------------------------------------------
+# ---- files -----------------------------------------------------------------------------------------------
 
 
 def test_files_of_keras_load(ref):
@@ -212,7 +212,8 @@ def test_keras_reads_our_files(tmp_path):
     np.save(tmp_path / "y.npy", model.predict(x, verbose=0))
     code = (
         "import numpy as np, keras; m = keras.models.load_model('m.keras');"
-        "np.testing.assert_allclose(m.predict(np.load('x.npy'), verbose=0), np.load('y.npy'), rtol=1e-4, atol=1e-5);"
+        "np.testing.assert_allclose(m.predict(np.load('x.npy'), verbose=0), np.load('y.npy'), "
+        "rtol=1e-4, atol=1e-5);"
         "assert int(m.optimizer.iterations) == 2"
     )
     env = {**os.environ, "KERAS_BACKEND": "jax"}
@@ -309,7 +310,7 @@ def test_to_json_round_trips(texts):
     assert [t.shape for t in both.outputs] == [(None, 3), (None, 1)]
 
 
-# ---- behaviour ----------------------------------------------------------------------------------------------------
+# ---- behaviour -------------------------------------------------------------------------------------------
 
 
 def test_the_listing_learns_digits(data_dir):

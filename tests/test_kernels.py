@@ -13,15 +13,17 @@ EPS = {np.float32: np.finfo(np.float32).eps, np.float64: np.finfo(np.float64).ep
 
 
 def as_dtype(args, dtype):
-    """Floating ndarrays in `dtype`, with the strides that they had (astype's order='K' loses negative and zero ones)."""
+    """Floating ndarrays in `dtype`, with the strides that they had (astype loses negative and zero ones)."""
 
     def one(x):
         if not isinstance(x, np.ndarray) or x.dtype.kind != "f" or x.dtype == dtype:
             return x
         y = np.empty_like(x, dtype=dtype, order="K")
         if any(s <= 0 for s, n in zip(x.strides, x.shape) if n > 1):
-            index = tuple(slice(None, None, -1) if s < 0 else slice(0, 1) if s == 0 and n > 1 else slice(None)
-                          for s, n in zip(x.strides, x.shape))
+            index = tuple(
+                slice(None, None, -1) if s < 0 else slice(0, 1) if s == 0 and n > 1 else slice(None)
+                for s, n in zip(x.strides, x.shape)
+            )
             back = tuple(slice(None, None, -1) if s < 0 else slice(None) for s, n in zip(x.strides, x.shape))
             return np.broadcast_to(x[index].astype(dtype)[back], x.shape)
         y[...] = x
@@ -59,7 +61,9 @@ def check(case, sample, dtype):
             np.testing.assert_array_equal(y, e.astype(y.dtype))
             continue
         assert y.dtype == dtype
-        allowed = 3 * error(n, e.astype(np.float64)) * EPS[dtype] / EPS[np.float32] + 8 * EPS[dtype] + case.rtol
+        allowed = (
+            3 * error(n, e.astype(np.float64)) * EPS[dtype] / EPS[np.float32] + 8 * EPS[dtype] + case.rtol
+        )
         assert error(y, e.astype(np.float64)) <= allowed
 
 
@@ -104,7 +108,10 @@ def test_gradients(case, rng):
             args = [np.array(a) if isinstance(a, np.ndarray) else a for a in sample.args]
             places = [i for i in case.diff if i < len(args) and isinstance(args[i], np.ndarray)]
             leaves = {i: dlcore.tensor(args[i], requires_grad=True) for i in places}
-            call = [leaves.get(i, dlcore.tensor(a) if isinstance(a, np.ndarray) else a) for i, a in enumerate(args)]
+            call = [
+                leaves.get(i, dlcore.tensor(a) if isinstance(a, np.ndarray) else a)
+                for i, a in enumerate(args)
+            ]
             y = outputs(case.functional(*call, **sample.kwargs))
             y = tuple(t for t in y if t.dtype.kind == "f")
             seed = [rng.standard_normal(t.shape) for t in y]
@@ -113,14 +120,19 @@ def test_gradients(case, rng):
                     t.backward(s, retain_graph=True)
 
             def f(*a, kwargs=sample.kwargs):
-                return tuple(v for v in outputs(case.reference(*a, **kwargs)) if np.asarray(v).dtype.kind == "f")
+                return tuple(
+                    v for v in outputs(case.reference(*a, **kwargs)) if np.asarray(v).dtype.kind == "f"
+                )
 
             for i in places:
                 want = central_difference(f, args, i, seed)
                 got = leaves[i].grad
                 assert got is not None, f"{case.name}[{sample.id}]: no gradient for argument {i}"
                 np.testing.assert_allclose(
-                    got.numpy(), want, rtol=1e-5, atol=1e-6 * max(1.0, np.abs(want).max(initial=0.0)),
+                    got.numpy(),
+                    want,
+                    rtol=1e-5,
+                    atol=1e-6 * max(1.0, np.abs(want).max(initial=0.0)),
                     err_msg=f"{case.name}[{sample.id}] argument {i} {isa}",
                 )
 

@@ -1,4 +1,7 @@
-"""The import rule: models -> keras, train -> nn, optim -> functional -> autograd, tensor -> _C; in C++ ops -> dispatch -> kernels.h <- cpu, cuda."""
+"""The import rule: models, keras, train -> nn, optim -> functional -> autograd, tensor -> _C.
+
+In C++: ops -> dispatch -> kernels.h <- cpu, cuda.
+"""
 
 import ast
 import pathlib
@@ -13,7 +16,8 @@ PACKAGE = ROOT / "python" / "dlcore"
 
 # A room may import rooms of a lower rank, and its own.
 RANK = {
-    "_C": 0, "tensor": 1, "random": 1, "autograd": 2, "config": 1, "cuda": 1, "io": 2, "geometry": 1, "creation": 2,
+    "_C": 0, "tensor": 1, "random": 1, "autograd": 2, "config": 1, "cuda": 1, "io": 2, "geometry": 1,
+    "creation": 2,
     "kernels": 3, "functional": 3,
     "nn": 4, "optim": 4, "datasets": 4,
     "train": 5,
@@ -35,7 +39,9 @@ def imported(path):
         names = []
         if isinstance(node, ast.ImportFrom) and node.module:
             assert node.level == 0, f"{path}: relative imports hide the room"
-            names = [f"{node.module}.{a.name}" if node.module == "dlcore" else node.module for a in node.names]
+            names = [
+                f"{node.module}.{a.name}" if node.module == "dlcore" else node.module for a in node.names
+            ]
         elif isinstance(node, ast.Import):
             names = [a.name for a in node.names]
         for name in names:
@@ -57,7 +63,9 @@ def test_python_imports_downwards_only():
         assert mine in RANK, f"a new room: give {mine} a rank"
         for node, name in imported(path):
             theirs = room(name)
-            lazily = isinstance(node, ast.ImportFrom) and mine == "tensor" and theirs == "autograd"  # Tensor.backward
+            lazily = (
+                isinstance(node, ast.ImportFrom) and mine == "tensor" and theirs == "autograd"
+            )  # Tensor.backward
             if theirs not in RANK or theirs == "__version__" or lazily or mine == theirs:
                 continue
             if RANK[theirs] >= RANK[mine]:
@@ -67,8 +75,10 @@ def test_python_imports_downwards_only():
 
 @pytest.mark.skipif(not (ROOT / "csrc").is_dir(), reason="the source tree is not at hand")
 def test_kernels_see_neither_arrays_nor_python():
-    forbidden = re.compile(r'#include [<"](array\.h|check\.h|dispatch\.h|memory\.h|casters\.h|ops/|pybind11|vector>|string>'
-                           r'|algorithm>|memory>|functional>|cmath>|math\.h>)')
+    forbidden = re.compile(
+        r'#include [<"](array\.h|check\.h|dispatch\.h|memory\.h|casters\.h|ops/|pybind11|vector>|string>'
+        r"|algorithm>|memory>|functional>|cmath>|math\.h>)"
+    )
     for folder, other in (("cpu", "cuda/"), ("cuda", "cpu/")):
         for path in (ROOT / "csrc" / folder).glob("*"):
             text = path.read_text()

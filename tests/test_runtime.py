@@ -14,11 +14,16 @@ from dlcore import _C
 
 def python(code, **env):
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **env}, timeout=120, check=False
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **env},
+        timeout=120,
+        check=False,
     )
 
 
-# ---- threads ------------------------------------------------------------------------------------------------------
+# ---- threads ---------------------------------------------------------------------------------------------
 
 
 def test_fork_after_a_parallel_op_then_a_parallel_op_in_both():
@@ -77,11 +82,14 @@ def test_threads_from_the_environment(name):
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity masks here")
 def test_default_threads_respect_the_affinity_mask():
-    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); import dlcore; print(dlcore.get_num_threads())"
+    code = (
+        "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
+        "import dlcore; print(dlcore.get_num_threads())"
+    )
     assert python(code, DLCORE_NUM_THREADS="", OMP_NUM_THREADS="").stdout == "1\n"
 
 
-# ---- ISA ----------------------------------------------------------------------------------------------------------
+# ---- ISA -------------------------------------------------------------------------------------------------
 
 
 def test_isa_override_from_the_environment():
@@ -100,7 +108,7 @@ def test_an_unknown_isa_is_an_error_at_import_and_in_set_isa():
             dlcore.config.set_isa(isa)
 
 
-# ---- memory -------------------------------------------------------------------------------------------------------
+# ---- memory ----------------------------------------------------------------------------------------------
 
 
 def test_freed_blocks_are_used_again():
@@ -131,7 +139,9 @@ def test_an_array_too_large_for_memory_is_a_memory_error_and_nothing_is_lost():
         with pytest.raises((MemoryError, ValueError)):
             _C.empty(shape, np.float64)
     with pytest.raises(MemoryError):
-        dlcore.kernels.matmul(np.broadcast_to(a[:1, :1], (1 << 22, 1)), np.broadcast_to(a[:1, :1], (1, 1 << 22)))
+        dlcore.kernels.matmul(
+            np.broadcast_to(a[:1, :1], (1 << 22, 1)), np.broadcast_to(a[:1, :1], (1, 1 << 22))
+        )
     np.testing.assert_array_equal(dlcore.kernels.matmul(a, a), a @ a)
 
 

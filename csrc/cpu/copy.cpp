@@ -7,8 +7,10 @@ namespace {
 
 template <class To, class From>
 DLCORE_INLINE To convert(From x) {
-  if constexpr (__is_same(To, bool)) return x != 0;
-  else return static_cast<To>(x);
+  if constexpr (__is_same(To, bool))
+    return x != 0;
+  else
+    return static_cast<To>(x);
 }
 
 template <class To, class From>
@@ -29,7 +31,8 @@ inline void copy_row(To* y, const From* x, int64_t n, int64_t ys, int64_t xs) {
 
 // Where x is fastest along another axis than y (a transpose), tiles of both keep cache lines in use.
 template <class To, class From>
-inline void copy_tile(To* y, const From* x, int64_t m, int64_t n, int64_t yr, int64_t yc, int64_t xr, int64_t xc) {
+inline void copy_tile(To* y, const From* x, int64_t m, int64_t n, int64_t yr, int64_t yc, int64_t xr,
+                      int64_t xc) {
   constexpr int64_t B = 32;
   for (int64_t i0 = 0; i0 < m; i0 += B)
     for (int64_t j0 = 0; j0 < n; j0 += B) {
@@ -72,8 +75,10 @@ void copy_typed(const CopyArgs& p) {
       const int64_t r = t % strips * strip;
       const From* xr = x + xo + r * p.xs[prev];
       To* yr = y + yo + r * p.ys[prev];
-      if (tiled) copy_tile(yr, xr, min64(strip, m - r), n, p.ys[prev], p.ys[last], p.xs[prev], p.xs[last]);
-      else copy_row(yr, xr, n, p.ys[last], p.xs[last]);
+      if (tiled)
+        copy_tile(yr, xr, min64(strip, m - r), n, p.ys[prev], p.ys[last], p.xs[prev], p.xs[last]);
+      else
+        copy_row(yr, xr, n, p.ys[last], p.xs[last]);
     }
   });
 }
@@ -83,13 +88,20 @@ void copy_typed(const CopyArgs& p) {
 template <class T>
 void copy(const CopyArgs& p) {
   switch (p.x_dtype) {
-    case DType::f32: return copy_typed<T, float>(p);
-    case DType::f64: return copy_typed<T, double>(p);
-    case DType::i32: return copy_typed<T, int32_t>(p);
-    case DType::i64: return copy_typed<T, int64_t>(p);
-    case DType::u8: return copy_typed<T, uint8_t>(p);
-    case DType::b8: return copy_typed<T, bool>(p);
-    case DType::bf16: return;  // storage only so far; the op refuses it
+    case DType::f32:
+      return copy_typed<T, float>(p);
+    case DType::f64:
+      return copy_typed<T, double>(p);
+    case DType::i32:
+      return copy_typed<T, int32_t>(p);
+    case DType::i64:
+      return copy_typed<T, int64_t>(p);
+    case DType::u8:
+      return copy_typed<T, uint8_t>(p);
+    case DType::b8:
+      return copy_typed<T, bool>(p);
+    case DType::bf16:
+      return;  // storage only so far; the op refuses it
   }
 }
 

@@ -1,6 +1,7 @@
-// Elementwise kernels: y[i] = f(inputs[i]) over collapsed, broadcast axes (see kernels.h for what the op guarantees).
-// The op code is a template argument of a row function, so that inner loops have no branch on it; a row's remainder goes
-// through the same vector code with load_n / store_n. Integer types are plain loops, which the compiler vectorises.
+// Elementwise kernels: y[i] = f(inputs[i]) over collapsed, broadcast axes (see kernels.h for what the op
+// guarantees). The op code is a template argument of a row function, so that inner loops have no branch on
+// it; a row's remainder goes through the same vector code with load_n / store_n. Integer types are plain
+// loops, which the compiler vectorises.
 #include "cpu/simd.h"
 #include "cpu/vmath.h"
 
@@ -67,16 +68,23 @@ struct Source {
   DLCORE_INLINE Vec<T> part(int64_t i, int n) const { return run ? load_n(p + i, n) : one; }
 };
 
-// ---- binary ---------------------------------------------------------------------------------------------------------
+// ---- binary
+// ---------------------------------------------------------------------------------------------------------
 
 template <Binary OP, class V>
 DLCORE_INLINE V apply(V a, V b) {
-  if constexpr (OP == Binary::add) return a + b;
-  else if constexpr (OP == Binary::sub) return a - b;
-  else if constexpr (OP == Binary::mul) return a * b;
-  else if constexpr (OP == Binary::div) return a / b;
-  else if constexpr (OP == Binary::maximum) return a != a ? a : max_nan(a, b);
-  else return a != a ? a : min_nan(a, b);
+  if constexpr (OP == Binary::add)
+    return a + b;
+  else if constexpr (OP == Binary::sub)
+    return a - b;
+  else if constexpr (OP == Binary::mul)
+    return a * b;
+  else if constexpr (OP == Binary::div)
+    return a / b;
+  else if constexpr (OP == Binary::maximum)
+    return a != a ? a : max_nan(a, b);
+  else
+    return a != a ? a : min_nan(a, b);
 }
 
 template <class T, Binary OP>
@@ -93,23 +101,37 @@ void binary_run(const T* a, const T* b, T* y, int64_t n, int64_t as, int64_t bs)
 
 // Overflow wraps, as in torch: the arithmetic is unsigned.
 template <class T>
-struct Unsigned { using type = T; };
+struct Unsigned {
+  using type = T;
+};
 template <>
-struct Unsigned<int32_t> { using type = uint32_t; };
+struct Unsigned<int32_t> {
+  using type = uint32_t;
+};
 template <>
-struct Unsigned<int64_t> { using type = uint64_t; };
+struct Unsigned<int64_t> {
+  using type = uint64_t;
+};
 
 template <Binary OP, class T>
 DLCORE_INLINE T apply_integer(T a, T b) {
   using U = typename Unsigned<T>::type;
-  if constexpr (OP == Binary::add) return static_cast<T>(U(a) + U(b));
-  else if constexpr (OP == Binary::sub) return static_cast<T>(U(a) - U(b));
-  else if constexpr (OP == Binary::mul) return static_cast<T>(U(a) * U(b));
-  else if constexpr (OP == Binary::maximum) return a > b ? a : b;
-  else if constexpr (OP == Binary::minimum) return a < b ? a : b;
-  else if constexpr (OP == Binary::logical_and) return (a != 0) & (b != 0);
-  else if constexpr (OP == Binary::logical_or) return (a != 0) | (b != 0);
-  else return (a != 0) ^ (b != 0);
+  if constexpr (OP == Binary::add)
+    return static_cast<T>(U(a) + U(b));
+  else if constexpr (OP == Binary::sub)
+    return static_cast<T>(U(a) - U(b));
+  else if constexpr (OP == Binary::mul)
+    return static_cast<T>(U(a) * U(b));
+  else if constexpr (OP == Binary::maximum)
+    return a > b ? a : b;
+  else if constexpr (OP == Binary::minimum)
+    return a < b ? a : b;
+  else if constexpr (OP == Binary::logical_and)
+    return (a != 0) & (b != 0);
+  else if constexpr (OP == Binary::logical_or)
+    return (a != 0) | (b != 0);
+  else
+    return (a != 0) ^ (b != 0);
 }
 
 template <class T, Binary OP>
@@ -155,7 +177,8 @@ DLCORE_INLINE T one_element(Binary op, T a, T b) {
     if (op == Binary::fmod) return m;
     const bool adjust = is_signed && m != 0 && (m < 0) != (b < 0);
     if (op == Binary::remainder) return static_cast<T>(adjust ? m + b : m);
-    if (overflow) return static_cast<T>(typename Unsigned<T>::type(0) - static_cast<typename Unsigned<T>::type>(a));
+    if (overflow)
+      return static_cast<T>(typename Unsigned<T>::type(0) - static_cast<typename Unsigned<T>::type>(a));
     return static_cast<T>(a / b - (adjust ? 1 : 0));
   }
 }
@@ -170,19 +193,27 @@ using BinaryRun = void (*)(const T*, const T*, T*, int64_t, int64_t, int64_t);
 
 template <class T, Binary OP>
 constexpr BinaryRun<T> run_of() {
-  if constexpr (kIsFloat<T>) return binary_run<T, OP>;
-  else return integer_run<T, OP>;
+  if constexpr (kIsFloat<T>)
+    return binary_run<T, OP>;
+  else
+    return integer_run<T, OP>;
 }
 
 template <class T>
 BinaryRun<T> find_run(Binary op) {
   switch (op) {
-    case Binary::add: return run_of<T, Binary::add>();
-    case Binary::sub: return run_of<T, Binary::sub>();
-    case Binary::mul: return run_of<T, Binary::mul>();
-    case Binary::maximum: return run_of<T, Binary::maximum>();
-    case Binary::minimum: return run_of<T, Binary::minimum>();
-    default: break;
+    case Binary::add:
+      return run_of<T, Binary::add>();
+    case Binary::sub:
+      return run_of<T, Binary::sub>();
+    case Binary::mul:
+      return run_of<T, Binary::mul>();
+    case Binary::maximum:
+      return run_of<T, Binary::maximum>();
+    case Binary::minimum:
+      return run_of<T, Binary::minimum>();
+    default:
+      break;
   }
   if constexpr (kIsFloat<T>) {
     if (op == Binary::div) return run_of<T, Binary::div>();
@@ -194,14 +225,19 @@ BinaryRun<T> find_run(Binary op) {
   return nullptr;
 }
 
-// ---- comparisons, choices -------------------------------------------------------------------------------------------
+// ---- comparisons, choices
+// -------------------------------------------------------------------------------------------
 
 template <class T, Compare OP>
 DLCORE_INLINE bool holds(T a, T b) {
-  if constexpr (OP == Compare::eq) return a == b;
-  else if constexpr (OP == Compare::ne) return a != b;
-  else if constexpr (OP == Compare::lt) return a < b;
-  else return a <= b;
+  if constexpr (OP == Compare::eq)
+    return a == b;
+  else if constexpr (OP == Compare::ne)
+    return a != b;
+  else if constexpr (OP == Compare::lt)
+    return a < b;
+  else
+    return a <= b;
 }
 
 template <class T, Compare OP>
@@ -246,79 +282,107 @@ void where_run(const bool* c, const T* a, const T* b, T* y, int64_t n, int64_t c
   }
 }
 
-// ---- unary ----------------------------------------------------------------------------------------------------------
+// ---- unary
+// ----------------------------------------------------------------------------------------------------------
 
-constexpr double kSqrtHalf = 0.70710678118654752440;      // 1 / sqrt(2)
-constexpr double kInvSqrt2Pi = 0.39894228040143267794;    // 1 / sqrt(2 pi)
+constexpr double kSqrtHalf = 0.70710678118654752440;    // 1 / sqrt(2)
+constexpr double kInvSqrt2Pi = 0.39894228040143267794;  // 1 / sqrt(2 pi)
 constexpr double kTwoOverSqrtPi = 1.12837916709551257390;
-constexpr double kGeluSlope = 0.79788456080286535588;     // sqrt(2 / pi)
+constexpr double kGeluSlope = 0.79788456080286535588;  // sqrt(2 / pi)
 constexpr double kGeluCubic = 0.044715;
 
 template <class T>
-DLCORE_INLINE Vec<T> absolute(Vec<T> x) { return x < Vec<T>{} ? -x : x == Vec<T>{} ? Vec<T>{} : x; }
+DLCORE_INLINE Vec<T> absolute(Vec<T> x) {
+  return x < Vec<T>{} ? -x : x == Vec<T>{} ? Vec<T>{} : x;
+}
 
 template <Unary OP, class T>
 DLCORE_INLINE Vec<T> value(Vec<T> x, Vec<T> p, Vec<T> q) {
   using V = Vec<T>;
   const V zero = {}, one = splat(T(1));
   auto k = [](double c) { return splat(static_cast<T>(c)); };
-  if constexpr (OP == Unary::neg) return -x;
-  else if constexpr (OP == Unary::abs) return absolute<T>(x);
-  else if constexpr (OP == Unary::square) return x * x;
-  else if constexpr (OP == Unary::sign) return x > zero ? one : x < zero ? -one : zero;
-  else if constexpr (OP == Unary::relu) return relu(x);
+  if constexpr (OP == Unary::neg)
+    return -x;
+  else if constexpr (OP == Unary::abs)
+    return absolute<T>(x);
+  else if constexpr (OP == Unary::square)
+    return x * x;
+  else if constexpr (OP == Unary::sign)
+    return x > zero ? one : x < zero ? -one : zero;
+  else if constexpr (OP == Unary::relu)
+    return relu(x);
   else if constexpr (OP == Unary::clamp || OP == Unary::hardtanh) {
     const V y = x < p ? p : x;
     return y > q ? q : y;
-  }
-  else if constexpr (OP == Unary::exp) return exp<T>(x);
-  else if constexpr (OP == Unary::expm1) return expm1<T>(x);
-  else if constexpr (OP == Unary::log) return log<T>(x);
-  else if constexpr (OP == Unary::log1p) return log1p<T>(x);
-  else if constexpr (OP == Unary::log2) return log_base<T>(x, T(1), static_cast<T>(1.44269504088896340736));
+  } else if constexpr (OP == Unary::exp)
+    return exp<T>(x);
+  else if constexpr (OP == Unary::expm1)
+    return expm1<T>(x);
+  else if constexpr (OP == Unary::log)
+    return log<T>(x);
+  else if constexpr (OP == Unary::log1p)
+    return log1p<T>(x);
+  else if constexpr (OP == Unary::log2)
+    return log_base<T>(x, T(1), static_cast<T>(1.44269504088896340736));
   else if constexpr (OP == Unary::log10)
     return log_base<T>(x, static_cast<T>(0.30102999566398119521), static_cast<T>(0.43429448190325182765));
-  else if constexpr (OP == Unary::sqrt) return sqrt<T>(x);
-  else if constexpr (OP == Unary::rsqrt) return one / sqrt<T>(x);
-  else if constexpr (OP == Unary::reciprocal) return one / x;
-  else if constexpr (OP == Unary::sin) return sin<T>(x);
-  else if constexpr (OP == Unary::cos) return cos<T>(x);
+  else if constexpr (OP == Unary::sqrt)
+    return sqrt<T>(x);
+  else if constexpr (OP == Unary::rsqrt)
+    return one / sqrt<T>(x);
+  else if constexpr (OP == Unary::reciprocal)
+    return one / x;
+  else if constexpr (OP == Unary::sin)
+    return sin<T>(x);
+  else if constexpr (OP == Unary::cos)
+    return cos<T>(x);
   else if constexpr (OP == Unary::tan)
     return by_lane<T>(x, [](T v) { return static_cast<T>(__builtin_tan(static_cast<double>(v))); });
-  else if constexpr (OP == Unary::tanh) return x == zero ? x : tanh<T>(x);  // -0
-  else if constexpr (OP == Unary::sigmoid) return sigmoid<T>(x);
-  else if constexpr (OP == Unary::erf) return erf<T>(x);
+  else if constexpr (OP == Unary::tanh)
+    return x == zero ? x : tanh<T>(x);  // -0
+  else if constexpr (OP == Unary::sigmoid)
+    return sigmoid<T>(x);
+  else if constexpr (OP == Unary::erf)
+    return erf<T>(x);
   else if constexpr (OP == Unary::floor)
-    return by_lane<T>(x, [](T v) { return static_cast<T>(sizeof(T) == 4 ? __builtin_floorf(v) : __builtin_floor(v)); });
+    return by_lane<T>(
+        x, [](T v) { return static_cast<T>(sizeof(T) == 4 ? __builtin_floorf(v) : __builtin_floor(v)); });
   else if constexpr (OP == Unary::ceil)
-    return by_lane<T>(x, [](T v) { return static_cast<T>(sizeof(T) == 4 ? __builtin_ceilf(v) : __builtin_ceil(v)); });
+    return by_lane<T>(
+        x, [](T v) { return static_cast<T>(sizeof(T) == 4 ? __builtin_ceilf(v) : __builtin_ceil(v)); });
   else if constexpr (OP == Unary::round)
-    return by_lane<T>(x, [](T v) { return static_cast<T>(sizeof(T) == 4 ? __builtin_rintf(v) : __builtin_rint(v)); });
+    return by_lane<T>(
+        x, [](T v) { return static_cast<T>(sizeof(T) == 4 ? __builtin_rintf(v) : __builtin_rint(v)); });
   else if constexpr (OP == Unary::trunc)
-    return by_lane<T>(x, [](T v) { return static_cast<T>(sizeof(T) == 4 ? __builtin_truncf(v) : __builtin_trunc(v)); });
-  else if constexpr (OP == Unary::gelu) return k(0.5) * x * (one + erf<T>(x * k(kSqrtHalf)));
+    return by_lane<T>(
+        x, [](T v) { return static_cast<T>(sizeof(T) == 4 ? __builtin_truncf(v) : __builtin_trunc(v)); });
+  else if constexpr (OP == Unary::gelu)
+    return k(0.5) * x * (one + erf<T>(x * k(kSqrtHalf)));
   else if constexpr (OP == Unary::gelu_tanh)
     return k(0.5) * x * (one + tanh<T>(k(kGeluSlope) * fma(k(kGeluCubic) * x, x * x, x)));
-  else if constexpr (OP == Unary::silu) return x * sigmoid<T>(x);
+  else if constexpr (OP == Unary::silu)
+    return x * sigmoid<T>(x);
   else if constexpr (OP == Unary::softplus) {
     const V z = x * p;
     return z > q ? x : log1p<T>(exp<T>(z)) / p;
-  }
-  else if constexpr (OP == Unary::leaky_relu) return x > zero ? x : x * p;
-  else if constexpr (OP == Unary::elu) return x > zero ? q * x : q * p * expm1<T>(x);
+  } else if constexpr (OP == Unary::leaky_relu)
+    return x > zero ? x : x * p;
+  else if constexpr (OP == Unary::elu)
+    return x > zero ? q * x : q * p * expm1<T>(x);
   else if constexpr (OP == Unary::hardswish || OP == Unary::hardsigmoid) {
     V z = x + k(3);
     z = z < zero ? zero : z;
     z = (z > k(6) ? k(6) : z) * k(1.0 / 6.0);
     return OP == Unary::hardswish ? x * z : z;
-  }
-  else if constexpr (OP == Unary::mish) {  // tanh(log(1 + e)) = (e^2 + 2e) / (e^2 + 2e + 2)
+  } else if constexpr (OP == Unary::mish) {  // tanh(log(1 + e)) = (e^2 + 2e) / (e^2 + 2e + 2)
     const V e = exp<T>(x > k(20) ? k(20) : x), n = e * (e + k(2));
     return x > k(20) ? x : x * (n / (n + k(2)));
-  }
-  else if constexpr (OP == Unary::softsign) return x / (one + absolute<T>(x));
-  else if constexpr (OP == Unary::logsigmoid) return (x > zero ? zero : x) - log1p<T>(exp<T>(-absolute<T>(x)));
-  else return x <= p ? q : x;  // threshold
+  } else if constexpr (OP == Unary::softsign)
+    return x / (one + absolute<T>(x));
+  else if constexpr (OP == Unary::logsigmoid)
+    return (x > zero ? zero : x) - log1p<T>(exp<T>(-absolute<T>(x)));
+  else
+    return x <= p ? q : x;  // threshold
 }
 
 template <Unary OP, class T>
@@ -327,58 +391,81 @@ DLCORE_INLINE Vec<T> gradient(Vec<T> g, Vec<T> s, Vec<T> p, Vec<T> q) {
   const V zero = {}, one = splat(T(1));
   auto k = [](double c) { return splat(static_cast<T>(c)); };
   // From the output.
-  if constexpr (OP == Unary::relu) return s <= zero ? zero : g;
-  else if constexpr (OP == Unary::exp) return g * s;
-  else if constexpr (OP == Unary::expm1) return g * (s + one);
-  else if constexpr (OP == Unary::sqrt) return g / (s + s);
-  else if constexpr (OP == Unary::rsqrt) return k(-0.5) * g * (s * s * s);
-  else if constexpr (OP == Unary::reciprocal) return -g * (s * s);
-  else if constexpr (OP == Unary::tan) return g * (one + s * s);
-  else if constexpr (OP == Unary::tanh) return g * (one - s * s);
-  else if constexpr (OP == Unary::sigmoid) return g * s * (one - s);
+  if constexpr (OP == Unary::relu)
+    return s <= zero ? zero : g;
+  else if constexpr (OP == Unary::exp)
+    return g * s;
+  else if constexpr (OP == Unary::expm1)
+    return g * (s + one);
+  else if constexpr (OP == Unary::sqrt)
+    return g / (s + s);
+  else if constexpr (OP == Unary::rsqrt)
+    return k(-0.5) * g * (s * s * s);
+  else if constexpr (OP == Unary::reciprocal)
+    return -g * (s * s);
+  else if constexpr (OP == Unary::tan)
+    return g * (one + s * s);
+  else if constexpr (OP == Unary::tanh)
+    return g * (one - s * s);
+  else if constexpr (OP == Unary::sigmoid)
+    return g * s * (one - s);
   // From the input.
-  else if constexpr (OP == Unary::abs) return s > zero ? g : s < zero ? -g : s == zero ? zero : s;
-  else if constexpr (OP == Unary::square) return (g + g) * s;
-  else if constexpr (OP == Unary::clamp) return (s >= p) & (s <= q) ? g : zero;
-  else if constexpr (OP == Unary::hardtanh) return (s <= p) | (s >= q) ? zero : g;
-  else if constexpr (OP == Unary::log) return g / s;
-  else if constexpr (OP == Unary::log1p) return g / (one + s);
-  else if constexpr (OP == Unary::log2) return g / (s * k(0.69314718055994530942));
-  else if constexpr (OP == Unary::log10) return g / (s * k(2.30258509299404568402));
-  else if constexpr (OP == Unary::sin) return g * cos<T>(s);
-  else if constexpr (OP == Unary::cos) return -g * sin<T>(s);
-  else if constexpr (OP == Unary::erf) return g * k(kTwoOverSqrtPi) * exp<T>(-s * s);
+  else if constexpr (OP == Unary::abs)
+    return s > zero ? g : s < zero ? -g : s == zero ? zero : s;
+  else if constexpr (OP == Unary::square)
+    return (g + g) * s;
+  else if constexpr (OP == Unary::clamp)
+    return (s >= p) & (s <= q) ? g : zero;
+  else if constexpr (OP == Unary::hardtanh)
+    return (s <= p) | (s >= q) ? zero : g;
+  else if constexpr (OP == Unary::log)
+    return g / s;
+  else if constexpr (OP == Unary::log1p)
+    return g / (one + s);
+  else if constexpr (OP == Unary::log2)
+    return g / (s * k(0.69314718055994530942));
+  else if constexpr (OP == Unary::log10)
+    return g / (s * k(2.30258509299404568402));
+  else if constexpr (OP == Unary::sin)
+    return g * cos<T>(s);
+  else if constexpr (OP == Unary::cos)
+    return -g * sin<T>(s);
+  else if constexpr (OP == Unary::erf)
+    return g * k(kTwoOverSqrtPi) * exp<T>(-s * s);
   else if constexpr (OP == Unary::gelu) {
     const V cdf = k(0.5) * (one + erf<T>(s * k(kSqrtHalf)));
     return g * fma(s * k(kInvSqrt2Pi), exp<T>(k(-0.5) * s * s), cdf);
-  }
-  else if constexpr (OP == Unary::gelu_tanh) {
+  } else if constexpr (OP == Unary::gelu_tanh) {
     const V t = tanh<T>(k(kGeluSlope) * fma(k(kGeluCubic) * s, s * s, s));
     const V slope = k(kGeluSlope) * fma(k(3 * kGeluCubic), s * s, one);
     return g * k(0.5) * ((one + t) + s * (one - t * t) * slope);
-  }
-  else if constexpr (OP == Unary::silu) {
+  } else if constexpr (OP == Unary::silu) {
     const V y = sigmoid<T>(s);
     return g * y * fma(s, one - y, one);
-  }
-  else if constexpr (OP == Unary::softplus) return s * p > q ? g : g * sigmoid<T>(s * p);
-  else if constexpr (OP == Unary::leaky_relu) return s > zero ? g : g * p;
-  else if constexpr (OP == Unary::elu) return s > zero ? g * q : g * q * p * exp<T>(s);
+  } else if constexpr (OP == Unary::softplus)
+    return s * p > q ? g : g * sigmoid<T>(s * p);
+  else if constexpr (OP == Unary::leaky_relu)
+    return s > zero ? g : g * p;
+  else if constexpr (OP == Unary::elu)
+    return s > zero ? g * q : g * q * p * exp<T>(s);
   else if constexpr (OP == Unary::hardswish)
     return s <= k(-3) ? zero : s >= k(3) ? g : g * fma(s, k(1.0 / 3.0), k(0.5));
-  else if constexpr (OP == Unary::hardsigmoid) return (s > k(-3)) & (s < k(3)) ? g * k(1.0 / 6.0) : zero;
+  else if constexpr (OP == Unary::hardsigmoid)
+    return (s > k(-3)) & (s < k(3)) ? g * k(1.0 / 6.0) : zero;
   else if constexpr (OP == Unary::mish) {
     const V e = exp<T>(s > k(20) ? k(20) : s), n = e * (e + k(2)), t = n / (n + k(2));
     return s > k(20) ? g : g * fma(s * (one - t * t), e / (one + e), t);
-  }
-  else if constexpr (OP == Unary::softsign) {
+  } else if constexpr (OP == Unary::softsign) {
     const V d = one + absolute<T>(s);
     return g / (d * d);
-  }
-  else if constexpr (OP == Unary::logsigmoid) return g * sigmoid<T>(-s);
-  else if constexpr (OP == Unary::threshold) return s <= p ? zero : g;
-  else if constexpr (OP == Unary::neg) return -g;
-  else return zero;  // sign, floor, ceil, round, trunc
+  } else if constexpr (OP == Unary::logsigmoid)
+    return g * sigmoid<T>(-s);
+  else if constexpr (OP == Unary::threshold)
+    return s <= p ? zero : g;
+  else if constexpr (OP == Unary::neg)
+    return -g;
+  else
+    return zero;  // sign, floor, ceil, round, trunc
 }
 
 template <class T, Unary OP>
@@ -389,8 +476,10 @@ void unary_run(const T* x, T* y, int64_t n, int64_t xs, T p, T q) {
   for (int64_t i = 0; i < n; i += L) {
     const int m = static_cast<int>(min64(L, n - i));
     const Vec<T> r = value<OP, T>(m == L ? in.full(i) : in.part(i, m), vp, vq);
-    if (m == L) store(y + i, r);
-    else store_n(y + i, r, m);
+    if (m == L)
+      store(y + i, r);
+    else
+      store_n(y + i, r, m);
   }
 }
 
@@ -404,8 +493,10 @@ void backward_run(const T* g, const T* s, T* dx, int64_t n, int64_t gs, int64_t 
     const bool full = m == L;
     const Vec<T> r =
         gradient<OP, T>(full ? dy.full(i) : dy.part(i, m), full ? saved.full(i) : saved.part(i, m), vp, vq);
-    if (full) store(dx + i, r);
-    else store_n(dx + i, r, m);
+    if (full)
+      store(dx + i, r);
+    else
+      store_n(dx + i, r, m);
   }
 }
 
@@ -418,7 +509,8 @@ template <class T>
 UnaryRun<T> find_unary(Unary op) {
   switch (op) {
 #define DLCORE_CASE(name) \
-  case Unary::name: return unary_run<T, Unary::name>;
+  case Unary::name:       \
+    return unary_run<T, Unary::name>;
     DLCORE_UNARY(DLCORE_CASE)
 #undef DLCORE_CASE
   }
@@ -429,7 +521,8 @@ template <class T>
 BackwardRun<T> find_backward(Unary op) {
   switch (op) {
 #define DLCORE_CASE(name) \
-  case Unary::name: return backward_run<T, Unary::name>;
+  case Unary::name:       \
+    return backward_run<T, Unary::name>;
     DLCORE_UNARY(DLCORE_CASE)
 #undef DLCORE_CASE
   }
@@ -441,13 +534,21 @@ template <class T>
 DLCORE_INLINE T integer_value(Unary op, T x, T p, T q) {
   using U = typename Unsigned<T>::type;
   switch (op) {
-    case Unary::neg: return static_cast<T>(U(0) - U(x));
-    case Unary::abs: return T(-1) < T(0) && x < T(1) ? static_cast<T>(U(0) - U(x)) : x;
-    case Unary::square: return static_cast<T>(U(x) * U(x));
-    case Unary::sign: return x == 0 ? T(0) : T(-1) < T(0) && x < T(1) ? T(-1) : T(1);
-    case Unary::relu: return T(-1) < T(0) && x < T(1) ? T(0) : x;
-    case Unary::clamp: x = x < p ? p : x; return x > q ? q : x;
-    default: return x;  // floor, ceil, round, trunc
+    case Unary::neg:
+      return static_cast<T>(U(0) - U(x));
+    case Unary::abs:
+      return T(-1) < T(0) && x < T(1) ? static_cast<T>(U(0) - U(x)) : x;
+    case Unary::square:
+      return static_cast<T>(U(x) * U(x));
+    case Unary::sign:
+      return x == 0 ? T(0) : T(-1) < T(0) && x < T(1) ? T(-1) : T(1);
+    case Unary::relu:
+      return T(-1) < T(0) && x < T(1) ? T(0) : x;
+    case Unary::clamp:
+      x = x < p ? p : x;
+      return x > q ? q : x;
+    default:
+      return x;  // floor, ceil, round, trunc
   }
 }
 
@@ -465,8 +566,10 @@ DLCORE_INLINE T saturate(double v) {
 template <class T>
 void fill(const FillArgs& p) {
   T value;
-  if constexpr (kIsFloat<T>) value = static_cast<T>(p.d);
-  else value = static_cast<T>(p.i);
+  if constexpr (kIsFloat<T>)
+    value = static_cast<T>(p.d);
+  else
+    value = static_cast<T>(p.i);
   T* y = static_cast<T*>(p.y);
   parallel_for(p.n, kGrain, [&](int64_t b, int64_t e) {
     for (int64_t i = b; i < e; ++i) y[i] = value;
@@ -482,8 +585,10 @@ void binary(const BinaryArgs& p) {
   const int64_t as = p.as[p.ndim - 1], bs = p.bs[p.ndim - 1];
   const BinaryRun<T> run = find_run<T>(p.op);
   for_runs<3>(p.ndim, p.shape, strides, [&](const int64_t* o, int64_t n) {
-    if (run) run(a + o[0], b + o[1], y + o[2], n, as, bs);
-    else scalar_run<T>(p.op, a + o[0], b + o[1], y + o[2], n, as, bs);
+    if (run)
+      run(a + o[0], b + o[1], y + o[2], n, as, bs);
+    else
+      scalar_run<T>(p.op, a + o[0], b + o[1], y + o[2], n, as, bs);
   });
 }
 
@@ -496,12 +601,18 @@ void compare(const CompareArgs& p) {
   for_runs<3>(p.ndim, p.shape, strides, [&](const int64_t* o, int64_t n) {
     bool* y = p.y + o[2];
     switch (p.op) {
-      case Compare::eq: return compare_run<T, Compare::eq>(a + o[0], b + o[1], y, n, as, bs);
-      case Compare::ne: return compare_run<T, Compare::ne>(a + o[0], b + o[1], y, n, as, bs);
-      case Compare::lt: return compare_run<T, Compare::lt>(a + o[0], b + o[1], y, n, as, bs);
-      case Compare::le: return compare_run<T, Compare::le>(a + o[0], b + o[1], y, n, as, bs);
-      case Compare::gt: return compare_run<T, Compare::lt>(b + o[1], a + o[0], y, n, bs, as);
-      case Compare::ge: return compare_run<T, Compare::le>(b + o[1], a + o[0], y, n, bs, as);
+      case Compare::eq:
+        return compare_run<T, Compare::eq>(a + o[0], b + o[1], y, n, as, bs);
+      case Compare::ne:
+        return compare_run<T, Compare::ne>(a + o[0], b + o[1], y, n, as, bs);
+      case Compare::lt:
+        return compare_run<T, Compare::lt>(a + o[0], b + o[1], y, n, as, bs);
+      case Compare::le:
+        return compare_run<T, Compare::le>(a + o[0], b + o[1], y, n, as, bs);
+      case Compare::gt:
+        return compare_run<T, Compare::lt>(b + o[1], a + o[0], y, n, bs, as);
+      case Compare::ge:
+        return compare_run<T, Compare::le>(b + o[1], a + o[0], y, n, bs, as);
     }
   });
 }

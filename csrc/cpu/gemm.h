@@ -1,6 +1,6 @@
-// GEMM: C[M,N] = epilogue(A[M,K] B[K,N]) around one micro-kernel, in the manner of BLIS (Van Zee & van de Geijn, "BLIS: A
-// Framework for Rapidly Instantiating BLAS Functionality", ACM TOMS 2015). Its clients bring the packers and the
-// epilogue; matmul, linear and convolution differ in nothing else.
+// GEMM: C[M,N] = epilogue(A[M,K] B[K,N]) around one micro-kernel, in the manner of BLIS (Van Zee & van de
+// Geijn, "BLIS: A Framework for Rapidly Instantiating BLAS Functionality", ACM TOMS 2015). Its clients bring
+// the packers and the epilogue; matmul, linear and convolution differ in nothing else.
 //
 //   for jc in N step NC                      a panel of B, packed:  [NC/NR slivers][kc][NR]
 //     for pc in K step KC
@@ -9,19 +9,21 @@
 //           for ir in MC step MR             ... while the slivers of A stream from L2
 //             micro-kernel: MR x NR of C in registers, kc rank-one updates
 //
-// A packer is a functor; slivers are zero-padded to MR (NR), so the micro-kernel always computes a whole tile and only
-// the store knows about edges:
+// A packer is a functor; slivers are zero-padded to MR (NR), so the micro-kernel always computes a whole tile
+// and only the store knows about edges:
 //   PackA: void operator()(T* dst, int64_t i, int64_t m, int64_t k, int64_t kc)   rows i..i+m, m <= MC
 //   PackB: void operator()(T* dst, int64_t k, int64_t kc, int64_t j, int64_t n)   columns j..j+n, n <= NC
 // or, with `static constexpr bool kPacked = true`, an operand packed before:
-//   const T* panel(int64_t i, int64_t k, int64_t kc)   the sliver that starts at row (column) i, a multiple of MR (NR)
+//   const T* panel(int64_t i, int64_t k, int64_t kc)   the sliver that starts at row (column) i, a multiple
+//   of MR (NR)
 //
 // An epilogue is applied once, to finished sums, vector by vector, before the only store of the last k-block:
 //   Vec<T> operator()(Vec<T> sum, int64_t row, int64_t col, int n)   n valid lanes of columns col, col+1, ...
-// C has unit column stride. Between k-blocks C holds partial sums. Without `accumulate` the first k-block never reads C.
+// C has unit column stride. Between k-blocks C holds partial sums. Without `accumulate` the first k-block
+// never reads C.
 //
-// An element's bits depend on K alone: KC does not change with the threads, and each sum runs over k in order within a
-// block, so any division of C among threads gives the same result.
+// An element's bits depend on K alone: KC does not change with the threads, and each sum runs over k in order
+// within a block, so any division of C among threads gives the same result.
 #pragma once
 
 #include "cpu/tile.h"
@@ -55,8 +57,9 @@ DLCORE_INLINE void micro_kernel(int64_t kc, const T* __restrict a, const T* __re
 }
 
 template <class T, class Epilogue>
-DLCORE_INLINE void store_tile(const Vec<T> (&acc)[Tile<T>::MR][Tile<T>::NV], T* c, int64_t ldc, int64_t m, int64_t n,
-                              int64_t row, int64_t col, bool add, bool last, const Epilogue& epilogue) {
+DLCORE_INLINE void store_tile(const Vec<T> (&acc)[Tile<T>::MR][Tile<T>::NV], T* c, int64_t ldc, int64_t m,
+                              int64_t n, int64_t row, int64_t col, bool add, bool last,
+                              const Epilogue& epilogue) {
   constexpr int MR = Tile<T>::MR, NV = Tile<T>::NV, L = kLanes<T>;
   if (m == MR && n == NV * L) {
 #pragma GCC unroll 16
@@ -97,11 +100,11 @@ DLCORE_INLINE void store_tile(const Vec<T> (&acc)[Tile<T>::MR][Tile<T>::NV], T* 
 template <class P>
 concept Packed = requires { P::kPacked; };
 
-// Rows [i0, i1) and columns [j0, j1) of C on the calling thread; i0 a multiple of MR, j0 of NR (packed operands).
-// c points at C(0, 0). Uses workspace slots 0 and 1.
+// Rows [i0, i1) and columns [j0, j1) of C on the calling thread; i0 a multiple of MR, j0 of NR (packed
+// operands). c points at C(0, 0). Uses workspace slots 0 and 1.
 template <class T, class PackA, class PackB, class Epilogue>
-void gemm_block(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t K, const PackA& pack_a, const PackB& pack_b,
-                T* c, int64_t ldc, bool accumulate, const Epilogue& epilogue) {
+void gemm_block(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t K, const PackA& pack_a,
+                const PackB& pack_b, T* c, int64_t ldc, bool accumulate, const Epilogue& epilogue) {
   using S = Tile<T>;
   constexpr int64_t MR = S::MR, NR = S::NR, KC = S::KC, MC = S::MC, NC = S::NC;
   T* abuf = nullptr;
@@ -119,13 +122,18 @@ void gemm_block(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t K, const
         if constexpr (!Packed<PackA>) pack_a(abuf, i, mc, k, kc);
         for (int64_t jr = 0; jr < nc; jr += NR) {
           const T* b;
-          if constexpr (Packed<PackB>) b = pack_b.panel(j + jr, k, kc);
-          else b = bbuf + jr * kc;
+          if constexpr (Packed<PackB>)
+            b = pack_b.panel(j + jr, k, kc);
+          else
+            b = bbuf + jr * kc;
           for (int64_t ir = 0; ir < mc; ir += MR) {
             const T* a;
-            if constexpr (Packed<PackA>) a = pack_a.panel(i + ir, k, kc);
-            else a = abuf + ir * kc;
-            // C's rows are fetched while the tile is computed: they arrive too late otherwise (4 to 8 % at 1024).
+            if constexpr (Packed<PackA>)
+              a = pack_a.panel(i + ir, k, kc);
+            else
+              a = abuf + ir * kc;
+            // C's rows are fetched while the tile is computed: they arrive too late otherwise (4 to 8 % at
+            // 1024).
             T* tile = c + (i + ir) * ldc + j + jr;
             const int64_t rows = min64(MR, mc - ir);
             for (int64_t r = 0; r < rows; ++r) {
@@ -134,8 +142,7 @@ void gemm_block(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t K, const
             }
             Vec<T> acc[MR][S::NV];
             micro_kernel<T>(kc, a, b, acc);
-            store_tile<T>(acc, tile, ldc, rows, min64(NR, nc - jr), i + ir,
-                          j + jr, add, last, epilogue);
+            store_tile<T>(acc, tile, ldc, rows, min64(NR, nc - jr), i + ir, j + jr, add, last, epilogue);
           }
         }
       }
@@ -167,24 +174,25 @@ inline Grid thread_grid(int64_t M, int64_t N, int64_t parts) {
 
 // All of C, in parallel.
 template <class T, class PackA, class PackB, class Epilogue>
-void gemm(int64_t M, int64_t N, int64_t K, const PackA& pack_a, const PackB& pack_b, T* c, int64_t ldc, bool accumulate,
-          const Epilogue& epilogue) {
+void gemm(int64_t M, int64_t N, int64_t K, const PackA& pack_a, const PackB& pack_b, T* c, int64_t ldc,
+          bool accumulate, const Epilogue& epilogue) {
   // Under some 64^3 multiply-adds a second thread costs more than it brings.
   const int64_t parts = min64(num_threads(), max64(1, M * N / 4096 * K / 64));
   const Grid g = thread_grid<T>(M, N, parts);
   parallel_for(g.rows * g.cols, 1, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       const int64_t i = t / g.cols * g.row_step, j = t % g.cols * g.col_step;
-      gemm_block<T>(i, min64(M, i + g.row_step), j, min64(N, j + g.col_step), K, pack_a, pack_b, c, ldc, accumulate,
-                    epilogue);
+      gemm_block<T>(i, min64(M, i + g.row_step), j, min64(N, j + g.col_step), K, pack_a, pack_b, c, ldc,
+                    accumulate, epilogue);
     }
   });
 }
 
-// ---- packers of plain strided matrices ------------------------------------------------------------------------------
+// ---- packers of plain strided matrices
+// ------------------------------------------------------------------------------
 
-// Transposes a square of lanes x lanes in registers: log2(lanes) rounds of exchanging blocks of D = 1, 2, 4, ... between
-// rows D apart. A template per round, so that every row index and every shuffle is a constant.
+// Transposes a square of lanes x lanes in registers: log2(lanes) rounds of exchanging blocks of D = 1, 2, 4,
+// ... between rows D apart. A template per round, so that every row index and every shuffle is a constant.
 template <class T, int D = 1>
 DLCORE_INLINE void transpose_square(Vec<T> (&r)[kLanes<T>]) {
   constexpr int L = kLanes<T>;
@@ -206,8 +214,8 @@ DLCORE_INLINE void transpose_square(Vec<T> (&r)[kLanes<T>]) {
   }
 }
 
-// One sliver whose lines run along k: squares of lanes x lanes through registers. A whole-vector store may run over into
-// the next k, which is written after it; the last k of the sliver is stored exactly.
+// One sliver whose lines run along k: squares of lanes x lanes through registers. A whole-vector store may
+// run over into the next k, which is written after it; the last k of the sliver is stored exactly.
 template <class T, int W>
 inline void pack_transposed(T* dst, const T* p, int64_t w, int64_t kc, int64_t ls) {
   constexpr int L = kLanes<T>;
@@ -227,16 +235,18 @@ inline void pack_transposed(T* dst, const T* p, int64_t w, int64_t kc, int64_t l
         for (int i = 0; i < L; ++i) store(dst + (k + i) * W + i0, r[i]);
       } else {
         for (int i = 0; i < n; ++i) {
-          if (width == L) store(dst + (k + i) * W + i0, r[i]);
-          else store_n(dst + (k + i) * W + i0, r[i], static_cast<int>(width));
+          if (width == L)
+            store(dst + (k + i) * W + i0, r[i]);
+          else
+            store_n(dst + (k + i) * W + i0, r[i], static_cast<int>(width));
         }
       }
     }
   }
 }
 
-// Packs `count` lines (rows of A, columns of B) of `kc` elements into slivers of W lines: dst[sliver][k][W], zeros for
-// lines beyond `count`. `ls` steps from line to line, `ks` along k.
+// Packs `count` lines (rows of A, columns of B) of `kc` elements into slivers of W lines: dst[sliver][k][W],
+// zeros for lines beyond `count`. `ls` steps from line to line, `ks` along k.
 template <class T, int W>
 inline void pack_lines(T* dst, const T* src, int64_t count, int64_t kc, int64_t ls, int64_t ks) {
   constexpr int L = kLanes<T>;
@@ -288,8 +298,9 @@ struct PackCols {  // B(k, j) = p[k * rs + j * cs]
   }
 };
 
-// ---- operands packed once -------------------------------------------------------------------------------------------
-// Layout: k-blocks of KC one after the other, each [slivers][kc][W]; `padded` = lines rounded up to W.
+// ---- operands packed once
+// ------------------------------------------------------------------------------------------- Layout:
+// k-blocks of KC one after the other, each [slivers][kc][W]; `padded` = lines rounded up to W.
 template <class T, int W>
 struct PackedLines {
   static constexpr bool kPacked = true;
@@ -303,7 +314,8 @@ using PackedRows = PackedLines<T, Tile<T>::MR>;
 template <class T>
 using PackedCols = PackedLines<T, Tile<T>::NR>;
 
-// Packs a whole operand (lines x K, strides ls and ks) into dst, which holds PackedLines::size(lines, K) elements.
+// Packs a whole operand (lines x K, strides ls and ks) into dst, which holds PackedLines::size(lines, K)
+// elements.
 template <class T, int W>
 inline PackedLines<T, W> prepack(T* dst, const T* src, int64_t lines, int64_t K, int64_t ls, int64_t ks) {
   const int64_t padded = ceil_div(lines, W) * W;
@@ -314,11 +326,14 @@ inline PackedLines<T, W> prepack(T* dst, const T* src, int64_t lines, int64_t K,
   return {dst, padded};
 }
 
-// ---- epilogues ------------------------------------------------------------------------------------------------------
+// ---- epilogues
+// ------------------------------------------------------------------------------------------------------
 
 struct NoEpilogue {
   template <class V>
-  DLCORE_INLINE V operator()(V x, int64_t, int64_t, int) const { return x; }
+  DLCORE_INLINE V operator()(V x, int64_t, int64_t, int) const {
+    return x;
+  }
 };
 
 }  // namespace DLCORE_ISA

@@ -1,5 +1,6 @@
 // Rows by index: take / put over one axis, gather / scatter element by element, triangles.
-// The accumulating forms are deterministic because each thread owns part of y and walks the indices in their order.
+// The accumulating forms are deterministic because each thread owns part of y and walks the indices in their
+// order.
 #include "cpu/simd.h"
 
 namespace dlcore {
@@ -8,8 +9,10 @@ namespace {
 
 template <class T>
 DLCORE_INLINE void add_to(T* y, T x) {
-  if constexpr (__is_same(T, bool)) *y = *y || x;
-  else *y = static_cast<T>(*y + x);
+  if constexpr (__is_same(T, bool))
+    *y = *y || x;
+  else
+    *y = static_cast<T>(*y + x);
 }
 
 template <class T>
@@ -30,8 +33,10 @@ void take(const TakeArgs& p) {
     int64_t o = b / p.m, i = b % p.m;
     for (int64_t t = b; t < e; ++t) {
       const T* row = x + o * p.x_os + p.index[i] * p.x_rs;
-      if (p.inner == 1) y[t] = *row;
-      else __builtin_memcpy(y + t * p.inner, row, p.inner * sizeof(T));
+      if (p.inner == 1)
+        y[t] = *row;
+      else
+        __builtin_memcpy(y + t * p.inner, row, p.inner * sizeof(T));
       if (++i == p.m) i = 0, ++o;
     }
   });
@@ -56,13 +61,15 @@ void put(const PutArgs& p) {
     return;
   }
   // Each part reads all the indices of its `outer`s, so parts are kept large.
-  const int64_t grain = p.m * p.inner < kGrain ? max64(1, kGrain / max64(1, p.m * p.inner)) * p.n : max64(1, p.n / 16);
+  const int64_t grain =
+      p.m * p.inner < kGrain ? max64(1, kGrain / max64(1, p.m * p.inner)) * p.n : max64(1, p.n / 16);
   parallel_for(rows, max64(1, grain), [&](int64_t b, int64_t e) {
     for (int64_t o = b / p.n; o * p.n < e; ++o) {
       const int64_t lo = b - o * p.n, hi = e - o * p.n;
       for (int64_t i = 0; i < p.m; ++i) {
         const int64_t k = p.index[i];
-        if (k >= lo && k < hi) put_row(y + (o * p.n + k) * p.inner, x + (o * p.m + i) * p.inner, p.inner, p.accumulate);
+        if (k >= lo && k < hi)
+          put_row(y + (o * p.n + k) * p.inner, x + (o * p.m + i) * p.inner, p.inner, p.accumulate);
       }
     }
   });
@@ -91,7 +98,8 @@ void gather(const GatherArgs& p) {
   });
 }
 
-// Positions that agree off the axis meet in the same elements of y: they belong to one part, which walks the axis.
+// Positions that agree off the axis meet in the same elements of y: they belong to one part, which walks the
+// axis.
 template <class T>
 void scatter(const ScatterArgs& p) {
   const T* x = static_cast<const T*>(p.x);
@@ -113,8 +121,10 @@ void scatter(const ScatterArgs& p) {
       for (int64_t i = 0; i < n; ++i) {
         T* out = y + yo + p.index[io + i * ia] * ya;
         const T value = x[xo + i * xa];
-        if (p.accumulate) add_to(out, value);
-        else *out = value;
+        if (p.accumulate)
+          add_to(out, value);
+        else
+          *out = value;
       }
     }
   });

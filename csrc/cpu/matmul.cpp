@@ -1,7 +1,8 @@
-// Matrix products. Three paths, chosen by sizes and strides alone (never by threads, so results are the same bits):
-//   dot     a few rows against B stored by columns (x @ W.T with W row-major): dot products along k, B read once
-//   direct  a few rows, or a small product, with B stored by rows: no packing
-//   packed  everything else, through the GEMM driver
+// Matrix products. Three paths, chosen by sizes and strides alone (never by threads, so results are the same
+// bits):
+//   dot     a few rows against B stored by columns (x @ W.T with W row-major): dot products along k, B read
+//   once direct  a few rows, or a small product, with B stored by rows: no packing packed  everything else,
+//   through the GEMM driver
 #include "cpu/gemm.h"
 #include "cpu/vmath.h"
 
@@ -110,7 +111,8 @@ void run_dot(const Problem<T>& p) {
   });
 }
 
-// R rows x V vectors of C without packing; B has unit column stride. The last strip may be partial (n columns).
+// R rows x V vectors of C without packing; B has unit column stride. The last strip may be partial (n
+// columns).
 template <class T, int R, int V>
 DLCORE_INLINE void direct_tile(const Problem<T>& p, int64_t i, int64_t j, int64_t n) {
   constexpr int L = kLanes<T>;
@@ -173,12 +175,24 @@ void run_direct(const Problem<T>& p) {
   parallel_for(p.N, grain, [&](int64_t j0, int64_t j1) {
     for (int64_t i = 0; i < p.M; i += 6) {
       switch (min64(6, p.M - i)) {
-        case 6: direct_rows<T, 6>(p, i, j0, j1); break;
-        case 5: direct_rows<T, 5>(p, i, j0, j1); break;
-        case 4: direct_rows<T, 4>(p, i, j0, j1); break;
-        case 3: direct_rows<T, 3>(p, i, j0, j1); break;
-        case 2: direct_rows<T, 2>(p, i, j0, j1); break;
-        default: direct_rows<T, 1>(p, i, j0, j1); break;
+        case 6:
+          direct_rows<T, 6>(p, i, j0, j1);
+          break;
+        case 5:
+          direct_rows<T, 5>(p, i, j0, j1);
+          break;
+        case 4:
+          direct_rows<T, 4>(p, i, j0, j1);
+          break;
+        case 3:
+          direct_rows<T, 3>(p, i, j0, j1);
+          break;
+        case 2:
+          direct_rows<T, 2>(p, i, j0, j1);
+          break;
+        default:
+          direct_rows<T, 1>(p, i, j0, j1);
+          break;
       }
     }
   });
@@ -193,11 +207,11 @@ void multiply(const Problem<T>& p) {
   const bool small = p.M <= 16 || p.M * p.N * p.K <= 100 * 100 * 100;
   if (small && p.b_cs == 1 && p.c_cs == 1) return run_direct(p);
   if (p.c_cs == 1)
-    return gemm<T>(p.M, p.N, p.K, PackRows<T>{p.a, p.a_rs, p.a_cs}, PackCols<T>{p.b, p.b_rs, p.b_cs}, p.c, p.c_rs,
-                   p.accumulate, BiasAct<T>{p.bias, p.act});
+    return gemm<T>(p.M, p.N, p.K, PackRows<T>{p.a, p.a_rs, p.a_cs}, PackCols<T>{p.b, p.b_rs, p.b_cs}, p.c,
+                   p.c_rs, p.accumulate, BiasAct<T>{p.bias, p.act});
   // C with unit row stride and no bias (see ops/matmul.cpp): the transposed product.
-  gemm<T>(s.M, s.N, s.K, PackRows<T>{s.a, s.a_rs, s.a_cs}, PackCols<T>{s.b, s.b_rs, s.b_cs}, s.c, s.c_rs, s.accumulate,
-          BiasAct<T>{nullptr, s.act});
+  gemm<T>(s.M, s.N, s.K, PackRows<T>{s.a, s.a_rs, s.a_cs}, PackCols<T>{s.b, s.b_rs, s.b_cs}, s.c, s.c_rs,
+          s.accumulate, BiasAct<T>{nullptr, s.act});
 }
 
 }  // namespace
@@ -213,11 +227,12 @@ void matmul(const MatmulArgs& p) {
       index /= p.batch_shape[d];
       ao += i * p.a_bs[d], bo += i * p.b_bs[d], co += i * p.c_bs[d];
     }
-    multiply<T>({static_cast<const T*>(p.a) + ao, static_cast<const T*>(p.b) + bo, static_cast<T*>(p.c) + co, p.M, p.N,
-                 p.K, p.a_rs, p.a_cs, p.b_rs, p.b_cs, p.c_rs, p.c_cs, static_cast<const T*>(p.bias), 0, 1, p.act,
-                 p.accumulate});
+    multiply<T>({static_cast<const T*>(p.a) + ao, static_cast<const T*>(p.b) + bo, static_cast<T*>(p.c) + co,
+                 p.M, p.N, p.K, p.a_rs, p.a_cs, p.b_rs, p.b_cs, p.c_rs, p.c_cs, static_cast<const T*>(p.bias),
+                 0, 1, p.act, p.accumulate});
   };
-  // Many matrices: whole ones to each thread. Few: the threads share each (a nested parallel_for runs serially).
+  // Many matrices: whole ones to each thread. Few: the threads share each (a nested parallel_for runs
+  // serially).
   if (batch >= 2 * num_threads()) {
     const int64_t work = max64(1, p.M * p.N * p.K);
     parallel_for(batch, max64(1, kGrain * 4 / work), [&](int64_t b0, int64_t b1) {

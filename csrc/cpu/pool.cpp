@@ -1,11 +1,11 @@
 // Max and average pooling over windows of one or two axes, forward and backward, adaptive windows included.
 // N batch, C channels, H x W input plane, OH x OW output plane; 1-d pooling is a plane of height 1.
 //
-// Channels-last planes vectorise over channels. Other planes vectorise over output columns, where a stride of 2 takes
-// every second column with one shuffle (the 2x2 stride-2 window is that case); their average windows that are long and
-// few (global pooling) vectorise along the window instead.
-// Backward: each element of dx is written once. Where it can, it gathers from the windows that cover it; a maximum in a
-// row-major plane is scattered instead, a plane a thread. No atomics, so the sums have one order.
+// Channels-last planes vectorise over channels. Other planes vectorise over output columns, where a stride of
+// 2 takes every second column with one shuffle (the 2x2 stride-2 window is that case); their average windows
+// that are long and few (global pooling) vectorise along the window instead. Backward: each element of dx is
+// written once. Where it can, it gathers from the windows that cover it; a maximum in a row-major plane is
+// scattered instead, a plane a thread. No atomics, so the sums have one order.
 #include "cpu/simd.h"
 
 namespace dlcore {
@@ -23,7 +23,8 @@ DLCORE_INLINE Span span(const PoolAxis& a, int64_t o) {
     return {start, 0, ceil_div((o + 1) * a.in, a.out) - start};
   }
   const int64_t start = o * a.stride - a.before;
-  if (start >= 0 && start + (a.kernel - 1) * a.dilation < a.in) return {start, 0, a.kernel};  // no divisions inside
+  if (start >= 0 && start + (a.kernel - 1) * a.dilation < a.in)
+    return {start, 0, a.kernel};  // no divisions inside
   const int64_t lo = start >= 0 ? 0 : ceil_div(-start, a.dilation);
   const int64_t hi = start >= a.in ? 0 : min64(a.kernel, ceil_div(a.in - start, a.dilation));
   return {start, lo, max64(lo, hi)};
@@ -53,7 +54,8 @@ DLCORE_INLINE int64_t divisor_w(const PoolShape& p, int64_t ow) {
   return p.divisor ? 1 : counted(p.w, p.count_include_pad, ow);
 }
 
-// ---- positions of maxima: one integer lane a value --------------------------------------------------------------
+// ---- positions of maxima: one integer lane a value
+// --------------------------------------------------------------
 
 template <class T>
 using Code = Vec<Int<T>>;
@@ -79,7 +81,8 @@ DLCORE_INLINE void store_codes(void* saved, int64_t at, Code<T> c, int n) {
 template <class T>
 DLCORE_INLINE Code<T> load_offsets(const uint8_t* p, int n) {
   typename Narrow<T>::type v = {};
-  if (n == kLanes<T>) __builtin_memcpy(&v, p, kLanes<T>);
+  if (n == kLanes<T>)
+    __builtin_memcpy(&v, p, kLanes<T>);
   else
     for (int i = 0; i < n; ++i) v[i] = p[i];
   return __builtin_convertvector(v, Code<T>);
@@ -91,11 +94,16 @@ DLCORE_INLINE int64_t code(const PoolShape& p, PoolSave s, Span h, Span w, int64
 }
 
 template <class T>
-DLCORE_INLINE Vec<T> load_any(const T* p, int n) { return n == kLanes<T> ? load(p) : load_n(p, n); }
+DLCORE_INLINE Vec<T> load_any(const T* p, int n) {
+  return n == kLanes<T> ? load(p) : load_n(p, n);
+}
 template <class T>
-DLCORE_INLINE void store_any(T* p, Vec<T> v, int n) { n == kLanes<T> ? store(p, v) : store_n(p, v, n); }
+DLCORE_INLINE void store_any(T* p, Vec<T> v, int n) {
+  n == kLanes<T> ? store(p, v) : store_n(p, v, n);
+}
 
-// ---- channels-last forward ----------------------------------------------------------------------------------------
+// ---- channels-last forward
+// ----------------------------------------------------------------------------------------
 
 // U vectors of channels of one output; only a single one may be short.
 template <class T, PoolSave S, int U>
@@ -133,7 +141,8 @@ DLCORE_INLINE void avg_channels(const PoolArgs& p, const T* x, T* y, Span h, Spa
     const T* row = x + (h.start + i) * p.x_hs + w.start * p.x_ws;
     Vec<T> part[U] = {};  // a sum a row: shorter chains of roundings in long windows
     for (int64_t j = w.lo; j < w.hi; ++j)
-      for (int u = 0; u < U; ++u) part[u] += U > 1 ? load(row + j * p.x_ws + u * L) : load_any(row + j * p.x_ws, n);
+      for (int u = 0; u < U; ++u)
+        part[u] += U > 1 ? load(row + j * p.x_ws + u * L) : load_any(row + j * p.x_ws, n);
     for (int u = 0; u < U; ++u) sum[u] += part[u];
   }
   for (int u = 0; u < U; ++u) store_any(y + u * L, sum[u] / splat(count), U > 1 ? L : n);
@@ -157,7 +166,9 @@ struct MaxChannels {
   int64_t at;
   Span h, w;
   template <int U>
-  DLCORE_INLINE void run(int64_t c, int n) const { max_channels<T, S, U>(p, x + c, y + c, at + c, h, w, n); }
+  DLCORE_INLINE void run(int64_t c, int n) const {
+    max_channels<T, S, U>(p, x + c, y + c, at + c, h, w, n);
+  }
 };
 template <class T>
 struct AvgChannels {
@@ -167,7 +178,9 @@ struct AvgChannels {
   Span h, w;
   T count;
   template <int U>
-  DLCORE_INLINE void run(int64_t c, int n) const { avg_channels<T, U>(p, x + c, y + c, h, w, count, n); }
+  DLCORE_INLINE void run(int64_t c, int n) const {
+    avg_channels<T, U>(p, x + c, y + c, h, w, count, n);
+  }
 };
 
 DLCORE_INLINE int64_t window_size(const PoolShape& p) {
@@ -209,15 +222,20 @@ void avg_forward_channels(const PoolArgs& p) {
   });
 }
 
-// ---- row-major forward: lanes are output columns --------------------------------------------------------------------
+// ---- row-major forward: lanes are output columns
+// --------------------------------------------------------------------
 
 template <class T>
 DLCORE_INLINE Vec<T> evens_odds(Vec<T> a, Vec<T> b) {  // a0 a2 .. b1 b3 ..
   constexpr int L = kLanes<T>;
-  if constexpr (L == 2) return __builtin_shufflevector(a, b, 0, 3);
-  else if constexpr (L == 4) return __builtin_shufflevector(a, b, 0, 2, 5, 7);
-  else if constexpr (L == 8) return __builtin_shufflevector(a, b, 0, 2, 4, 6, 9, 11, 13, 15);
-  else return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31);
+  if constexpr (L == 2)
+    return __builtin_shufflevector(a, b, 0, 3);
+  else if constexpr (L == 4)
+    return __builtin_shufflevector(a, b, 0, 2, 5, 7);
+  else if constexpr (L == 8)
+    return __builtin_shufflevector(a, b, 0, 2, 4, 6, 9, 11, 13, 15);
+  else
+    return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31);
 }
 
 // p[0], p[2], ... n of them, reading nothing after the last (the second load starts one early for that).
@@ -266,7 +284,8 @@ DLCORE_INLINE void max_columns(const PoolArgs& p, const T* x, T* y, int64_t at, 
       const Vec<T> v = load_columns(row, w0 + j * d, p.w.stride, n, p.w.in, static_cast<T>(-__builtin_inf()));
       const auto take = (v > m) | (v != v);
       m = take ? v : m;
-      if constexpr (S != PoolSave::none) c = take ? splat(static_cast<Int<T>>(code(p, S, h, origin, i, j))) + step : c;
+      if constexpr (S != PoolSave::none)
+        c = take ? splat(static_cast<Int<T>>(code(p, S, h, origin, i, j))) + step : c;
     }
   }
   store_any(y, m, n);
@@ -328,7 +347,8 @@ T avg_single(const PoolArgs& p, const T* x, Span h, Span w, T count) {
   return sum / count;
 }
 
-// Calls f(ow, lanes) over the output columns; the last full vector overlaps the one before rather than being short.
+// Calls f(ow, lanes) over the output columns; the last full vector overlaps the one before rather than being
+// short.
 template <class T, class F>
 DLCORE_INLINE void for_columns(int64_t OW, const F& f) {
   constexpr int L = kLanes<T>;
@@ -378,7 +398,8 @@ void avg_forward_rows(const PoolArgs& p) {
   });
 }
 
-// ---- channels-last backward -----------------------------------------------------------------------------------------
+// ---- channels-last backward
+// -----------------------------------------------------------------------------------------
 
 // Calls f(dx, n, h, w, windows along h, windows along w) for every input pixel.
 template <class T, class F>
@@ -415,7 +436,8 @@ void max_backward_channels(const PoolBackwardArgs& p) {
       const T* dy = static_cast<const T*>(p.dy) + at;
       for (int64_t c = 0; c < p.C; c += L) {
         const int lanes = static_cast<int>(min64(L, p.C - c));
-        store_any(dx + c, load_offsets<T>(offsets + c, lanes) == mine ? load_any(dy + c, lanes) : Vec<T>{}, lanes);
+        store_any(dx + c, load_offsets<T>(offsets + c, lanes) == mine ? load_any(dy + c, lanes) : Vec<T>{},
+                  lanes);
       }
       return;
     }
@@ -457,7 +479,8 @@ void avg_backward_channels(const PoolBackwardArgs& p) {
   });
 }
 
-// ---- row-major backward ---------------------------------------------------------------------------------------------
+// ---- row-major backward
+// ---------------------------------------------------------------------------------------------
 
 template <class T>
 DLCORE_INLINE void interleave_store(T* p, Vec<T> a, Vec<T> b, int n) {  // a0 b0 a1 b1 ...: 2 n of them
@@ -599,11 +622,14 @@ template <class T>
 void max_pool_forward(const PoolArgs& p) {
   switch (p.save) {
     case PoolSave::none:
-      return p.channels_last ? max_forward_channels<T, PoolSave::none>(p) : max_forward_rows<T, PoolSave::none>(p);
+      return p.channels_last ? max_forward_channels<T, PoolSave::none>(p)
+                             : max_forward_rows<T, PoolSave::none>(p);
     case PoolSave::offsets:
-      return p.channels_last ? max_forward_channels<T, PoolSave::offsets>(p) : max_forward_rows<T, PoolSave::offsets>(p);
+      return p.channels_last ? max_forward_channels<T, PoolSave::offsets>(p)
+                             : max_forward_rows<T, PoolSave::offsets>(p);
     case PoolSave::indices:
-      return p.channels_last ? max_forward_channels<T, PoolSave::indices>(p) : max_forward_rows<T, PoolSave::indices>(p);
+      return p.channels_last ? max_forward_channels<T, PoolSave::indices>(p)
+                             : max_forward_rows<T, PoolSave::indices>(p);
   }
 }
 

@@ -1,8 +1,8 @@
 // Reductions over any set of axes. Two loops, chosen by the layout alone:
 //   rows     x is contiguous along a reduced axis: vector accumulators along it
 //   columns  x is contiguous along a kept axis: one accumulator an output, vectorised across outputs
-// Sums run over blocks of a fixed length in the kernel's dtype; the blocks are added in double, so the error of a float32
-// sum stays that of a block. The order depends on the shape alone, never on threads.
+// Sums run over blocks of a fixed length in the kernel's dtype; the blocks are added in double, so the error
+// of a float32 sum stays that of a block. The order depends on the shape alone, never on threads.
 #include "cpu/simd.h"
 
 namespace dlcore {
@@ -13,48 +13,70 @@ template <class T>
 constexpr bool kIsFloat = __is_same(T, float) || __is_same(T, double);
 // What blocks are added in.
 template <class T>
-struct WideOf { using type = T; };
+struct WideOf {
+  using type = T;
+};
 template <>
-struct WideOf<float> { using type = double; };
+struct WideOf<float> {
+  using type = double;
+};
 template <class T>
 using Wide = typename WideOf<T>::type;
 
-constexpr int64_t kBlock = 1024;   // elements of a row that are summed in T
+constexpr int64_t kBlock = 1024;    // elements of a row that are summed in T
 constexpr int64_t kRowBlock = 128;  // rows that columns are summed over in T
-constexpr int64_t kChunk = 65536;  // elements a partial result covers where outputs are few
+constexpr int64_t kChunk = 65536;   // elements a partial result covers where outputs are few
 
 template <class T>
 DLCORE_INLINE T lowest() {
-  if constexpr (__is_same(T, float)) return -__builtin_inff();
-  else if constexpr (__is_same(T, double)) return -__builtin_inf();
-  else if constexpr (__is_same(T, int32_t)) return INT32_MIN;
-  else if constexpr (__is_same(T, int64_t)) return INT64_MIN;
-  else return T(0);
+  if constexpr (__is_same(T, float))
+    return -__builtin_inff();
+  else if constexpr (__is_same(T, double))
+    return -__builtin_inf();
+  else if constexpr (__is_same(T, int32_t))
+    return INT32_MIN;
+  else if constexpr (__is_same(T, int64_t))
+    return INT64_MIN;
+  else
+    return T(0);
 }
 template <class T>
 DLCORE_INLINE T highest() {
-  if constexpr (__is_same(T, float)) return __builtin_inff();
-  else if constexpr (__is_same(T, double)) return __builtin_inf();
-  else if constexpr (__is_same(T, int32_t)) return INT32_MAX;
-  else if constexpr (__is_same(T, int64_t)) return INT64_MAX;
-  else return T(255);
+  if constexpr (__is_same(T, float))
+    return __builtin_inff();
+  else if constexpr (__is_same(T, double))
+    return __builtin_inf();
+  else if constexpr (__is_same(T, int32_t))
+    return INT32_MAX;
+  else if constexpr (__is_same(T, int64_t))
+    return INT64_MAX;
+  else
+    return T(255);
 }
 
 template <Reduce OP, class T>
 DLCORE_INLINE T neutral() {
-  if constexpr (OP == Reduce::prod) return T(1);
-  else if constexpr (OP == Reduce::max) return lowest<T>();
-  else if constexpr (OP == Reduce::min) return highest<T>();
-  else return T(0);
+  if constexpr (OP == Reduce::prod)
+    return T(1);
+  else if constexpr (OP == Reduce::max)
+    return lowest<T>();
+  else if constexpr (OP == Reduce::min)
+    return highest<T>();
+  else
+    return T(0);
 }
 
 // acc <- acc op x, for vectors and scalars alike.
 template <Reduce OP, class V>
 DLCORE_INLINE V join(V acc, V x) {
-  if constexpr (OP == Reduce::prod) return acc * x;
-  else if constexpr (OP == Reduce::max) return (acc < x) | (x != x) ? x : acc;
-  else if constexpr (OP == Reduce::min) return (x < acc) | (x != x) ? x : acc;
-  else return acc + x;
+  if constexpr (OP == Reduce::prod)
+    return acc * x;
+  else if constexpr (OP == Reduce::max)
+    return (acc < x) | (x != x) ? x : acc;
+  else if constexpr (OP == Reduce::min)
+    return (x < acc) | (x != x) ? x : acc;
+  else
+    return acc + x;
 }
 
 template <Reduce OP, class V>
@@ -69,8 +91,10 @@ DLCORE_INLINE V prepare(V x, V shift) {
 
 template <class T>
 DLCORE_INLINE T finish(const ReduceArgs& p, Wide<T> total) {
-  if constexpr (kIsFloat<T>) return static_cast<T>(p.divisor != 0 ? total / p.divisor : total);
-  else return static_cast<T>(total);
+  if constexpr (kIsFloat<T>)
+    return static_cast<T>(p.divisor != 0 ? total / p.divisor : total);
+  else
+    return static_cast<T>(total);
 }
 
 template <Reduce OP, class T>
@@ -103,7 +127,8 @@ Wide<T> reduce_run(const T* x, int64_t n, T shift) {
       total = join<OP>(total, static_cast<W>(block));
     }
   } else {
-    for (int64_t i = 0; i < n; ++i) total = static_cast<W>(join<OP>(total, static_cast<W>(prepare<OP>(x[i], shift))));
+    for (int64_t i = 0; i < n; ++i)
+      total = static_cast<W>(join<OP>(total, static_cast<W>(prepare<OP>(x[i], shift))));
   }
   return total;
 }
@@ -131,8 +156,8 @@ DLCORE_INLINE int64_t product(const int64_t* shape, int n) {
   return p;
 }
 
-// Rows: the last reduced axis is the inner run; the reduced axes before it are walked by index. A row is cut into pieces
-// of kChunk, so that a single output uses all threads.
+// Rows: the last reduced axis is the inner run; the reduced axes before it are walked by index. A row is cut
+// into pieces of kChunk, so that a single output uses all threads.
 template <Reduce OP, class T>
 void reduce_rows(const ReduceArgs& p) {
   using W = Wide<T>;
@@ -183,8 +208,8 @@ void reduce_rows(const ReduceArgs& p) {
 
 // Columns [c0, c1) of rows [r0, r1): acc[c - c0] in the wide type.
 template <Reduce OP, class T>
-void reduce_panel(const ReduceArgs& p, const T* x, int64_t r0, int64_t r1, int64_t c0, int64_t c1, const T* shift,
-                  Wide<T>* acc) {
+void reduce_panel(const ReduceArgs& p, const T* x, int64_t r0, int64_t r1, int64_t c0, int64_t c1,
+                  const T* shift, Wide<T>* acc) {
   using W = Wide<T>;
   const int64_t m = c1 - c0;
   for (int64_t c = 0; c < m; ++c) acc[c] = neutral<OP, W>();
@@ -193,13 +218,15 @@ void reduce_panel(const ReduceArgs& p, const T* x, int64_t r0, int64_t r1, int64
     const int64_t re = min64(r1, rb + kRowBlock);
     for (int64_t c = 0; c < m; ++c) block[c] = neutral<OP, T>();
     for (int64_t r = rb; r < re; ++r) {
-      const int64_t at =
-          p.reduced_ndim == 1 ? r * p.reduced_strides[0] : offset_of(r, p.reduced_ndim, p.reduced, p.reduced_strides);
+      const int64_t at = p.reduced_ndim == 1 ? r * p.reduced_strides[0]
+                                             : offset_of(r, p.reduced_ndim, p.reduced, p.reduced_strides);
       const T* row = x + at + c0;
       if (shift)
-        for (int64_t c = 0; c < m; ++c) block[c] = static_cast<T>(join<OP>(block[c], prepare<OP>(row[c], shift[c])));
+        for (int64_t c = 0; c < m; ++c)
+          block[c] = static_cast<T>(join<OP>(block[c], prepare<OP>(row[c], shift[c])));
       else
-        for (int64_t c = 0; c < m; ++c) block[c] = static_cast<T>(join<OP>(block[c], prepare<OP>(row[c], T(0))));
+        for (int64_t c = 0; c < m; ++c)
+          block[c] = static_cast<T>(join<OP>(block[c], prepare<OP>(row[c], T(0))));
     }
     for (int64_t c = 0; c < m; ++c) acc[c] = static_cast<W>(join<OP>(acc[c], static_cast<W>(block[c])));
   }
@@ -223,8 +250,9 @@ void reduce_columns(const ReduceArgs& p) {
       const int64_t cut = t % cuts, panel = t / cuts % panels, o = t / cuts / panels;
       const int64_t c0 = panel * width, c1 = min64(columns, c0 + width);
       W* acc = partial ? partial + t * width : local;
-      reduce_panel<OP, T>(p, x + offset_of(o, kd, p.kept, p.kept_strides), cut * height, min64(rows, (cut + 1) * height),
-                          c0, c1, shift ? shift + o * columns + c0 : nullptr, acc);
+      reduce_panel<OP, T>(p, x + offset_of(o, kd, p.kept, p.kept_strides), cut * height,
+                          min64(rows, (cut + 1) * height), c0, c1, shift ? shift + o * columns + c0 : nullptr,
+                          acc);
       if (!partial)
         for (int64_t c = c0; c < c1; ++c) y[o * columns + c] = finish<T>(p, acc[c - c0]);
     }
@@ -257,9 +285,13 @@ void reduce_op(const ReduceArgs& p) {
 }
 
 template <class T>
-struct BytesOf { using type = T; };
+struct BytesOf {
+  using type = T;
+};
 template <>
-struct BytesOf<bool> { using type = uint8_t; };
+struct BytesOf<bool> {
+  using type = uint8_t;
+};
 template <class T>
 using Bytes = typename BytesOf<T>::type;
 
@@ -304,8 +336,8 @@ void arg_op(const ArgReduceArgs& p) {
 
 }  // namespace
 
-// Sums and products of integers are of int64 (the op converts), as in torch; bool has max (any) and min (all), which are
-// those of its bytes.
+// Sums and products of integers are of int64 (the op converts), as in torch; bool has max (any) and min
+// (all), which are those of its bytes.
 template <class T>
 void reduce(const ReduceArgs& p) {
   using B = Bytes<T>;
@@ -320,11 +352,14 @@ void reduce(const ReduceArgs& p) {
 
 template <class T>
 void arg_reduce(const ArgReduceArgs& p) {
-  if (p.largest) arg_op<Reduce::max, Bytes<T>>(p);
-  else arg_op<Reduce::min, Bytes<T>>(p);
+  if (p.largest)
+    arg_op<Reduce::max, Bytes<T>>(p);
+  else
+    arg_op<Reduce::min, Bytes<T>>(p);
 }
 
-// One column after another where they are rows, else panels of columns; each column is a chain, so threads share columns.
+// One column after another where they are rows, else panels of columns; each column is a chain, so threads
+// share columns.
 template <class T>
 void scan(const ScanArgs& p) {
   if constexpr (kIsFloat<T> || sizeof(T) == 8) {

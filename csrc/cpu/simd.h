@@ -1,8 +1,10 @@
 // SIMD for kernels: one GCC/Clang vector type a dtype, a dozen helpers, and parallel_for for lambdas.
-// Compiled once per ISA inside that ISA's namespace (DLCORE_ISA), so everything here is in it too; no std:: templates.
+// Compiled once per ISA inside that ISA's namespace (DLCORE_ISA), so everything here is in it too; no std::
+// templates.
 //
-// The rule for tails: a remainder of n < lanes elements goes through the SAME vector code with load_n / store_n, never
-// through a scalar copy of the loop, so that an element's bits do not depend on where a range ends.
+// The rule for tails: a remainder of n < lanes elements goes through the SAME vector code with load_n /
+// store_n, never through a scalar copy of the loop, so that an element's bits do not depend on where a range
+// ends.
 #pragma once
 
 #include <stddef.h>
@@ -31,9 +33,11 @@ constexpr int kVecBytes = 16;
 
 template <class T>
 struct VecOf;
-#define DLCORE_VEC(T) \
-  template <>         \
-  struct VecOf<T> { typedef T type __attribute__((vector_size(kVecBytes))); };
+#define DLCORE_VEC(T)                                       \
+  template <>                                               \
+  struct VecOf<T> {                                         \
+    typedef T type __attribute__((vector_size(kVecBytes))); \
+  };
 DLCORE_VEC(float)
 DLCORE_VEC(double)
 DLCORE_VEC(int32_t)
@@ -50,9 +54,13 @@ constexpr int kLanes = kVecBytes / static_cast<int>(sizeof(T));
 template <class T>
 struct IntOf;
 template <>
-struct IntOf<float> { using type = int32_t; };
+struct IntOf<float> {
+  using type = int32_t;
+};
 template <>
-struct IntOf<double> { using type = int64_t; };
+struct IntOf<double> {
+  using type = int64_t;
+};
 template <class T>
 using Int = typename IntOf<T>::type;
 
@@ -63,7 +71,9 @@ DLCORE_INLINE Vec<T> load(const T* p) {
   return v;
 }
 template <class T>
-DLCORE_INLINE void store(T* p, Vec<T> v) { __builtin_memcpy(p, &v, kVecBytes); }
+DLCORE_INLINE void store(T* p, Vec<T> v) {
+  __builtin_memcpy(p, &v, kVecBytes);
+}
 
 // n < lanes elements; the lanes beyond hold zeros.
 template <class T>
@@ -91,11 +101,15 @@ DLCORE_INLINE void store_n(T* p, Vec<T> v, int n) {
 
 // A vector that may be a tail.
 template <class T>
-DLCORE_INLINE Vec<T> load_upto(const T* p, int lanes) { return lanes == kLanes<T> ? load(p) : load_n(p, lanes); }
+DLCORE_INLINE Vec<T> load_upto(const T* p, int lanes) {
+  return lanes == kLanes<T> ? load(p) : load_n(p, lanes);
+}
 template <class T>
 DLCORE_INLINE void store_upto(T* p, Vec<T> v, int lanes) {
-  if (lanes == kLanes<T>) store(p, v);
-  else store_n(p, v, lanes);
+  if (lanes == kLanes<T>)
+    store(p, v);
+  else
+    store_n(p, v, lanes);
 }
 // Calls f(i, lanes) for each vector of [begin, end); `lanes` is kLanes but for the tail.
 template <class T, class F>
@@ -109,11 +123,15 @@ DLCORE_INLINE void each_vector(int64_t begin, int64_t end, const F& f) {
 template <class T>
 DLCORE_INLINE Vec<T> splat(T x) {
 #if defined(__AVX512F__)
-  if constexpr (sizeof(T) == 4 && T(0.5) != 0) return (Vec<T>)_mm512_set1_ps(x);
-  else if constexpr (sizeof(T) == 8 && T(0.5) != 0) return (Vec<T>)_mm512_set1_pd(x);
+  if constexpr (sizeof(T) == 4 && T(0.5) != 0)
+    return (Vec<T>)_mm512_set1_ps(x);
+  else if constexpr (sizeof(T) == 8 && T(0.5) != 0)
+    return (Vec<T>)_mm512_set1_pd(x);
 #elif defined(__AVX2__)
-  if constexpr (sizeof(T) == 4 && T(0.5) != 0) return (Vec<T>)_mm256_set1_ps(x);
-  else if constexpr (sizeof(T) == 8 && T(0.5) != 0) return (Vec<T>)_mm256_set1_pd(x);
+  if constexpr (sizeof(T) == 4 && T(0.5) != 0)
+    return (Vec<T>)_mm256_set1_ps(x);
+  else if constexpr (sizeof(T) == 8 && T(0.5) != 0)
+    return (Vec<T>)_mm256_set1_pd(x);
 #endif
   Vec<T> v;
   for (int i = 0; i < kLanes<T>; ++i) v[i] = x;
@@ -122,20 +140,32 @@ DLCORE_INLINE Vec<T> splat(T x) {
 
 // One rounding where the ISA has FMA (-ffp-contract=fast), two on the baseline.
 template <class V>
-DLCORE_INLINE V fma(V a, V b, V c) { return a * b + c; }
+DLCORE_INLINE V fma(V a, V b, V c) {
+  return a * b + c;
+}
 // NaN in `a` propagates; for symmetric propagation see max_nan / min_nan.
 template <class V>
-DLCORE_INLINE V max(V a, V b) { return a < b ? b : a; }
+DLCORE_INLINE V max(V a, V b) {
+  return a < b ? b : a;
+}
 template <class V>
-DLCORE_INLINE V min(V a, V b) { return b < a ? b : a; }
+DLCORE_INLINE V min(V a, V b) {
+  return b < a ? b : a;
+}
 template <class V>
-DLCORE_INLINE V max_nan(V a, V b) { return ((a < b) | (b != b)) ? b : a; }
+DLCORE_INLINE V max_nan(V a, V b) {
+  return ((a < b) | (b != b)) ? b : a;
+}
 template <class V>
-DLCORE_INLINE V min_nan(V a, V b) { return ((b < a) | (b != b)) ? b : a; }
+DLCORE_INLINE V min_nan(V a, V b) {
+  return ((b < a) | (b != b)) ? b : a;
+}
 
 // max(x, 0) that keeps NaN.
 template <class V>
-DLCORE_INLINE V relu(V x) { return x < V{} ? V{} : x; }
+DLCORE_INLINE V relu(V x) {
+  return x < V{} ? V{} : x;
+}
 
 template <class To, class From>
 DLCORE_INLINE To bitcast(From x) {
@@ -174,7 +204,8 @@ DLCORE_INLINE T hmax(Vec<T> v) {  // NaN where any lane is NaN
   return m;
 }
 
-// parallel_for(n, grain, [&](int64_t begin, int64_t end) { ... }); see parallel.h for what keeps results identical.
+// parallel_for(n, grain, [&](int64_t begin, int64_t end) { ... }); see parallel.h for what keeps results
+// identical.
 template <class F>
 inline void parallel_for(int64_t n, int64_t grain, const F& f) {
   parallel_for_raw(

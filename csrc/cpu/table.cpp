@@ -13,8 +13,18 @@ namespace DLCORE_ISA {
 DLCORE_KERNELS(DLCORE_DECLARE)
 #undef DLCORE_DECLARE
 
-#define DLCORE_FLOATS(name) {{name<float>, name<double>, nullptr, nullptr, nullptr, nullptr, nullptr}}
-#define DLCORE_ALL(name) {{name<float>, name<double>, name<int32_t>, name<int64_t>, name<uint8_t>, name<bool>, nullptr}}
+#define DLCORE_FLOATS(name)                                                  \
+  {                                                                          \
+    {                                                                        \
+      name<float>, name<double>, nullptr, nullptr, nullptr, nullptr, nullptr \
+    }                                                                        \
+  }
+#define DLCORE_ALL(name)                                                                          \
+  {                                                                                               \
+    {                                                                                             \
+      name<float>, name<double>, name<int32_t>, name<int64_t>, name<uint8_t>, name<bool>, nullptr \
+    }                                                                                             \
+  }
 #define DLCORE_ENTRY(name, Args, dtypes) DLCORE_##dtypes(name),
 
 extern const Table table;

@@ -1,13 +1,14 @@
-// The GEMM's tile sizes per ISA, with the register budget that they spend. MR x NR elements of C live in registers; NR
-// is a multiple of the vector; KC x NR of B is meant to stay in L1, MC x KC of A in L2, KC x NC of B in L3.
+// The GEMM's tile sizes per ISA, with the register budget that they spend. MR x NR elements of C live in
+// registers; NR is a multiple of the vector; KC x NR of B is meant to stay in L1, MC x KC of A in L2, KC x NC
+// of B in L3.
 //
 //   vectors  registers  float tile   accumulators + B + broadcast A
 //   64 B     32         14 x 32      28 + 2 + (memory operand)
 //   32 B     16          6 x 16      12 + 2 + 1
 //   16 B     16 or 32    6 x 8       12 + 2 + 1
 // double: the same count of vectors, half the columns.
-// KC was chosen by measurement (docs/kernels.md): a longer KC saves passes over C, whose rows, a power of two apart, fall
-// into few sets of L1; a sliver of B that outgrows L1 still streams from L2 in time.
+// KC was chosen by measurement (docs/kernels.md): a longer KC saves passes over C, whose rows, a power of two
+// apart, fall into few sets of L1; a sliver of B that outgrows L1 still streams from L2 in time.
 #pragma once
 
 #include "cpu/simd.h"

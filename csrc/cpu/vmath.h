@@ -15,9 +15,9 @@ DLCORE_INLINE Vec<T> round_small(Vec<T> x) {
   return y - magic;
 }
 
-// e^x. float: <= 1 ulp; double: <= 2 ulp. Overflows to inf above ln(max), goes through the subnormals to 0 below.
-// x = n ln2 + r with |r| <= ln2/2 (Cody & Waite two-part ln2), e^r by its Taylor polynomial, then two scalings by
-// powers of two so that results in the subnormal range round once.
+// e^x. float: <= 1 ulp; double: <= 2 ulp. Overflows to inf above ln(max), goes through the subnormals to 0
+// below. x = n ln2 + r with |r| <= ln2/2 (Cody & Waite two-part ln2), e^r by its Taylor polynomial, then two
+// scalings by powers of two so that results in the subnormal range round once.
 template <class T>
 DLCORE_INLINE Vec<T> exp(Vec<T> x) {
   using I = Int<T>;
@@ -98,7 +98,8 @@ DLCORE_INLINE Vec<T> tanh(Vec<T> x) {
   return x != x ? x : y;
 }
 
-// f on every lane, through memory: for functions without a vector form (libm's, correctly rounded to < 1 ulp).
+// f on every lane, through memory: for functions without a vector form (libm's, correctly rounded to < 1
+// ulp).
 template <class T, class F>
 DLCORE_INLINE Vec<T> by_lane(Vec<T> x, F f) {
   T a[kLanes<T>];
@@ -117,7 +118,8 @@ DLCORE_INLINE Vec<T> in_double(Vec<T> x, F f) {
     typedef float Half __attribute__((vector_size(kVecBytes / 2)));
     Half h[2];
     __builtin_memcpy(h, &x, kVecBytes);
-    for (int i = 0; i < 2; ++i) h[i] = __builtin_convertvector(f(__builtin_convertvector(h[i], Vec<double>)), Half);
+    for (int i = 0; i < 2; ++i)
+      h[i] = __builtin_convertvector(f(__builtin_convertvector(h[i], Vec<double>)), Half);
     __builtin_memcpy(&x, h, kVecBytes);
     return x;
   }
@@ -126,12 +128,15 @@ DLCORE_INLINE Vec<T> in_double(Vec<T> x, F f) {
 template <class T>
 DLCORE_INLINE Vec<T> sqrt(Vec<T> x) {
   return by_lane<T>(x, [](T v) {
-    if constexpr (sizeof(T) == 4) return __builtin_sqrtf(v);
-    else return __builtin_sqrt(v);
+    if constexpr (sizeof(T) == 4)
+      return __builtin_sqrtf(v);
+    else
+      return __builtin_sqrt(v);
   });
 }
 
-// e^x - 1. float: <= 2 ulp; double: <= 3 ulp. With x = n ln2 + r: 2^n (e^r - 1) + (2^n - 1), no cancellation at n = 0.
+// e^x - 1. float: <= 2 ulp; double: <= 3 ulp. With x = n ln2 + r: 2^n (e^r - 1) + (2^n - 1), no cancellation
+// at n = 0.
 template <class T>
 DLCORE_INLINE Vec<T> expm1(Vec<T> x) {
   using VI = Vec<Int<T>>;
@@ -162,8 +167,9 @@ DLCORE_INLINE Vec<T> expm1(Vec<T> x) {
   return x != x ? x : z;
 }
 
-// log(m) and k with x = m 2^k, m in [sqrt(1/2), sqrt(2)), for positive finite x; f = m - 1 is exact, s = f / (2 + f), and
-// log(1 + f) = f - f^2/2 + s (f^2/2 + R(s^2)) (fdlibm's e_log.c explains the form; Sun Microsystems, 1993).
+// log(m) and k with x = m 2^k, m in [sqrt(1/2), sqrt(2)), for positive finite x; f = m - 1 is exact, s = f /
+// (2 + f), and log(1 + f) = f - f^2/2 + s (f^2/2 + R(s^2)) (fdlibm's e_log.c explains the form; Sun
+// Microsystems, 1993).
 template <class T>
 DLCORE_INLINE Vec<T> log_mantissa(Vec<T> x, Vec<T>* k, Vec<T>* tail) {
   using I = Int<T>;
@@ -177,7 +183,8 @@ DLCORE_INLINE Vec<T> log_mantissa(Vec<T> x, Vec<T>* k, Vec<T>* tail) {
   const auto subnormal = x < tiny;
   x = subnormal ? x * splat(f32 ? T(8388608.0) : T(4503599627370496.0)) : x;
   VI bits = bitcast<VI>(x) + (one_bits - root_bits);
-  *k = __builtin_convertvector((bits >> mantissa) - bias, Vec<T>) - (subnormal ? splat(T(mantissa)) : Vec<T>{});
+  *k = __builtin_convertvector((bits >> mantissa) - bias, Vec<T>) -
+       (subnormal ? splat(T(mantissa)) : Vec<T>{});
   bits = (bits & mask) + root_bits;
   const Vec<T> f = bitcast<Vec<T>>(bits) - splat(T(1));
   const Vec<T> s = f / (splat(T(2)) + f), z = s * s;
@@ -227,7 +234,8 @@ DLCORE_INLINE Vec<T> log_base(Vec<T> x, T two, T e) {
   return log_limits<T>(x, fma(k, splat(two), (f - tail) * splat(e)));
 }
 
-// log(1 + x): log(u) + (x - (u - 1)) / u with u = fl(1 + x), which gives back what the rounding of u lost. <= 3 ulp.
+// log(1 + x): log(u) + (x - (u - 1)) / u with u = fl(1 + x), which gives back what the rounding of u lost. <=
+// 3 ulp.
 template <class T>
 DLCORE_INLINE Vec<T> log1p(Vec<T> x) {
   const Vec<T> one = splat(T(1));
@@ -238,16 +246,16 @@ DLCORE_INLINE Vec<T> log1p(Vec<T> x) {
   return (u <= Vec<T>{}) | (u == inf) ? y : x == Vec<T>{} ? x : z;
 }
 
-// erf x. float: <= 3 ulp, minimax-weighted fits of erf(x)/x - 1 in x^2 (|x| < 475/512) and of -log(erfc(t))/t - 1 in t;
-// double: libm's.
+// erf x. float: <= 3 ulp, minimax-weighted fits of erf(x)/x - 1 in x^2 (|x| < 475/512) and of -log(erfc(t))/t
+// - 1 in t; double: libm's.
 template <class T>
 DLCORE_INLINE Vec<T> erf(Vec<T> x) {
   if constexpr (sizeof(T) == 8) {
     return by_lane<T>(x, [](double v) { return __builtin_erf(v); });
   } else {
     const Vec<float> one = splat(1.0f), a = x < Vec<float>{} ? -x : x, s = x * x;
-    const float small[] = {-8.132220093e-04f, 5.200091728e-03f, -2.685901107e-02f, 1.128368832e-01f,
-                           -3.761263325e-01f, 1.283791666e-01f};
+    const float small[] = {-8.132220093e-04f, 5.200091728e-03f,  -2.685901107e-02f,
+                           1.128368832e-01f,  -3.761263325e-01f, 1.283791666e-01f};
     const float large[] = {-3.318560085e-04f, 3.678174910e-03f, -2.383534115e-02f,
                            1.063194012e-01f,  6.351029019e-01f, 1.286600631e-01f};
     Vec<float> p = splat(8.326455410e-05f), q = splat(1.216273646e-05f);
@@ -262,8 +270,8 @@ DLCORE_INLINE Vec<T> erf(Vec<T> x) {
   }
 }
 
-// sin and cos in double, |x| < 2^20 pi / 2: r = x - n pi/2 with pi/2 in three parts of 33 bits (n times a part is exact),
-// then fdlibm's kernels on |r| <= pi/4. `quarter` turns sin (0) into cos (1).
+// sin and cos in double, |x| < 2^20 pi / 2: r = x - n pi/2 with pi/2 in three parts of 33 bits (n times a
+// part is exact), then fdlibm's kernels on |r| <= pi/4. `quarter` turns sin (0) into cos (1).
 DLCORE_INLINE Vec<double> sin_reduced(Vec<double> x, int quarter) {
   using VI = Vec<int64_t>;
   const Vec<double> n = round_small<double>(x * splat(6.36619772367581382433e-01));
@@ -290,7 +298,8 @@ DLCORE_INLINE Vec<double> sin_reduced(Vec<double> x, int quarter) {
   return (q & 2) != 0 ? -y : y;
 }
 
-// sin x and cos x. float: <= 1 ulp (computed in double); double: <= 2 ulp. Beyond 1.6e6 libm's, which reduce any size.
+// sin x and cos x. float: <= 1 ulp (computed in double); double: <= 2 ulp. Beyond 1.6e6 libm's, which reduce
+// any size.
 template <class T, int QUARTER>
 DLCORE_INLINE Vec<T> sin_or_cos(Vec<T> x) {
   return in_double<T>(x, [](Vec<double> v) {
@@ -306,18 +315,26 @@ DLCORE_INLINE Vec<T> sin_or_cos(Vec<T> x) {
   });
 }
 template <class T>
-DLCORE_INLINE Vec<T> sin(Vec<T> x) { return sin_or_cos<T, 0>(x); }
+DLCORE_INLINE Vec<T> sin(Vec<T> x) {
+  return sin_or_cos<T, 0>(x);
+}
 template <class T>
-DLCORE_INLINE Vec<T> cos(Vec<T> x) { return sin_or_cos<T, 1>(x); }
+DLCORE_INLINE Vec<T> cos(Vec<T> x) {
+  return sin_or_cos<T, 1>(x);
+}
 
 // An activation chosen at run time, for epilogues: one predictable branch a vector.
 template <class T>
 DLCORE_INLINE Vec<T> activate(Act act, Vec<T> x) {
   switch (act) {
-    case Act::relu: return relu(x);
-    case Act::sigmoid: return sigmoid<T>(x);
-    case Act::tanh: return tanh<T>(x);
-    case Act::none: break;
+    case Act::relu:
+      return relu(x);
+    case Act::sigmoid:
+      return sigmoid<T>(x);
+    case Act::tanh:
+      return tanh<T>(x);
+    case Act::none:
+      break;
   }
   return x;
 }

@@ -1,6 +1,6 @@
 // What the CUDA kernels share: launches in grid-stride loops, 64-bit indices, strided offsets.
-// Everything runs on the default stream of the device that holds the output. A failed launch stays in CUDA's last error,
-// which the dispatcher reads after every kernel (DeviceApi::last_error).
+// Everything runs on the default stream of the device that holds the output. A failed launch stays in CUDA's
+// last error, which the dispatcher reads after every kernel (DeviceApi::last_error).
 #pragma once
 
 #include <cuda_runtime.h>

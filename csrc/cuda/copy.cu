@@ -8,13 +8,20 @@ namespace {
 template <class To>
 __device__ To read_as(const void* x, DType dtype, int64_t i) {
   switch (dtype) {
-    case DType::f32: return static_cast<To>(static_cast<const float*>(x)[i]);
-    case DType::f64: return static_cast<To>(static_cast<const double*>(x)[i]);
-    case DType::i32: return static_cast<To>(static_cast<const int32_t*>(x)[i]);
-    case DType::i64: return static_cast<To>(static_cast<const int64_t*>(x)[i]);
-    case DType::u8: return static_cast<To>(static_cast<const uint8_t*>(x)[i]);
-    case DType::b8: return static_cast<To>(static_cast<const bool*>(x)[i]);
-    case DType::bf16: break;  // storage only; the op refuses it
+    case DType::f32:
+      return static_cast<To>(static_cast<const float*>(x)[i]);
+    case DType::f64:
+      return static_cast<To>(static_cast<const double*>(x)[i]);
+    case DType::i32:
+      return static_cast<To>(static_cast<const int32_t*>(x)[i]);
+    case DType::i64:
+      return static_cast<To>(static_cast<const int64_t*>(x)[i]);
+    case DType::u8:
+      return static_cast<To>(static_cast<const uint8_t*>(x)[i]);
+    case DType::b8:
+      return static_cast<To>(static_cast<const bool*>(x)[i]);
+    case DType::bf16:
+      break;  // storage only; the op refuses it
   }
   return To(0);
 }

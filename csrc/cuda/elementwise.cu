@@ -1,6 +1,6 @@
 // fill, binary, compare, where, unary and its backward over strided, broadcast operands.
-// The operation is a uniform branch inside one kernel a dtype, not a template parameter: these kernels wait for memory,
-// and the object stays small. The formulas are those of csrc/cpu/elementwise.cpp.
+// The operation is a uniform branch inside one kernel a dtype, not a template parameter: these kernels wait
+// for memory, and the object stays small. The formulas are those of csrc/cpu/elementwise.cpp.
 #include "cuda/common.cuh"
 
 namespace dlcore {
@@ -8,24 +8,39 @@ namespace cuda {
 namespace {
 
 template <class T>
-struct Unsigned { using type = T; };
+struct Unsigned {
+  using type = T;
+};
 template <>
-struct Unsigned<int32_t> { using type = uint32_t; };
+struct Unsigned<int32_t> {
+  using type = uint32_t;
+};
 template <>
-struct Unsigned<int64_t> { using type = uint64_t; };
+struct Unsigned<int64_t> {
+  using type = uint64_t;
+};
 
 template <class T>
 __device__ T float_binary(Binary op, T a, T b) {
   switch (op) {
-    case Binary::add: return a + b;
-    case Binary::sub: return a - b;
-    case Binary::mul: return a * b;
-    case Binary::div: return a / b;
-    case Binary::maximum: return a != a || a > b ? a : b;
-    case Binary::minimum: return a != a || a < b ? a : b;
-    case Binary::pow: return pow(a, b);
-    case Binary::atan2: return atan2(a, b);
-    case Binary::fmod: return fmod(a, b);
+    case Binary::add:
+      return a + b;
+    case Binary::sub:
+      return a - b;
+    case Binary::mul:
+      return a * b;
+    case Binary::div:
+      return a / b;
+    case Binary::maximum:
+      return a != a || a > b ? a : b;
+    case Binary::minimum:
+      return a != a || a < b ? a : b;
+    case Binary::pow:
+      return pow(a, b);
+    case Binary::atan2:
+      return atan2(a, b);
+    case Binary::fmod:
+      return fmod(a, b);
     case Binary::remainder: {
       const T m = fmod(a, b);
       return m != 0 && (m < 0) != (b < 0) ? m + b : m;
@@ -39,9 +54,12 @@ __device__ T float_binary(Binary op, T a, T b) {
       const T r = floor(q);
       return q - r > T(0.5) ? r + 1 : r;
     }
-    case Binary::logical_and: return static_cast<T>(a != 0 && b != 0);
-    case Binary::logical_or: return static_cast<T>(a != 0 || b != 0);
-    case Binary::logical_xor: return static_cast<T>((a != 0) != (b != 0));
+    case Binary::logical_and:
+      return static_cast<T>(a != 0 && b != 0);
+    case Binary::logical_or:
+      return static_cast<T>(a != 0 || b != 0);
+    case Binary::logical_xor:
+      return static_cast<T>((a != 0) != (b != 0));
   }
   return a;
 }
@@ -51,14 +69,22 @@ __device__ T integer_binary(Binary op, T a, T b) {
   using U = typename Unsigned<T>::type;  // overflow wraps
   constexpr bool is_signed = T(-1) < T(0);
   switch (op) {
-    case Binary::add: return static_cast<T>(U(a) + U(b));
-    case Binary::sub: return static_cast<T>(U(a) - U(b));
-    case Binary::mul: return static_cast<T>(U(a) * U(b));
-    case Binary::maximum: return a > b ? a : b;
-    case Binary::minimum: return a < b ? a : b;
-    case Binary::logical_and: return static_cast<T>(a != 0 && b != 0);
-    case Binary::logical_or: return static_cast<T>(a != 0 || b != 0);
-    case Binary::logical_xor: return static_cast<T>((a != 0) != (b != 0));
+    case Binary::add:
+      return static_cast<T>(U(a) + U(b));
+    case Binary::sub:
+      return static_cast<T>(U(a) - U(b));
+    case Binary::mul:
+      return static_cast<T>(U(a) * U(b));
+    case Binary::maximum:
+      return a > b ? a : b;
+    case Binary::minimum:
+      return a < b ? a : b;
+    case Binary::logical_and:
+      return static_cast<T>(a != 0 && b != 0);
+    case Binary::logical_or:
+      return static_cast<T>(a != 0 || b != 0);
+    case Binary::logical_xor:
+      return static_cast<T>((a != 0) != (b != 0));
     case Binary::pow: {
       if (is_signed && b < T(0)) return a == T(1) ? T(1) : a == T(-1) ? (b % 2 ? a : T(1)) : T(0);
       U r = 1, base = static_cast<U>(a);
@@ -77,7 +103,8 @@ __device__ T integer_binary(Binary op, T a, T b) {
       if (op == Binary::remainder) return static_cast<T>(adjust ? m + b : m);
       return overflow ? static_cast<T>(U(0) - U(a)) : static_cast<T>(a / b - (adjust ? 1 : 0));
     }
-    default: return 0;  // div, atan2: of floats alone
+    default:
+      return 0;  // div, atan2: of floats alone
   }
 }
 
@@ -85,41 +112,59 @@ __device__ bool bool_binary(Binary op, bool a, bool b) {
   switch (op) {
     case Binary::add:
     case Binary::maximum:
-    case Binary::logical_or: return a || b;
+    case Binary::logical_or:
+      return a || b;
     case Binary::mul:
     case Binary::minimum:
-    case Binary::logical_and: return a && b;
+    case Binary::logical_and:
+      return a && b;
     case Binary::sub:
-    case Binary::logical_xor: return a != b;
-    case Binary::pow: return a || !b;
-    default: return false;
+    case Binary::logical_xor:
+      return a != b;
+    case Binary::pow:
+      return a || !b;
+    default:
+      return false;
   }
 }
 
 template <class T>
 __device__ T apply_binary(Binary op, T a, T b) {
-  if constexpr (kIsFloat<T>) return float_binary(op, a, b);
-  else if constexpr (sizeof(T) == 1 && T(2) == T(1)) return bool_binary(op, a, b);
-  else return integer_binary(op, a, b);
+  if constexpr (kIsFloat<T>)
+    return float_binary(op, a, b);
+  else if constexpr (sizeof(T) == 1 && T(2) == T(1))
+    return bool_binary(op, a, b);
+  else
+    return integer_binary(op, a, b);
 }
 
 template <class T>
 __device__ bool apply_compare(Compare op, T a, T b) {
   switch (op) {
-    case Compare::eq: return a == b;
-    case Compare::ne: return a != b;
-    case Compare::lt: return a < b;
-    case Compare::le: return a <= b;
-    case Compare::gt: return a > b;
-    case Compare::ge: return a >= b;
+    case Compare::eq:
+      return a == b;
+    case Compare::ne:
+      return a != b;
+    case Compare::lt:
+      return a < b;
+    case Compare::le:
+      return a <= b;
+    case Compare::gt:
+      return a > b;
+    case Compare::ge:
+      return a >= b;
   }
   return false;
 }
 
 template <class T>
-__device__ T sigmoid(T x) { return T(1) / (T(1) + exp(-x)); }
+__device__ T sigmoid(T x) {
+  return T(1) / (T(1) + exp(-x));
+}
 template <class T>
-__device__ T relu6(T z) { return z < T(0) ? T(0) : z > T(6) ? T(6) : z; }
+__device__ T relu6(T z) {
+  return z < T(0) ? T(0) : z > T(6) ? T(6) : z;
+}
 // tanh(log(1 + e^x)) = (e^2 + 2 e) / (e^2 + 2 e + 2), x at most 20
 template <class T>
 __device__ T mish_factor(T e) {
@@ -128,52 +173,89 @@ __device__ T mish_factor(T e) {
 }
 
 constexpr double kSqrtHalf = 0.70710678118654752440, kInvSqrt2Pi = 0.39894228040143267794;
-constexpr double kTwoOverSqrtPi = 1.12837916709551257390, kGeluSlope = 0.79788456080286535588, kGeluCubic = 0.044715;
+constexpr double kTwoOverSqrtPi = 1.12837916709551257390, kGeluSlope = 0.79788456080286535588,
+                 kGeluCubic = 0.044715;
 
 template <class T>
 __device__ T float_unary(Unary op, T x, T p, T q) {
   switch (op) {
-    case Unary::neg: return -x;
-    case Unary::abs: return fabs(x);
-    case Unary::square: return x * x;
-    case Unary::sign: return x > T(0) ? T(1) : x < T(0) ? T(-1) : T(0);
-    case Unary::relu: return x < T(0) ? T(0) : x;
+    case Unary::neg:
+      return -x;
+    case Unary::abs:
+      return fabs(x);
+    case Unary::square:
+      return x * x;
+    case Unary::sign:
+      return x > T(0) ? T(1) : x < T(0) ? T(-1) : T(0);
+    case Unary::relu:
+      return x < T(0) ? T(0) : x;
     case Unary::clamp:
     case Unary::hardtanh: {
       const T y = x < p ? p : x;
       return y > q ? q : y;
     }
-    case Unary::exp: return exp(x);
-    case Unary::expm1: return expm1(x);
-    case Unary::log: return log(x);
-    case Unary::log1p: return log1p(x);
-    case Unary::log2: return log2(x);
-    case Unary::log10: return log10(x);
-    case Unary::sqrt: return sqrt(x);
-    case Unary::rsqrt: return T(1) / sqrt(x);
-    case Unary::reciprocal: return T(1) / x;
-    case Unary::sin: return sin(x);
-    case Unary::cos: return cos(x);
-    case Unary::tan: return tan(x);
-    case Unary::tanh: return tanh(x);
-    case Unary::sigmoid: return sigmoid(x);
-    case Unary::erf: return erf(x);
-    case Unary::floor: return floor(x);
-    case Unary::ceil: return ceil(x);
-    case Unary::round: return rint(x);
-    case Unary::trunc: return trunc(x);
-    case Unary::gelu: return T(0.5) * x * (T(1) + erf(x * T(kSqrtHalf)));
-    case Unary::gelu_tanh: return T(0.5) * x * (T(1) + tanh(T(kGeluSlope) * (x + T(kGeluCubic) * x * x * x)));
-    case Unary::silu: return x * sigmoid(x);
-    case Unary::softplus: return x * p > q ? x : log1p(exp(x * p)) / p;
-    case Unary::leaky_relu: return x > T(0) ? x : x * p;
-    case Unary::elu: return x > T(0) ? q * x : q * p * expm1(x);
-    case Unary::hardswish: return x * (relu6(x + T(3)) * T(1.0 / 6.0));
-    case Unary::hardsigmoid: return relu6(x + T(3)) * T(1.0 / 6.0);
-    case Unary::mish: return x > T(20) ? x : x * mish_factor(exp(x));
-    case Unary::softsign: return x / (T(1) + fabs(x));
-    case Unary::logsigmoid: return (x > T(0) ? T(0) : x) - log1p(exp(-fabs(x)));
-    case Unary::threshold: return x <= p ? q : x;
+    case Unary::exp:
+      return exp(x);
+    case Unary::expm1:
+      return expm1(x);
+    case Unary::log:
+      return log(x);
+    case Unary::log1p:
+      return log1p(x);
+    case Unary::log2:
+      return log2(x);
+    case Unary::log10:
+      return log10(x);
+    case Unary::sqrt:
+      return sqrt(x);
+    case Unary::rsqrt:
+      return T(1) / sqrt(x);
+    case Unary::reciprocal:
+      return T(1) / x;
+    case Unary::sin:
+      return sin(x);
+    case Unary::cos:
+      return cos(x);
+    case Unary::tan:
+      return tan(x);
+    case Unary::tanh:
+      return tanh(x);
+    case Unary::sigmoid:
+      return sigmoid(x);
+    case Unary::erf:
+      return erf(x);
+    case Unary::floor:
+      return floor(x);
+    case Unary::ceil:
+      return ceil(x);
+    case Unary::round:
+      return rint(x);
+    case Unary::trunc:
+      return trunc(x);
+    case Unary::gelu:
+      return T(0.5) * x * (T(1) + erf(x * T(kSqrtHalf)));
+    case Unary::gelu_tanh:
+      return T(0.5) * x * (T(1) + tanh(T(kGeluSlope) * (x + T(kGeluCubic) * x * x * x)));
+    case Unary::silu:
+      return x * sigmoid(x);
+    case Unary::softplus:
+      return x * p > q ? x : log1p(exp(x * p)) / p;
+    case Unary::leaky_relu:
+      return x > T(0) ? x : x * p;
+    case Unary::elu:
+      return x > T(0) ? q * x : q * p * expm1(x);
+    case Unary::hardswish:
+      return x * (relu6(x + T(3)) * T(1.0 / 6.0));
+    case Unary::hardsigmoid:
+      return relu6(x + T(3)) * T(1.0 / 6.0);
+    case Unary::mish:
+      return x > T(20) ? x : x * mish_factor(exp(x));
+    case Unary::softsign:
+      return x / (T(1) + fabs(x));
+    case Unary::logsigmoid:
+      return (x > T(0) ? T(0) : x) - log1p(exp(-fabs(x)));
+    case Unary::threshold:
+      return x <= p ? q : x;
   }
   return x;
 }
@@ -183,51 +265,80 @@ __device__ T integer_unary(Unary op, T x, T p, T q) {
   using U = typename Unsigned<T>::type;
   const bool negative = T(-1) < T(0) && x < T(1) && x != T(0);
   switch (op) {
-    case Unary::neg: return static_cast<T>(U(0) - U(x));
-    case Unary::abs: return negative ? static_cast<T>(U(0) - U(x)) : x;
-    case Unary::square: return static_cast<T>(U(x) * U(x));
-    case Unary::sign: return x == T(0) ? T(0) : negative ? T(-1) : T(1);
-    case Unary::relu: return negative ? T(0) : x;
+    case Unary::neg:
+      return static_cast<T>(U(0) - U(x));
+    case Unary::abs:
+      return negative ? static_cast<T>(U(0) - U(x)) : x;
+    case Unary::square:
+      return static_cast<T>(U(x) * U(x));
+    case Unary::sign:
+      return x == T(0) ? T(0) : negative ? T(-1) : T(1);
+    case Unary::relu:
+      return negative ? T(0) : x;
     case Unary::clamp: {
       const T y = x < p ? p : x;
       return y > q ? q : y;
     }
-    default: return x;  // floor, ceil, round, trunc
+    default:
+      return x;  // floor, ceil, round, trunc
   }
 }
 
 template <class T>
 __device__ T apply_unary(Unary op, T x, T p, T q) {
-  if constexpr (kIsFloat<T>) return float_unary(op, x, p, q);
-  else return integer_unary(op, x, p, q);
+  if constexpr (kIsFloat<T>)
+    return float_unary(op, x, p, q);
+  else
+    return integer_unary(op, x, p, q);
 }
 
 template <class T>
 __device__ T apply_backward(Unary op, T g, T s, T p, T q) {
   switch (op) {
     // From the output.
-    case Unary::relu: return s <= T(0) ? T(0) : g;
-    case Unary::exp: return g * s;
-    case Unary::expm1: return g * (s + T(1));
-    case Unary::sqrt: return g / (s + s);
-    case Unary::rsqrt: return T(-0.5) * g * (s * s * s);
-    case Unary::reciprocal: return -g * (s * s);
-    case Unary::tan: return g * (T(1) + s * s);
-    case Unary::tanh: return g * (T(1) - s * s);
-    case Unary::sigmoid: return g * s * (T(1) - s);
+    case Unary::relu:
+      return s <= T(0) ? T(0) : g;
+    case Unary::exp:
+      return g * s;
+    case Unary::expm1:
+      return g * (s + T(1));
+    case Unary::sqrt:
+      return g / (s + s);
+    case Unary::rsqrt:
+      return T(-0.5) * g * (s * s * s);
+    case Unary::reciprocal:
+      return -g * (s * s);
+    case Unary::tan:
+      return g * (T(1) + s * s);
+    case Unary::tanh:
+      return g * (T(1) - s * s);
+    case Unary::sigmoid:
+      return g * s * (T(1) - s);
     // From the input.
-    case Unary::neg: return -g;
-    case Unary::abs: return s > T(0) ? g : s < T(0) ? -g : s == T(0) ? T(0) : s;
-    case Unary::square: return (g + g) * s;
-    case Unary::clamp: return s >= p && s <= q ? g : T(0);
-    case Unary::hardtanh: return s <= p || s >= q ? T(0) : g;
-    case Unary::log: return g / s;
-    case Unary::log1p: return g / (T(1) + s);
-    case Unary::log2: return g / (s * T(0.69314718055994530942));
-    case Unary::log10: return g / (s * T(2.30258509299404568402));
-    case Unary::sin: return g * cos(s);
-    case Unary::cos: return -g * sin(s);
-    case Unary::erf: return g * T(kTwoOverSqrtPi) * exp(-s * s);
+    case Unary::neg:
+      return -g;
+    case Unary::abs:
+      return s > T(0) ? g : s < T(0) ? -g : s == T(0) ? T(0) : s;
+    case Unary::square:
+      return (g + g) * s;
+    case Unary::clamp:
+      return s >= p && s <= q ? g : T(0);
+    case Unary::hardtanh:
+      return s <= p || s >= q ? T(0) : g;
+    case Unary::log:
+      return g / s;
+    case Unary::log1p:
+      return g / (T(1) + s);
+    case Unary::log2:
+      return g / (s * T(0.69314718055994530942));
+    case Unary::log10:
+      return g / (s * T(2.30258509299404568402));
+    case Unary::sin:
+      return g * cos(s);
+    case Unary::cos:
+      return -g * sin(s);
+    case Unary::erf:
+      return g * T(kTwoOverSqrtPi) * exp(-s * s);
     case Unary::gelu:
       return g * (T(0.5) * (T(1) + erf(s * T(kSqrtHalf))) + s * T(kInvSqrt2Pi) * exp(T(-0.5) * s * s));
     case Unary::gelu_tanh: {
@@ -239,11 +350,16 @@ __device__ T apply_backward(Unary op, T g, T s, T p, T q) {
       const T y = sigmoid(s);
       return g * y * (T(1) + s * (T(1) - y));
     }
-    case Unary::softplus: return s * p > q ? g : g * sigmoid(s * p);
-    case Unary::leaky_relu: return s > T(0) ? g : g * p;
-    case Unary::elu: return s > T(0) ? g * q : g * q * p * exp(s);
-    case Unary::hardswish: return s <= T(-3) ? T(0) : s >= T(3) ? g : g * (s * T(1.0 / 3.0) + T(0.5));
-    case Unary::hardsigmoid: return s > T(-3) && s < T(3) ? g * T(1.0 / 6.0) : T(0);
+    case Unary::softplus:
+      return s * p > q ? g : g * sigmoid(s * p);
+    case Unary::leaky_relu:
+      return s > T(0) ? g : g * p;
+    case Unary::elu:
+      return s > T(0) ? g * q : g * q * p * exp(s);
+    case Unary::hardswish:
+      return s <= T(-3) ? T(0) : s >= T(3) ? g : g * (s * T(1.0 / 3.0) + T(0.5));
+    case Unary::hardsigmoid:
+      return s > T(-3) && s < T(3) ? g * T(1.0 / 6.0) : T(0);
     case Unary::mish: {
       if (s > T(20)) return g;
       const T e = exp(s), t = mish_factor(e);
@@ -253,9 +369,12 @@ __device__ T apply_backward(Unary op, T g, T s, T p, T q) {
       const T d = T(1) + fabs(s);
       return g / (d * d);
     }
-    case Unary::logsigmoid: return g * sigmoid(-s);
-    case Unary::threshold: return s <= p ? T(0) : g;
-    default: return T(0);  // sign, floor, ceil, round, trunc
+    case Unary::logsigmoid:
+      return g * sigmoid(-s);
+    case Unary::threshold:
+      return s <= p ? T(0) : g;
+    default:
+      return T(0);  // sign, floor, ceil, round, trunc
   }
 }
 

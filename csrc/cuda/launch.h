@@ -8,7 +8,8 @@ namespace dlcore {
 namespace cuda {
 
 constexpr int kThreads = 256;
-constexpr int64_t kMaxBlocks = 1 << 16;  // grid-stride loops cover the rest: far more than any device runs at once
+constexpr int64_t kMaxBlocks =
+    1 << 16;  // grid-stride loops cover the rest: far more than any device runs at once
 
 struct LaunchPlan {
   int64_t blocks;  // 0: nothing to launch (a grid of 0 blocks is an error)
@@ -36,8 +37,9 @@ struct MatmulPlan {
   int64_t rows, cols, tiles, blocks;
 };
 
-// Large tiles read A and B less often, small ones fill the device: 128 only where there are enough of them for every
-// multiprocessor (132 on H100) to have one, and only for float32, whose 64 accumulators fit the registers.
+// Large tiles read A and B less often, small ones fill the device: 128 only where there are enough of them
+// for every multiprocessor (132 on H100) to have one, and only for float32, whose 64 accumulators fit the
+// registers.
 inline MatmulPlan plan_matmul(int64_t M, int64_t N, int64_t batch, int item_size) {
   MatmulPlan p{};
   for (int tile : {128, 64}) {

@@ -1,8 +1,9 @@
-// C = act(A B + bias) in float32 or float64 without tensor cores: tiles of A and B in shared memory, a square of C in
-// each thread's registers. Any strides, batches, accumulation. No split over K, so results have one order of sums.
+// C = act(A B + bias) in float32 or float64 without tensor cores: tiles of A and B in shared memory, a square
+// of C in each thread's registers. Any strides, batches, accumulation. No split over K, so results have one
+// order of sums.
 //
-// 256 threads are a 16 x 16 grid. A thread's S x S elements of C lie 16 apart (rows ty + 16 i, columns tx + 16 j), so
-// that a warp reads consecutive words of B's tile and stores consecutive columns of C.
+// 256 threads are a 16 x 16 grid. A thread's S x S elements of C lie 16 apart (rows ty + 16 i, columns tx +
+// 16 j), so that a warp reads consecutive words of B's tile and stores consecutive columns of C.
 #include "cuda/common.cuh"
 
 namespace dlcore {
@@ -14,10 +15,14 @@ constexpr int kSide = 16;
 template <class T>
 __device__ T activate(T v, Act act) {
   switch (act) {
-    case Act::none: return v;
-    case Act::relu: return v < T(0) ? T(0) : v;
-    case Act::sigmoid: return T(1) / (T(1) + exp(-v));
-    case Act::tanh: return tanh(v);
+    case Act::none:
+      return v;
+    case Act::relu:
+      return v < T(0) ? T(0) : v;
+    case Act::sigmoid:
+      return T(1) / (T(1) + exp(-v));
+    case Act::tanh:
+      return tanh(v);
   }
   return v;
 }
@@ -68,8 +73,10 @@ __global__ void __launch_bounds__(kThreads) matmul_kernel(MatmulArgs p, MatmulPl
         const int64_t n = n0 + tx + j * kSide;
         if (m >= p.M || n >= p.N) continue;
         T* out = c + m * p.c_rs + n * p.c_cs;
-        if (p.accumulate) *out += acc[i][j];
-        else *out = activate(p.bias ? acc[i][j] + static_cast<const T*>(p.bias)[n] : acc[i][j], p.act);
+        if (p.accumulate)
+          *out += acc[i][j];
+        else
+          *out = activate(p.bias ? acc[i][j] + static_cast<const T*>(p.bias)[n] : acc[i][j], p.act);
       }
     }
   }

@@ -1,6 +1,7 @@
-// Pooling: a thread an output (forward) or an input pixel (backward gathers from the windows that cover it): no atomics,
-// one order of sums. Neighbouring threads take neighbouring elements in memory in either format. The gradient of a
-// maximum kept as plane positions is scattered, a thread a plane, because positions do not say which windows cover.
+// Pooling: a thread an output (forward) or an input pixel (backward gathers from the windows that cover it):
+// no atomics, one order of sums. Neighbouring threads take neighbouring elements in memory in either format.
+// The gradient of a maximum kept as plane positions is scattered, a thread a plane, because positions do not
+// say which windows cover.
 #include "cuda/common.cuh"
 
 namespace dlcore {
@@ -125,8 +126,10 @@ void max_pool_backward(const PoolBackwardArgs& args) {
       for (int64_t ow = ws.lo; ow < ws.hi; ++ow) {
         const int64_t dw = i.w + p.w.before - ow * p.w.stride;
         const int64_t at = y_at(p, {i.n, i.c, oh, ow});
-        const uint32_t kept = static_cast<const uint8_t*>(p.saved)[at], kw = static_cast<uint32_t>(p.w.kernel);
-        if (kept / kw * p.h.dilation == dh && kept % kw * p.w.dilation == dw) sum += static_cast<const T*>(p.dy)[at];
+        const uint32_t kept = static_cast<const uint8_t*>(p.saved)[at],
+                       kw = static_cast<uint32_t>(p.w.kernel);
+        if (kept / kw * p.h.dilation == dh && kept % kw * p.w.dilation == dw)
+          sum += static_cast<const T*>(p.dy)[at];
       }
     }
     static_cast<T*>(p.dx)[x_at(p, i)] = sum;

@@ -1,6 +1,7 @@
 // softmax and log-softmax over the middle axis of (outer, n, inner), forward and backward.
-// Rows that lie in one run (inner == 1) get a block each; otherwise a thread takes a column, its neighbours the columns
-// beside it. Three passes over a row (maximum, sum, result), the last two mostly from cache. Sums have one fixed tree.
+// Rows that lie in one run (inner == 1) get a block each; otherwise a thread takes a column, its neighbours
+// the columns beside it. Three passes over a row (maximum, sum, result), the last two mostly from cache. Sums
+// have one fixed tree.
 #include "cuda/common.cuh"
 
 namespace dlcore {
@@ -9,11 +10,15 @@ namespace {
 
 struct Sum {
   template <class T>
-  __device__ T operator()(T a, T b) const { return a + b; }
+  __device__ T operator()(T a, T b) const {
+    return a + b;
+  }
 };
 struct Max {  // NaN wins
   template <class T>
-  __device__ T operator()(T a, T b) const { return b > a || b != b ? b : a; }
+  __device__ T operator()(T a, T b) const {
+    return b > a || b != b ? b : a;
+  }
 };
 
 // The value of all threads of the block combined, in every thread. blockDim.x is a power of two, at most 512.

@@ -43,7 +43,9 @@ static int device_count_now(cudaError_t* status) {
   return 0;
 }
 
-static const char* text(cudaError_t status) { return status == cudaSuccess ? nullptr : cudaGetErrorString(status); }
+static const char* text(cudaError_t status) {
+  return status == cudaSuccess ? nullptr : cudaGetErrorString(status);
+}
 
 void select_device_of(const void* p) {
   static const bool several = [] {
@@ -116,7 +118,8 @@ constexpr Entry<Args> floats(KernelFn<Args> f32, KernelFn<Args> f64) {
 }
 #define DLCORE_SET_FLOATS(name, Args) t.name = floats<Args>(name<float>, name<double>);
 #define DLCORE_SET_ALL(name, Args) \
-  t.name = Entry<Args>{{name<float>, name<double>, name<int32_t>, name<int64_t>, name<uint8_t>, name<bool>, nullptr}};
+  t.name = Entry<Args>{            \
+      {name<float>, name<double>, name<int32_t>, name<int64_t>, name<uint8_t>, name<bool>, nullptr}};
 
 constexpr Table make_table() {
   Table t{};

@@ -36,7 +36,8 @@ static void copy_same_device(const Array& dst, const Array& src) {
   int order[kMaxDims];
   for (int i = 0; i < dst.ndim(); ++i) {
     int j = i;
-    for (; j > 0 && std::abs(dst.stride(order[j - 1])) < std::abs(dst.stride(i)); --j) order[j] = order[j - 1];
+    for (; j > 0 && std::abs(dst.stride(order[j - 1])) < std::abs(dst.stride(i)); --j)
+      order[j] = order[j - 1];
     order[j] = i;
   }
   for (int i = 0; i < dst.ndim(); ++i) {
@@ -94,9 +95,12 @@ static Array reshape(const Array& a, Dims shape) {
   int unknown = -1;
   int64_t known = 1;
   for (int i = 0; i < shape.n; ++i) {
-    if (shape[i] == -1 && unknown < 0) unknown = i;
-    else if (shape[i] < 0) value_error("reshape", "sizes must not be negative (one may be -1)", {{"shape", shape}});
-    else known *= shape[i];
+    if (shape[i] == -1 && unknown < 0)
+      unknown = i;
+    else if (shape[i] < 0)
+      value_error("reshape", "sizes must not be negative (one may be -1)", {{"shape", shape}});
+    else
+      known *= shape[i];
   }
   if (unknown >= 0) {
     if (known == 0 || a.numel() % known)
@@ -116,8 +120,10 @@ static Array reshape(const Array& a, Dims shape) {
     if (i < a.ndim()) old_size = a.dim(i++);
     if (j < shape.n) new_size = shape[j++];
     while (old_size != new_size) {
-      if (old_size < new_size) old_size *= a.dim(i++);
-      else new_size *= shape[j++];
+      if (old_size < new_size)
+        old_size *= a.dim(i++);
+      else
+        new_size *= shape[j++];
     }
     int64_t stride = 1;  // the group's fastest stride
     int last = i - 1;
@@ -140,7 +146,8 @@ static Array reshape(const Array& a, Dims shape) {
 
 static Array permute(const Array& a, const std::vector<int64_t>& axes) {
   if (static_cast<int>(axes.size()) != a.ndim())
-    value_error("permute", "there must be one axis for each dimension", {{"x", a}, {"axes", (int64_t)axes.size()}});
+    value_error("permute", "there must be one axis for each dimension",
+                {{"x", a}, {"axes", (int64_t)axes.size()}});
   Dims d;
   bool seen[kMaxDims] = {};
   for (int64_t axis : axes) {
@@ -161,8 +168,10 @@ static Array transpose(const Array& a, int64_t i, int64_t j) {
 static Array slice(const Array& a, int64_t axis, int64_t start, int64_t length, int64_t step) {
   const int d = normalize_axis("slice", axis, a.ndim());
   const int64_t last = start + (length - 1) * step;
-  if (a.ndim() == 0 || length < 0 || (length > 0 && (start < 0 || start >= a.dim(d) || last < 0 || last >= a.dim(d))))
-    index_error("slice", "the slice must lie within the axis", {{"x", a}, {"start", start}, {"length", length}});
+  if (a.ndim() == 0 || length < 0 ||
+      (length > 0 && (start < 0 || start >= a.dim(d) || last < 0 || last >= a.dim(d))))
+    index_error("slice", "the slice must lie within the axis",
+                {{"x", a}, {"start", start}, {"length", length}});
   Dims shape = a.shape(), strides = a.strides();
   shape[d] = length;
   strides[d] *= step;
@@ -173,7 +182,8 @@ static Array select(const Array& a, int64_t axis, int64_t index) {
   const int d = normalize_axis("select", axis, a.ndim());
   if (a.ndim() == 0) index_error("select", "a 0-d array cannot be indexed", {{"x", a}});
   const int64_t n = a.dim(d), i = index < 0 ? index + n : index;
-  if (i < 0 || i >= n) index_error("select", "index must lie within the axis", {{"x", a}, {"axis", d}, {"index", index}});
+  if (i < 0 || i >= n)
+    index_error("select", "index must lie within the axis", {{"x", a}, {"axis", d}, {"index", index}});
   Dims shape, strides;
   for (int k = 0; k < a.ndim(); ++k)
     if (k != d) shape.push(a.dim(k)), strides.push(a.stride(k));
@@ -213,16 +223,18 @@ void bind_copy(py::module_& m) {
   def_op(m, "clone", &clone, "x"_a);
   def_op(m, "cast", &cast, "x"_a, "dtype"_a);
   def_op(m, "copy_into", &copy_into, "dst"_a, "src"_a);
-  def_op(m, "to_device", [](const Array& a, const std::string& d) { return to_device(a, parse_device(d)); }, "x"_a,
-         "device"_a);
+  def_op(
+      m, "to_device", [](const Array& a, const std::string& d) { return to_device(a, parse_device(d)); },
+      "x"_a, "device"_a);
   def_op(m, "reshape", &reshape, "x"_a, "shape"_a);
   def_op(m, "permute", &permute, "x"_a, "axes"_a);
   def_op(m, "transpose", &transpose, "x"_a, "axis0"_a, "axis1"_a);
   def_op(m, "slice", &slice, "x"_a, "axis"_a, "start"_a, "length"_a, "step"_a);
   def_op(m, "select", &select, "x"_a, "axis"_a, "index"_a);
   def_op(m, "concatenate", &concatenate, "arrays"_a, "axis"_a);
-  def_op(m, "broadcast_to", [](const Array& a, const Dims& s) { return a.broadcast_to("broadcast_to", s); }, "x"_a,
-         "shape"_a);
+  def_op(
+      m, "broadcast_to", [](const Array& a, const Dims& s) { return a.broadcast_to("broadcast_to", s); },
+      "x"_a, "shape"_a);
 }
 
 }  // namespace dlcore

@@ -1,9 +1,9 @@
-// The launch geometry of the CUDA kernels, for tests: plain host code that every build has, with or without CUDA.
-#include "cuda/launch.h"
-
+// The launch geometry of the CUDA kernels, for tests: plain host code that every build has, with or without
+// CUDA.
 #include <map>
 #include <string>
 
+#include "cuda/launch.h"
 #include "ops/ops.h"
 
 namespace dlcore {

@@ -1,5 +1,5 @@
-// Elementwise ops: broadcasting, the layout of the result, scalars. Operands of one call share dtype and device here;
-// torch's promotion is in dlcore.functional.
+// Elementwise ops: broadcasting, the layout of the result, scalars. Operands of one call share dtype and
+// device here; torch's promotion is in dlcore.functional.
 #include <cstring>
 
 #include "ops/ops.h"
@@ -49,7 +49,8 @@ struct type_caster<dlcore::Scalar> {
 namespace dlcore {
 namespace {
 
-// Row-major, or the axis order of the first full-sized operand that is dense in another one (channels-last stays so).
+// Row-major, or the axis order of the first full-sized operand that is dense in another one (channels-last
+// stays so).
 Array empty_like_operands(const Dims& shape, DType dtype, std::initializer_list<const Array*> operands) {
   for (const Array* a : operands) {
     if (!(a->shape() == shape)) continue;
@@ -74,8 +75,8 @@ Array empty_like_operands(const Dims& shape, DType dtype, std::initializer_list<
   return Array::empty(shape, dtype, (*operands.begin())->device());
 }
 
-// Fills shape and strides for y and N inputs as the kernels want them; an input whose last stride is neither 0 nor 1 is
-// replaced by a copy. `inputs` are as the caller has them, broadcast here.
+// Fills shape and strides for y and N inputs as the kernels want them; an input whose last stride is neither
+// 0 nor 1 is replaced by a copy. `inputs` are as the caller has them, broadcast here.
 template <int N>
 void plan(const char* op, const Array& y, Array* const (&inputs)[N], int* ndim, int64_t* shape,
           int64_t* const (&strides)[N], int64_t* ys) {
@@ -144,13 +145,16 @@ Array scalar_like(const char* op, const Array& a, const Scalar& s) {
   return fill_new({}, s, a.dtype(), a.device());
 }
 
-bool integer_only(Binary op) { return op == Binary::logical_and || op == Binary::logical_or || op == Binary::logical_xor; }
+bool integer_only(Binary op) {
+  return op == Binary::logical_and || op == Binary::logical_or || op == Binary::logical_xor;
+}
 bool float_only(Binary op) { return op == Binary::div || op == Binary::atan2; }
 
 const char* name_of(Binary op) {
   switch (op) {
 #define DLCORE_CASE(name) \
-  case Binary::name: return #name;
+  case Binary::name:      \
+    return #name;
     DLCORE_BINARY(DLCORE_CASE)
 #undef DLCORE_CASE
   }
@@ -162,7 +166,8 @@ Array binary_into(Binary op, Array a, Array b, const Array* out) {
   const char* name = name_of(op);
   check_same(name, "a", a, "b", b);
   if (float_only(op)) check_floating(name, "a", a);
-  if (integer_only(op) && a.dtype() != DType::b8) type_error(name, "operands must be bool", {{"a", a}, {"b", b}});
+  if (integer_only(op) && a.dtype() != DType::b8)
+    type_error(name, "operands must be bool", {{"a", a}, {"b", b}});
   const Dims shape = result_shape(name, a, b);
   Array y = out ? *out : empty_like_operands(shape, a.dtype(), {&a, &b});
   if (y.numel() == 0) return y;
@@ -227,9 +232,19 @@ Array where_op(Array c, Array a, Array b) {
 // Functions that integers have too; the others need a floating-point operand.
 bool for_integers(Unary op) {
   switch (op) {
-    case Unary::neg: case Unary::abs: case Unary::square: case Unary::sign: case Unary::relu: case Unary::clamp:
-    case Unary::floor: case Unary::ceil: case Unary::round: case Unary::trunc: return true;
-    default: return false;
+    case Unary::neg:
+    case Unary::abs:
+    case Unary::square:
+    case Unary::sign:
+    case Unary::relu:
+    case Unary::clamp:
+    case Unary::floor:
+    case Unary::ceil:
+    case Unary::round:
+    case Unary::trunc:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -282,24 +297,35 @@ Array unary_backward(Unary op, Array dy, Array saved, double p, double q) {
 
 void bind_elementwise(py::module_& m) {
   using namespace py::literals;
-  def_op(m, "full", [](const Dims& shape, const Scalar& value, DType dtype, const std::string& device) {
-    return fill_new(shape, value, dtype, parse_device(device));
-  }, "shape"_a, "value"_a, "dtype"_a, "device"_a = "cpu");
-#define DLCORE_BIND_BINARY(name)                                                                                   \
-  def_op(m, #name, [](const Array& a, const Array& b) { return binary_op(Binary::name, a, b); }, "a"_a, "b"_a);    \
-  def_op(m, #name, [](const Array& a, const Scalar& b) {                                                           \
-    return binary_op(Binary::name, a, scalar_like(#name, a, b));                                                   \
-  }, "a"_a, "b"_a);                                                                                                \
-  def_op(m, #name, [](const Scalar& a, const Array& b) {                                                           \
-    return binary_op(Binary::name, scalar_like(#name, b, a), b);                                                   \
-  }, "a"_a, "b"_a);
+  def_op(
+      m, "full",
+      [](const Dims& shape, const Scalar& value, DType dtype, const std::string& device) {
+        return fill_new(shape, value, dtype, parse_device(device));
+      },
+      "shape"_a, "value"_a, "dtype"_a, "device"_a = "cpu");
+#define DLCORE_BIND_BINARY(name)                                                                             \
+  def_op(                                                                                                    \
+      m, #name, [](const Array& a, const Array& b) { return binary_op(Binary::name, a, b); }, "a"_a, "b"_a); \
+  def_op(                                                                                                    \
+      m, #name,                                                                                              \
+      [](const Array& a, const Scalar& b) { return binary_op(Binary::name, a, scalar_like(#name, a, b)); },  \
+      "a"_a, "b"_a);                                                                                         \
+  def_op(                                                                                                    \
+      m, #name,                                                                                              \
+      [](const Scalar& a, const Array& b) { return binary_op(Binary::name, scalar_like(#name, b, a), b); },  \
+      "a"_a, "b"_a);
   DLCORE_BINARY(DLCORE_BIND_BINARY)
 #undef DLCORE_BIND_BINARY
-#define DLCORE_BIND_COMPARE(name)                                                                                      \
-  def_op(m, #name, [](const Array& a, const Array& b) { return compare_op(#name, Compare::name, a, b); }, "a"_a, "b"_a); \
-  def_op(m, #name, [](const Array& a, const Scalar& b) {                                                                \
-    return compare_op(#name, Compare::name, a, scalar_like(#name, a, b));                                               \
-  }, "a"_a, "b"_a);
+#define DLCORE_BIND_COMPARE(name)                                                                      \
+  def_op(                                                                                              \
+      m, #name, [](const Array& a, const Array& b) { return compare_op(#name, Compare::name, a, b); }, \
+      "a"_a, "b"_a);                                                                                   \
+  def_op(                                                                                              \
+      m, #name,                                                                                        \
+      [](const Array& a, const Scalar& b) {                                                            \
+        return compare_op(#name, Compare::name, a, scalar_like(#name, a, b));                          \
+      },                                                                                               \
+      "a"_a, "b"_a);
   DLCORE_BIND_COMPARE(eq)
   DLCORE_BIND_COMPARE(ne)
   DLCORE_BIND_COMPARE(lt)
@@ -308,46 +334,67 @@ void bind_elementwise(py::module_& m) {
   DLCORE_BIND_COMPARE(ge)
 #undef DLCORE_BIND_COMPARE
   def_op(m, "where", &where_op, "condition"_a, "a"_a, "b"_a);
-  def_op(m, "where", [](const Array& c, const Scalar& a, const Array& b) {
-    return where_op(c, scalar_like("where", b, a), b);
-  }, "condition"_a, "a"_a, "b"_a);
-  def_op(m, "where", [](const Array& c, const Array& a, const Scalar& b) {
-    return where_op(c, a, scalar_like("where", a, b));
-  }, "condition"_a, "a"_a, "b"_a);
-#define DLCORE_BIND_UNARY(name)                                                                       \
-  def_op(m, #name, [](const Array& x, double p, double q) {                                           \
-    return unary_op(#name, Unary::name, x, p, q, nullptr);                                            \
-  }, "x"_a, "p"_a = 0.0, "q"_a = 0.0);
+  def_op(
+      m, "where",
+      [](const Array& c, const Scalar& a, const Array& b) {
+        return where_op(c, scalar_like("where", b, a), b);
+      },
+      "condition"_a, "a"_a, "b"_a);
+  def_op(
+      m, "where",
+      [](const Array& c, const Array& a, const Scalar& b) {
+        return where_op(c, a, scalar_like("where", a, b));
+      },
+      "condition"_a, "a"_a, "b"_a);
+#define DLCORE_BIND_UNARY(name)                                                                          \
+  def_op(                                                                                                \
+      m, #name,                                                                                          \
+      [](const Array& x, double p, double q) { return unary_op(#name, Unary::name, x, p, q, nullptr); }, \
+      "x"_a, "p"_a = 0.0, "q"_a = 0.0);
   DLCORE_UNARY(DLCORE_BIND_UNARY)
 #undef DLCORE_BIND_UNARY
-  def_op(m, "unary_", [](const std::string& name, const Array& x, double p, double q) {
-    in_place("unary_", x, [&](const Array* out) {
-      return unary_op(name.c_str(), parse_unary("unary_", name), x, p, q, out);
-    });
-  }, "op"_a, "x"_a, "p"_a = 0.0, "q"_a = 0.0);
-  def_op(m, "binary_", [](const std::string& name, const Array& a, const Array& b) {
-    const Binary op = parse_binary("binary_", name);
-    check_same(name.c_str(), "a", a, "b", b);
-    if (!(result_shape(name.c_str(), a, b) == a.shape()))
-      value_error(name.c_str(), "the result must have the shape of a, which is changed in place", {{"a", a}, {"b", b}});
-    // b may lie in a's memory otherwise than a does (x += x.T): its values are taken first.
-    const bool alias = a.shares_storage(b) && !(a.shape() == b.shape() && a.strides() == b.strides());
-    Array other = b;
-    if (alias) {
-      other = Array::empty_like(b);
-      copy_into(other, b);
-    }
-    in_place(name.c_str(), a, [&](const Array* out) { return binary_into(op, a, other, out); });
-  }, "op"_a, "a"_a, "b"_a);
-  def_op(m, "unary_backward", [](const std::string& name, const Array& dy, const Array& saved, double p, double q) {
-    return unary_backward(parse_unary("unary_backward", name), dy, saved, p, q);
-  }, "op"_a, "dy"_a, "saved"_a, "p"_a = 0.0, "q"_a = 0.0);
-  def_op(m, "activation_backward", [](const Array& dy, const Array& y, const std::string& act) {
-    if (act.empty() || act == "none" || act == "linear") return dy;
-    if (act != "relu" && act != "sigmoid" && act != "tanh")
-      value_error("activation_backward", "activation must be one of none, relu, sigmoid, tanh", {{"activation", act}});
-    return unary_backward(parse_unary("activation_backward", act), dy, y, 0, 0);
-  }, "dy"_a, "y"_a, "activation"_a);
+  def_op(
+      m, "unary_",
+      [](const std::string& name, const Array& x, double p, double q) {
+        in_place("unary_", x, [&](const Array* out) {
+          return unary_op(name.c_str(), parse_unary("unary_", name), x, p, q, out);
+        });
+      },
+      "op"_a, "x"_a, "p"_a = 0.0, "q"_a = 0.0);
+  def_op(
+      m, "binary_",
+      [](const std::string& name, const Array& a, const Array& b) {
+        const Binary op = parse_binary("binary_", name);
+        check_same(name.c_str(), "a", a, "b", b);
+        if (!(result_shape(name.c_str(), a, b) == a.shape()))
+          value_error(name.c_str(), "the result must have the shape of a, which is changed in place",
+                      {{"a", a}, {"b", b}});
+        // b may lie in a's memory otherwise than a does (x += x.T): its values are taken first.
+        const bool alias = a.shares_storage(b) && !(a.shape() == b.shape() && a.strides() == b.strides());
+        Array other = b;
+        if (alias) {
+          other = Array::empty_like(b);
+          copy_into(other, b);
+        }
+        in_place(name.c_str(), a, [&](const Array* out) { return binary_into(op, a, other, out); });
+      },
+      "op"_a, "a"_a, "b"_a);
+  def_op(
+      m, "unary_backward",
+      [](const std::string& name, const Array& dy, const Array& saved, double p, double q) {
+        return unary_backward(parse_unary("unary_backward", name), dy, saved, p, q);
+      },
+      "op"_a, "dy"_a, "saved"_a, "p"_a = 0.0, "q"_a = 0.0);
+  def_op(
+      m, "activation_backward",
+      [](const Array& dy, const Array& y, const std::string& act) {
+        if (act.empty() || act == "none" || act == "linear") return dy;
+        if (act != "relu" && act != "sigmoid" && act != "tanh")
+          value_error("activation_backward", "activation must be one of none, relu, sigmoid, tanh",
+                      {{"activation", act}});
+        return unary_backward(parse_unary("activation_backward", act), dy, y, 0, 0);
+      },
+      "dy"_a, "y"_a, "activation"_a);
 }
 
 }  // namespace dlcore

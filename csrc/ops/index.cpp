@@ -48,7 +48,8 @@ static Array take(const Array& x, int64_t axis, const Array& index, bool wrap) {
   Array y = Array::empty(shape, x.dtype(), x.device());
   if (y.numel() == 0) return y;
   TakeArgs args{};
-  args.outer = product(x, 0, d), args.n = x.dim(d), args.m = flat.numel(), args.inner = product(x, d + 1, x.ndim());
+  args.outer = product(x, 0, d), args.n = x.dim(d), args.m = flat.numel(),
+  args.inner = product(x, d + 1, x.ndim());
   // Rows that are runs are taken in place, wherever they stand.
   bool runs = d <= 1;
   int64_t expected = 1;
@@ -64,12 +65,15 @@ static Array take(const Array& x, int64_t axis, const Array& index, bool wrap) {
   return y;
 }
 
-// Writes or adds x (outer..., index..., inner...) into y (outer..., n, inner...), which is changed; y is contiguous.
-static void put_into(const Array& y, int64_t axis, const Array& index, const Array& x, bool accumulate, bool wrap) {
+// Writes or adds x (outer..., index..., inner...) into y (outer..., n, inner...), which is changed; y is
+// contiguous.
+static void put_into(const Array& y, int64_t axis, const Array& index, const Array& x, bool accumulate,
+                     bool wrap) {
   check_same("put", "y", y, "x", x);
   check_same_device("put", "y", y, "index", index);
   check_writable("put", "y", y);
-  if (y.ndim() == 0 || !y.contiguous()) value_error("put", "y must be contiguous, of at least one dimension", {{"y", y}});
+  if (y.ndim() == 0 || !y.contiguous())
+    value_error("put", "y must be contiguous, of at least one dimension", {{"y", y}});
   const int d = normalize_axis("put", axis, y.ndim());
   Dims shape;
   for (int k = 0; k < d; ++k) shape.push(y.dim(k));
@@ -81,15 +85,18 @@ static void put_into(const Array& y, int64_t axis, const Array& index, const Arr
   const Array from = contiguous(x);
   PutArgs args{};
   args.x = from.data(), args.index = flat.ptr<int64_t>(), args.y = y.data();
-  args.outer = product(y, 0, d), args.n = y.dim(d), args.m = flat.numel(), args.inner = product(y, d + 1, y.ndim());
+  args.outer = product(y, 0, d), args.n = y.dim(d), args.m = flat.numel(),
+  args.inner = product(y, d + 1, y.ndim());
   args.accumulate = accumulate;
   DLCORE_LAUNCH(put, y.dtype(), y.device(), args);
 }
 
 // torch's rule: index has x's number of dimensions and is no longer than `bound` off the axis.
-static void check_index_shape(const char* op, const char* name, const Array& bound, int d, const Array& index) {
+static void check_index_shape(const char* op, const char* name, const Array& bound, int d,
+                              const Array& index) {
   if (index.ndim() != bound.ndim())
-    value_error(op, std::string("index must have as many dimensions as ") + name, {{name, bound}, {"index", index}});
+    value_error(op, std::string("index must have as many dimensions as ") + name,
+                {{name, bound}, {"index", index}});
   for (int k = 0; k < index.ndim(); ++k)
     if (k != d && index.dim(k) > bound.dim(k))
       value_error(op, std::string("index must not be longer than ") + name + " off the axis",
@@ -113,7 +120,8 @@ static Array gather(const Array& x0, int64_t axis, const Array& index0) {
 }
 
 // Writes or adds x into y, which is changed.
-static void scatter_into(const Array& y0, int64_t axis, const Array& index0, const Array& x0, bool accumulate) {
+static void scatter_into(const Array& y0, int64_t axis, const Array& index0, const Array& x0,
+                         bool accumulate) {
   check_same("scatter", "self", y0, "src", x0);
   check_same_device("scatter", "self", y0, "index", index0);
   check_writable("scatter", "self", y0);
@@ -127,7 +135,8 @@ static void scatter_into(const Array& y0, int64_t axis, const Array& index0, con
   args.x = x.data(), args.index = flat.ptr<int64_t>(), args.y = y.data();
   args.ndim = y.ndim(), args.axis = d, args.accumulate = accumulate;
   for (int k = 0; k < y.ndim(); ++k)
-    args.shape[k] = index.dim(k), args.xs[k] = x.stride(k), args.is[k] = flat.stride(k), args.ys[k] = y.stride(k);
+    args.shape[k] = index.dim(k), args.xs[k] = x.stride(k), args.is[k] = flat.stride(k),
+    args.ys[k] = y.stride(k);
   DLCORE_LAUNCH(scatter, y.dtype(), y.device(), args);
 }
 

@@ -1,4 +1,5 @@
-// matmul and linear: shapes, strides, allocation. Strides carry every transposition; nothing is copied for them.
+// matmul and linear: shapes, strides, allocation. Strides carry every transposition; nothing is copied for
+// them.
 #include <optional>
 
 #include "ops/ops.h"
@@ -34,7 +35,8 @@ static Array matmul(const Array& a, const Array& b) {
     MatmulArgs args{};
     args.a = xb.data(), args.b = yb.data(), args.c = c.data();
     args.M = M, args.N = N, args.K = K;
-    args.a_rs = xb.stride(-2), args.a_cs = xb.stride(-1), args.b_rs = yb.stride(-2), args.b_cs = yb.stride(-1);
+    args.a_rs = xb.stride(-2), args.a_cs = xb.stride(-1), args.b_rs = yb.stride(-2),
+    args.b_cs = yb.stride(-1);
     args.c_rs = c.stride(-2), args.c_cs = 1;
     int n = 0;
     for (int i = 0; i < bs.n; ++i) {
@@ -63,7 +65,8 @@ Act parse_act(const char* op, const std::string& name) {
 }
 
 // y = act(x W^T + b), W (out_features, in_features), x (..., in_features).
-static Array linear(const Array& x, const Array& weight, const std::optional<Array>& bias, const std::string& act) {
+static Array linear(const Array& x, const Array& weight, const std::optional<Array>& bias,
+                    const std::string& act) {
   check_floating("linear", "x", x);
   check_same("linear", "x", x, "weight", weight);
   check_ndim("linear", "weight", weight, 2);

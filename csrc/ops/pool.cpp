@@ -1,4 +1,5 @@
-// Pooling: window geometry, formats, allocation. One pair of ops serves 1-d and 2-d: the length of `kernel` says which.
+// Pooling: window geometry, formats, allocation. One pair of ops serves 1-d and 2-d: the length of `kernel`
+// says which.
 #include <optional>
 #include <string>
 #include <tuple>
@@ -23,10 +24,11 @@ struct Planes {
   int nd;
   bool batched;
   int64_t N, C, size[2];
-  Planes(const std::string& op, const Dims& shape, int nd, const std::string& got) : nd(nd), batched(shape.n == nd + 2) {
+  Planes(const std::string& op, const Dims& shape, int nd, const std::string& got)
+      : nd(nd), batched(shape.n == nd + 2) {
     if (shape.n != nd + 1 && shape.n != nd + 2)
-      throw ValueError(op + ": x must have " + std::to_string(nd + 1) + " (unbatched) or " + std::to_string(nd + 2) +
-                       " dimensions, got " + got);
+      throw ValueError(op + ": x must have " + std::to_string(nd + 1) + " (unbatched) or " +
+                       std::to_string(nd + 2) + " dimensions, got " + got);
     const int c = batched ? 1 : 0;
     N = batched ? shape[0] : 1;
     C = shape[c];
@@ -34,7 +36,8 @@ struct Planes {
     size[1] = shape[shape.n - 1];
     for (int i = c + 1; i < shape.n; ++i)
       if (shape[i] <= 0 || shape[i] >= kLimit)
-        throw ValueError(op + ": sizes of the pooled axes must be positive (only the batch may be empty), got " + got);
+        throw ValueError(
+            op + ": sizes of the pooled axes must be positive (only the batch may be empty), got " + got);
   }
   Dims shape(int64_t h, int64_t w) const {
     Dims d;
@@ -69,7 +72,8 @@ PoolAxis axis(const std::string& op, int64_t in, const Geometry& g, int i, int64
   a.before = g.pads[i], a.after = g.pads[nd + i];
   if (a.kernel < 1 || a.kernel >= kLimit)
     value_error(op.c_str(), "kernel_size must be positive", {{"kernel_size", g.kernel}});
-  if (a.stride < 1 || a.stride >= kLimit) value_error(op.c_str(), "stride must be positive", {{"stride", g.stride}});
+  if (a.stride < 1 || a.stride >= kLimit)
+    value_error(op.c_str(), "stride must be positive", {{"stride", g.stride}});
   if (a.dilation < 1 || a.dilation >= kLimit)
     value_error(op.c_str(), "dilation must be positive", {{"dilation", g.dilation}});
   if (a.before < 0 || a.after < 0 || a.before > a.kernel / 2 || a.after > a.kernel / 2)
@@ -81,17 +85,20 @@ PoolAxis axis(const std::string& op, int64_t in, const Geometry& g, int i, int64
   // With ceil_mode the last window must start inside the input or the padding before it.
   if (g.ceil_mode && (a.out - 1) * a.stride >= in + a.before) --a.out;
   if (a.out < 1)
-    value_error(op.c_str(), "the kernel must fit into the padded input",
-                {{"input size", in}, {"kernel_size", g.kernel}, {"padding", g.pads}, {"dilation", g.dilation}});
+    value_error(
+        op.c_str(), "the kernel must fit into the padded input",
+        {{"input size", in}, {"kernel_size", g.kernel}, {"padding", g.pads}, {"dilation", g.dilation}});
   return a;
 }
 
 Geometry check_geometry(const std::string& op, const Dims& kernel, const Dims& stride, const Dims& pads,
                         const Dims& dilation, bool ceil_mode) {
   const int nd = kernel.n;
-  if (nd < 1 || nd > 2) value_error(op.c_str(), "there must be 1 or 2 pooled axes", {{"kernel_size", kernel}});
+  if (nd < 1 || nd > 2)
+    value_error(op.c_str(), "there must be 1 or 2 pooled axes", {{"kernel_size", kernel}});
   if (stride.n != nd || dilation.n != nd || pads.n != 2 * nd)
-    value_error(op.c_str(), "stride and dilation must have one entry an axis, pads one before and one after each",
+    value_error(op.c_str(),
+                "stride and dilation must have one entry an axis, pads one before and one after each",
                 {{"stride", stride}, {"dilation", dilation}, {"pads", pads}});
   return {kernel, stride, pads, dilation, ceil_mode, false};
 }
@@ -136,7 +143,8 @@ PoolShape make_shape(const std::string& op, const Planes& p, const Geometry& g, 
   return s;
 }
 
-Array pool(const std::string& op, const Array& x, const Planes& planes, PoolShape shape, int max_kind, Array* saved) {
+Array pool(const std::string& op, const Array& x, const Planes& planes, PoolShape shape, int max_kind,
+           Array* saved) {
   check_floating(op.c_str(), "x", x);
   const bool is_max = max_kind >= 0;
   const int nd = planes.nd;
@@ -152,23 +160,27 @@ Array pool(const std::string& op, const Array& x, const Planes& planes, PoolShap
   fill_strides(from, nd, &args.x_ns, &args.x_cs, &args.x_hs, &args.x_ws);
   fill_strides(y, nd, &args.y_ns, &args.y_cs, &args.y_hs, &args.y_ws);
   if (is_max && max_kind > 0) {
-    const bool small = shape.h.kernel && shape.w.kernel && shape.h.kernel <= 256 && shape.h.kernel * shape.w.kernel <= 256;
+    const bool small =
+        shape.h.kernel && shape.w.kernel && shape.h.kernel <= 256 && shape.h.kernel * shape.w.kernel <= 256;
     args.save = max_kind == 1 && small ? PoolSave::offsets : PoolSave::indices;
     if (args.save == PoolSave::indices && shape.h.in * shape.w.in >= kLimit)
-      value_error(op.c_str(), "a plane must have less than 2^31 elements where its indices are kept", {{"x", x}});
+      value_error(op.c_str(), "a plane must have less than 2^31 elements where its indices are kept",
+                  {{"x", x}});
     *saved = Array::empty(out_shape, args.save == PoolSave::offsets ? DType::u8 : DType::i64, x.device())
                  .view(out_shape, out_strides);
     args.saved = saved->data();
   }
   if (y.numel() == 0) return y;
-  if (is_max) DLCORE_LAUNCH(max_pool_forward, x.dtype(), x.device(), args);
-  else DLCORE_LAUNCH(avg_pool_forward, x.dtype(), x.device(), args);
+  if (is_max)
+    DLCORE_LAUNCH(max_pool_forward, x.dtype(), x.device(), args);
+  else
+    DLCORE_LAUNCH(avg_pool_forward, x.dtype(), x.device(), args);
   return y;
 }
 
 // dx of planes.shape, in the format that `channels_last` says.
-Array pool_backward(const std::string& op, const Array& dy, const Array* saved, const Planes& planes, PoolShape shape,
-                    bool channels_last) {
+Array pool_backward(const std::string& op, const Array& dy, const Array* saved, const Planes& planes,
+                    PoolShape shape, bool channels_last) {
   check_floating(op.c_str(), "dy", dy);
   const int nd = planes.nd;
   const int64_t oh = shape.h.out, ow = shape.w.out;
@@ -210,10 +222,11 @@ void check_channels(const std::string& op, const Planes& p, const Array& x) {
 
 using Saved = std::optional<Array>;
 
-// y, and what the backward needs: '' nothing, 'offsets' the cheapest form (uint8 where windows are small), 'indices'
-// int64 positions in the plane.
-static std::tuple<Array, Saved> max_pool(const Array& x, const Dims& kernel, const Dims& stride, const Dims& pads,
-                                         const Dims& dilation, bool ceil_mode, const std::string& save) {
+// y, and what the backward needs: '' nothing, 'offsets' the cheapest form (uint8 where windows are small),
+// 'indices' int64 positions in the plane.
+static std::tuple<Array, Saved> max_pool(const Array& x, const Dims& kernel, const Dims& stride,
+                                         const Dims& pads, const Dims& dilation, bool ceil_mode,
+                                         const std::string& save) {
   const std::string op = op_name("max_pool", kernel.n);
   const Geometry g = check_geometry(op, kernel, stride, pads, dilation, ceil_mode);
   const Planes planes(op, x.shape(), kernel.n, "x=" + x.str());
@@ -249,9 +262,11 @@ static Array max_pool_backward(const Array& dy, const Array& saved, const Dims& 
   return pool_backward(op, dy, &saved, planes, shape, channels_last);
 }
 
-static PoolShape avg_shape(const std::string& op, const Planes& planes, const Dims& kernel, const Dims& stride,
-                           const Dims& pads, bool ceil_mode, bool count_include_pad, std::optional<int64_t> divisor) {
-  if (divisor && *divisor == 0) value_error(op.c_str(), "divisor_override must not be zero", {{"divisor_override", 0}});
+static PoolShape avg_shape(const std::string& op, const Planes& planes, const Dims& kernel,
+                           const Dims& stride, const Dims& pads, bool ceil_mode, bool count_include_pad,
+                           std::optional<int64_t> divisor) {
+  if (divisor && *divisor == 0)
+    value_error(op.c_str(), "divisor_override must not be zero", {{"divisor_override", 0}});
   PoolShape s = make_shape(
       op, planes, check_geometry(op, kernel, stride, pads, Dims::filled(kernel.n, 1), ceil_mode), {});
   s.count_include_pad = count_include_pad;
@@ -259,22 +274,24 @@ static PoolShape avg_shape(const std::string& op, const Planes& planes, const Di
   return s;
 }
 
-static Array avg_pool(const Array& x, const Dims& kernel, const Dims& stride, const Dims& pads, bool ceil_mode,
-                      bool count_include_pad, std::optional<int64_t> divisor) {
+static Array avg_pool(const Array& x, const Dims& kernel, const Dims& stride, const Dims& pads,
+                      bool ceil_mode, bool count_include_pad, std::optional<int64_t> divisor) {
   const std::string op = op_name("avg_pool", kernel.n);
   const Planes planes(op, x.shape(), kernel.n, "x=" + x.str());
   check_channels(op, planes, x);
-  return pool(op, x, planes, avg_shape(op, planes, kernel, stride, pads, ceil_mode, count_include_pad, divisor), -1,
+  return pool(op, x, planes,
+              avg_shape(op, planes, kernel, stride, pads, ceil_mode, count_include_pad, divisor), -1,
               nullptr);
 }
 
 static Array avg_pool_backward(const Array& dy, const Dims& x_shape, const Dims& kernel, const Dims& stride,
-                               const Dims& pads, bool ceil_mode, bool count_include_pad, std::optional<int64_t> divisor,
-                               bool channels_last) {
+                               const Dims& pads, bool ceil_mode, bool count_include_pad,
+                               std::optional<int64_t> divisor, bool channels_last) {
   const std::string op = op_name("avg_pool", kernel.n) + "_backward";
   const Planes planes(op, x_shape, kernel.n, "x=" + x_shape.str());
   return pool_backward(op, dy, nullptr, planes,
-                       avg_shape(op, planes, kernel, stride, pads, ceil_mode, count_include_pad, divisor), channels_last);
+                       avg_shape(op, planes, kernel, stride, pads, ceil_mode, count_include_pad, divisor),
+                       channels_last);
 }
 
 static PoolShape adaptive_shape(const std::string& op, const Planes& planes, const Dims& out_size) {
@@ -297,7 +314,8 @@ static Array adaptive_avg_pool(const Array& x, const Dims& out_size) {
   return pool(op, x, planes, adaptive_shape(op, planes, out_size), -1, nullptr);
 }
 
-static Array adaptive_avg_pool_backward(const Array& dy, const Dims& x_shape, const Dims& out_size, bool channels_last) {
+static Array adaptive_avg_pool_backward(const Array& dy, const Dims& x_shape, const Dims& out_size,
+                                        bool channels_last) {
   const std::string op = op_name("adaptive_avg_pool", out_size.n) + "_backward";
   const Planes planes(op, x_shape, out_size.n, "x=" + x_shape.str());
   return pool_backward(op, dy, nullptr, planes, adaptive_shape(op, planes, out_size), channels_last);
@@ -306,10 +324,10 @@ static Array adaptive_avg_pool_backward(const Array& dy, const Dims& x_shape, co
 void bind_pool(py::module_& m) {
   using namespace py::literals;
   // pads: before each axis, then after each: (left, right) in 1-d, (top, left, bottom, right) in 2-d.
-  def_op(m, "max_pool", &max_pool, "x"_a, "kernel"_a, "stride"_a, "pads"_a, "dilation"_a, "ceil_mode"_a = false,
-         "save"_a = "");
-  def_op(m, "max_pool_backward", &max_pool_backward, "dy"_a, "saved"_a, "x_shape"_a, "kernel"_a, "stride"_a, "pads"_a,
-         "dilation"_a, "ceil_mode"_a = false, "channels_last"_a = false);
+  def_op(m, "max_pool", &max_pool, "x"_a, "kernel"_a, "stride"_a, "pads"_a, "dilation"_a,
+         "ceil_mode"_a = false, "save"_a = "");
+  def_op(m, "max_pool_backward", &max_pool_backward, "dy"_a, "saved"_a, "x_shape"_a, "kernel"_a, "stride"_a,
+         "pads"_a, "dilation"_a, "ceil_mode"_a = false, "channels_last"_a = false);
   def_op(m, "avg_pool", &avg_pool, "x"_a, "kernel"_a, "stride"_a, "pads"_a, "ceil_mode"_a = false,
          "count_include_pad"_a = true, "divisor_override"_a = py::none());
   def_op(m, "avg_pool_backward", &avg_pool_backward, "dy"_a, "x_shape"_a, "kernel"_a, "stride"_a, "pads"_a,
@@ -319,8 +337,9 @@ void bind_pool(py::module_& m) {
   def_op(m, "adaptive_avg_pool", &adaptive_avg_pool, "x"_a, "output_size"_a);
   def_op(m, "adaptive_avg_pool_backward", &adaptive_avg_pool_backward, "dy"_a, "x_shape"_a, "output_size"_a,
          "channels_last"_a = false);
-  def_op(m, "is_channels_last", [](const Array& x, int nd) { return x.ndim() > nd && is_channels_last(x, nd); }, "x"_a,
-         "spatial"_a);
+  def_op(
+      m, "is_channels_last", [](const Array& x, int nd) { return x.ndim() > nd && is_channels_last(x, nd); },
+      "x"_a, "spatial"_a);
 }
 
 }  // namespace dlcore

@@ -32,7 +32,8 @@ Array reduce_axes(Reduce op, const Array& x, const bool* mask, const Array* shif
   collapse(&args.kept_ndim, args.kept, ks, 1);
   collapse(&args.reduced_ndim, args.reduced, rs, 1);
   const Array s = shift ? contiguous(*shift) : Array();
-  args.op = op, args.divisor = divisor, args.x = x.data(), args.y = y.data(), args.shift = shift ? s.data() : nullptr;
+  args.op = op, args.divisor = divisor, args.x = x.data(), args.y = y.data(),
+  args.shift = shift ? s.data() : nullptr;
   DLCORE_LAUNCH(reduce, x.dtype(), x.device(), args);
   return y;
 }
@@ -71,8 +72,8 @@ void parse_axes(const char* name, const Array& x, const Axes& axes, bool* mask, 
   for (int d = 0; d < x.ndim(); ++d) keepdim->push(mask[d] ? 1 : x.dim(d));
 }
 
-Array reduce_op(const char* name, Reduce op, const Array& x, const Axes& axes, bool keepdim, const Array* shift,
-                bool mean, double correction) {
+Array reduce_op(const char* name, Reduce op, const Array& x, const Axes& axes, bool keepdim,
+                const Array* shift, bool mean, double correction) {
   bool mask[kMaxDims] = {};
   Dims kept;
   parse_axes(name, x, axes, mask, &kept);
@@ -117,14 +118,16 @@ std::pair<Array, Array> arg_reduce(const Array& x, int64_t axis, bool largest, b
   Array values = Array::empty(keepdim ? kept : shape, x.dtype(), x.device());
   Array indices = Array::empty(keepdim ? kept : shape, DType::i64, x.device());
   if (values.numel() == 0) return {values, indices};
-  args.largest = largest, args.x = c.data(), args.values = values.data(), args.indices = indices.ptr<int64_t>();
+  args.largest = largest, args.x = c.data(), args.values = values.data(),
+  args.indices = indices.ptr<int64_t>();
   DLCORE_LAUNCH(arg_reduce, x.dtype(), x.device(), args);
   return {values, indices};
 }
 
 Array scan(const char* name, Reduce op, const Array& x, int64_t axis, bool reverse, bool exclusive) {
   ScanArgs args{};
-  const Array c = around(name, is_floating(x.dtype()) ? x : cast(x, DType::i64), axis, &args.outer, &args.n, &args.inner);
+  const Array c =
+      around(name, is_floating(x.dtype()) ? x : cast(x, DType::i64), axis, &args.outer, &args.n, &args.inner);
   Array y = Array::empty_like(c);
   if (y.numel() == 0) return y;
   args.op = op, args.reverse = reverse, args.exclusive = exclusive, args.x = c.data(), args.y = y.data();
@@ -137,10 +140,13 @@ Array scan(const char* name, Reduce op, const Array& x, int64_t axis, bool rever
 void bind_reduce(py::module_& m) {
   using namespace py::literals;
   def_op(m, "sum_to", &sum_to, "x"_a, "shape"_a);
-#define DLCORE_BIND_REDUCE(name, op, mean)                                                 \
-  def_op(m, #name, [](const Array& x, const Axes& axes, bool keepdim) {                    \
-    return reduce_op(#name, Reduce::op, x, axes, keepdim, nullptr, mean, 0);               \
-  }, "x"_a, "axes"_a = py::none(), "keepdim"_a = false);
+#define DLCORE_BIND_REDUCE(name, op, mean)                                       \
+  def_op(                                                                        \
+      m, #name,                                                                  \
+      [](const Array& x, const Axes& axes, bool keepdim) {                       \
+        return reduce_op(#name, Reduce::op, x, axes, keepdim, nullptr, mean, 0); \
+      },                                                                         \
+      "x"_a, "axes"_a = py::none(), "keepdim"_a = false);
   DLCORE_BIND_REDUCE(sum, sum, false)
   DLCORE_BIND_REDUCE(mean, sum, true)
   DLCORE_BIND_REDUCE(prod, prod, false)
@@ -148,17 +154,26 @@ void bind_reduce(py::module_& m) {
   DLCORE_BIND_REDUCE(amin, min, false)
   DLCORE_BIND_REDUCE(sumsq, sumsq, false)
 #undef DLCORE_BIND_REDUCE
-  def_op(m, "var", [](const Array& x, const Axes& axes, double correction, bool keepdim) {
-    const Array mean = reduce_op("var", Reduce::sum, x, axes, false, nullptr, true, 0);
-    return reduce_op("var", Reduce::sumsq, x, axes, keepdim, &mean, true, correction);
-  }, "x"_a, "axes"_a = py::none(), "correction"_a = 1.0, "keepdim"_a = false);
+  def_op(
+      m, "var",
+      [](const Array& x, const Axes& axes, double correction, bool keepdim) {
+        const Array mean = reduce_op("var", Reduce::sum, x, axes, false, nullptr, true, 0);
+        return reduce_op("var", Reduce::sumsq, x, axes, keepdim, &mean, true, correction);
+      },
+      "x"_a, "axes"_a = py::none(), "correction"_a = 1.0, "keepdim"_a = false);
   def_op(m, "arg_reduce", &arg_reduce, "x"_a, "axis"_a, "largest"_a, "keepdim"_a = false);
-  def_op(m, "cumsum", [](const Array& x, int64_t axis, bool reverse, bool exclusive) {
-    return scan("cumsum", Reduce::sum, x, axis, reverse, exclusive);
-  }, "x"_a, "axis"_a, "reverse"_a = false, "exclusive"_a = false);
-  def_op(m, "cumprod", [](const Array& x, int64_t axis, bool reverse, bool exclusive) {
-    return scan("cumprod", Reduce::prod, x, axis, reverse, exclusive);
-  }, "x"_a, "axis"_a, "reverse"_a = false, "exclusive"_a = false);
+  def_op(
+      m, "cumsum",
+      [](const Array& x, int64_t axis, bool reverse, bool exclusive) {
+        return scan("cumsum", Reduce::sum, x, axis, reverse, exclusive);
+      },
+      "x"_a, "axis"_a, "reverse"_a = false, "exclusive"_a = false);
+  def_op(
+      m, "cumprod",
+      [](const Array& x, int64_t axis, bool reverse, bool exclusive) {
+        return scan("cumprod", Reduce::prod, x, axis, reverse, exclusive);
+      },
+      "x"_a, "axis"_a, "reverse"_a = false, "exclusive"_a = false);
 }
 
 }  // namespace dlcore

@@ -12,9 +12,9 @@ import numpy.typing as npt
 import typing_extensions
 
 __all__: list[str] = [
+    "FMA_CHAINS",
     "Array",
     "DeviceError",
-    "FMA_CHAINS",
     "abs",
     "activation_backward",
     "adadelta_step",
@@ -90,9 +90,9 @@ __all__: list[str] = [
     "leaky_relu",
     "linear",
     "log",
-    "log10",
     "log1p",
     "log2",
+    "log10",
     "log_softmax",
     "log_softmax_backward",
     "logical_and",

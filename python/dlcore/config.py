@@ -19,7 +19,7 @@ def get_isa() -> str:
 
 
 def set_isa(name: str) -> None:
-    """Chooses the kernels' instruction set, as `DLCORE_ISA` does at start. ValueError for one the CPU lacks."""
+    """Chooses the kernels' instruction set, as `DLCORE_ISA` does at start; ValueError if the CPU lacks it."""
     _C.set_isa(name)
 
 

@@ -567,7 +567,7 @@ class Tensor:
     def triu(self, diagonal: builtins.int = 0) -> Tensor:
         return _F.triu(self, diagonal)
 
-    # ---- arithmetic and reductions ---------------------------------------------------------------------------
+    # ---- arithmetic and reductions -----------------------------------------------------------------------
 
     def __add__(self, other: Any) -> Tensor:
         try:  # the common case first: two tensors of one dtype off the tape

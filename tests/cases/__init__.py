@@ -1,4 +1,4 @@
-"""One OpCase a public kernel: drives the forward, gradient, error, determinism, ISA and guard tests, and the benchmark.
+"""One OpCase a public kernel: drives the forward, gradient, error, determinism, ISA and guard tests.
 
 Each family has a module here with a list CASES, and its plain NumPy twins in tests/reference/<family>.py.
 """
@@ -16,7 +16,7 @@ import numpy as np
 
 @dataclass
 class Sample:
-    """One call: positional arguments (ndarrays are cast to the dtype under test if they are floating) and keywords."""
+    """One call: positional arguments (floating ndarrays are cast to the dtype under test) and keywords."""
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any] = field(default_factory=dict)

@@ -39,9 +39,17 @@ def matmul_large(rng):
     def r(*shape):
         return rng.standard_normal(shape)
 
-    # Around the tiles (6, 14 rows; 8, 16, 32 columns; KC 192 and 256), the paths (dot, direct, packed), transposes.
+    # Around the tiles (6, 14 rows; 8, 16, 32 columns), the paths (dot, direct, packed), transposes.
     out = []
-    for m, n, k in [(1, 700, 300), (4, 257, 130), (9, 300, 40), (15, 33, 257), (61, 67, 129), (200, 190, 300), (512, 3, 65)]:
+    for m, n, k in [
+        (1, 700, 300),
+        (4, 257, 130),
+        (9, 300, 40),
+        (15, 33, 257),
+        (61, 67, 129),
+        (200, 190, 300),
+        (512, 3, 65),
+    ]:
         out += [
             Sample((r(m, k), r(k, n)), id=f"{m}x{n}x{k}", grad=False),
             Sample((r(k, m).T, r(n, k).T), id=f"{m}x{n}x{k} transposed", grad=False),
@@ -87,11 +95,19 @@ CASES = [
         diff=(0, 1),
         large=matmul_large,
         errors=[
-            Error((f4, f4), ValueError, r"matmul: the last axis of a must equal .*got a=\(2, 3\) float32 cpu, b=\(2, 3\)"),
+            Error(
+                (f4, f4),
+                ValueError,
+                r"matmul: the last axis of a must equal .*got a=\(2, 3\) float32 cpu, b=\(2, 3\)",
+            ),
             Error((f4, f4.T.astype(np.float64)), TypeError, "must have the dtype of a"),
             Error((f4.astype(np.int64), f4.T.astype(np.int64)), TypeError, "must be float32 or float64"),
             Error((np.float32(1), f4), ValueError, "at least 1 dimension"),
-            Error((np.ones((2, 2, 3), np.float32), np.ones((3, 3, 2), np.float32)), ValueError, "broadcast together"),
+            Error(
+                (np.ones((2, 2, 3), np.float32), np.ones((3, 3, 2), np.float32)),
+                ValueError,
+                "broadcast together",
+            ),
             Error((f4.astype(">f4"), f4.T), TypeError, "byte order must be native"),
             Error((f4.astype(object), f4.T), TypeError, "object arrays are not supported"),
         ],

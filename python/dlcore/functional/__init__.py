@@ -9,10 +9,10 @@ import sys
 
 from dlcore.functional.activation import *  # noqa: F403
 from dlcore.functional.conv import *  # noqa: F403
+from dlcore.functional.dropout import *  # noqa: F403
 from dlcore.functional.einsum import *  # noqa: F403
 from dlcore.functional.elementwise import *  # noqa: F403
 from dlcore.functional.index import *  # noqa: F403
-from dlcore.functional.dropout import *  # noqa: F403
 from dlcore.functional.loss import *  # noqa: F403
 from dlcore.functional.matmul import *  # noqa: F403
 from dlcore.functional.pad import *  # noqa: F403

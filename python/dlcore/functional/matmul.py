@@ -61,7 +61,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: st
     Raises ValueError for shapes that do not match, TypeError for mixed or integer dtypes.
 
     >>> import dlcore
-    >>> dlcore.functional.linear(dlcore.tensor([1.0, 2.0]), dlcore.tensor([[3.0, 4.0]]), dlcore.tensor([0.5])).tolist()
+    >>> x, w, b = dlcore.tensor([1.0, 2.0]), dlcore.tensor([[3.0, 4.0]]), dlcore.tensor([0.5])
+    >>> dlcore.functional.linear(x, w, b).tolist()
     [11.5]
     """
     xa, wa = x.array, weight.array
@@ -107,7 +108,8 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
         )
     if (input1.shape[-1], input2.shape[-1]) != shape[1:]:
         raise ValueError(
-            f"bilinear: in1 and in2 must be {shape[1:]} as in weight, got input1={input1.shape}, input2={input2.shape}"
+            f"bilinear: in1 and in2 must be {shape[1:]} as in weight, "
+            f"got input1={input1.shape}, input2={input2.shape}"
         )
     n = math.prod(lead)
     left = matmul(input1.reshape(n, shape[1]), weight)  # (out, n, in2)

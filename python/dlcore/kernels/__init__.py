@@ -4,9 +4,9 @@ What goes in is never changed; float32 stays float32; read-only and strided arra
 """
 
 from dlcore.kernels.conv import *  # noqa: F403
+from dlcore.kernels.dropout import *  # noqa: F403
 from dlcore.kernels.elementwise import *  # noqa: F403
 from dlcore.kernels.index import *  # noqa: F403
-from dlcore.kernels.dropout import *  # noqa: F403
 from dlcore.kernels.loss import *  # noqa: F403
 from dlcore.kernels.matmul import *  # noqa: F403
 from dlcore.kernels.optim import *  # noqa: F403

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from dlcore import _C
 from dlcore.tensor import as_array
 
-__all__ = ["NDArray", "arr", "out", "opt"]
+__all__ = ["NDArray", "arr", "opt", "out"]
 
 NDArray = npt.NDArray[Any]
 

@@ -44,7 +44,7 @@ def isa_objects():
 
 
 def test_isa_objects_define_nothing_outside_their_namespace():
-    """A weak symbol outside it (a shared inline function) could make the linker keep the AVX-512 copy for all."""
+    """A weak symbol outside it (a shared inline function) might be kept in its AVX-512 copy for all."""
     objects = isa_objects()
     if not objects:
         pytest.skip("no build tree at hand (the wheel was built elsewhere)")

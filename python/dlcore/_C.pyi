@@ -3,7 +3,6 @@ dlcore's kernels and arrays; the public names are in dlcore and its submodules.
 """
 
 from __future__ import annotations
-
 import collections.abc
 import typing
 
@@ -12,9 +11,9 @@ import numpy.typing as npt
 import typing_extensions
 
 __all__: list[str] = [
-    "FMA_CHAINS",
     "Array",
     "DeviceError",
+    "FMA_CHAINS",
     "abs",
     "activation_backward",
     "adadelta_step",
@@ -53,6 +52,9 @@ __all__: list[str] = [
     "cuda_built",
     "cuda_device_count",
     "cuda_device_description",
+    "cuda_plan_items",
+    "cuda_plan_matmul",
+    "cuda_plan_rows",
     "cuda_unavailable_reason",
     "cumprod",
     "cumsum",
@@ -90,9 +92,9 @@ __all__: list[str] = [
     "leaky_relu",
     "linear",
     "log",
+    "log10",
     "log1p",
     "log2",
-    "log10",
     "log_softmax",
     "log_softmax_backward",
     "logical_and",
@@ -392,6 +394,16 @@ def cross_entropy_forward(
 def cuda_built() -> bool: ...
 def cuda_device_count() -> int: ...
 def cuda_device_description(device: str) -> str: ...
+def cuda_plan_items(n: typing.SupportsInt | typing.SupportsIndex) -> dict[str, int]: ...
+def cuda_plan_matmul(
+    m: typing.SupportsInt | typing.SupportsIndex,
+    n: typing.SupportsInt | typing.SupportsIndex,
+    batch: typing.SupportsInt | typing.SupportsIndex,
+    item_size: typing.SupportsInt | typing.SupportsIndex,
+) -> dict[str, int]: ...
+def cuda_plan_rows(
+    rows: typing.SupportsInt | typing.SupportsIndex, n: typing.SupportsInt | typing.SupportsIndex
+) -> dict[str, int]: ...
 def cuda_unavailable_reason() -> str: ...
 def cumprod(
     x: Array, axis: typing.SupportsInt | typing.SupportsIndex, reverse: bool = False, exclusive: bool = False

@@ -393,7 +393,7 @@ def unary(
     integers: builtins.bool = False,
 ) -> Tensor:
     """One kernel forward, one backward; integers become float32 unless the function has them."""
-    op = getattr(_C, name)
+    op: Callable[..., _C.Array] = getattr(_C, name)
     x = input.array
     try:
         y = op(x, p, q)

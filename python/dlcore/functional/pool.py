@@ -73,7 +73,8 @@ def _max_pool(
     steps = _strides(op, stride, kernel)
     pads = _sizes(op, "padding", padding, n) * 2
     dilations = _sizes(op, "dilation", dilation, n)
-    return max_pool(x, kernel, steps, pads, dilations, ceil_mode, indices)
+    result: Tensor | tuple[Tensor, Tensor] = max_pool(x, kernel, steps, pads, dilations, ceil_mode, indices)
+    return result
 
 
 def max_pool(

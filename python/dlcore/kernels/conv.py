@@ -84,8 +84,8 @@ def conv2d(
 ) -> NDArray:
     """y[n,o,p,q] = act(Σ_{c,r,s} x[n, c, p·stride + r·dilation - padding, ...] w[o,c,r,s] + b[o]).
 
-    x (N, C, H, W) or (C, H, W), any strides, weight (O, C/groups, R, S), bias (O,). A channels-last view, such
-    as `nhwc.transpose(0, 3, 1, 2)`, gives a channels-last result. The rest as functional.conv2d.
+    x (N, C, H, W) or (C, H, W), any strides, weight (O, C/groups, R, S), bias (O,). A channels-last view,
+    such as `nhwc.transpose(0, 3, 1, 2)`, gives a channels-last result. The rest as functional.conv2d.
 
     >>> import numpy as np, dlcore
     >>> dlcore.kernels.conv2d(np.ones((1, 1, 3, 3)), np.ones((2, 1, 2, 2))).shape

@@ -15,7 +15,106 @@ import numpy.typing as npt
 from dlcore import _C
 from dlcore.kernels._convert import NDArray, arr, out
 
-__all__ = ["where"]
+__all__ = [
+    "abs",
+    "abs_backward",
+    "add",
+    "atan2",
+    "ceil",
+    "ceil_backward",
+    "clamp",
+    "clamp_backward",
+    "cos",
+    "cos_backward",
+    "div",
+    "elu",
+    "elu_backward",
+    "eq",
+    "erf",
+    "erf_backward",
+    "exp",
+    "exp_backward",
+    "expm1",
+    "expm1_backward",
+    "floor",
+    "floor_backward",
+    "floor_divide",
+    "fmod",
+    "full",
+    "ge",
+    "gelu",
+    "gelu_backward",
+    "gelu_tanh",
+    "gelu_tanh_backward",
+    "gt",
+    "hardsigmoid",
+    "hardsigmoid_backward",
+    "hardswish",
+    "hardswish_backward",
+    "hardtanh",
+    "hardtanh_backward",
+    "le",
+    "leaky_relu",
+    "leaky_relu_backward",
+    "log",
+    "log10",
+    "log10_backward",
+    "log1p",
+    "log1p_backward",
+    "log2",
+    "log2_backward",
+    "log_backward",
+    "logical_and",
+    "logical_or",
+    "logical_xor",
+    "logsigmoid",
+    "logsigmoid_backward",
+    "lt",
+    "maximum",
+    "minimum",
+    "mish",
+    "mish_backward",
+    "mul",
+    "ne",
+    "neg",
+    "neg_backward",
+    "pow",
+    "reciprocal",
+    "reciprocal_backward",
+    "relu",
+    "relu_backward",
+    "remainder",
+    "round",
+    "round_backward",
+    "rsqrt",
+    "rsqrt_backward",
+    "sigmoid",
+    "sigmoid_backward",
+    "sign",
+    "sign_backward",
+    "silu",
+    "silu_backward",
+    "sin",
+    "sin_backward",
+    "softplus",
+    "softplus_backward",
+    "softsign",
+    "softsign_backward",
+    "sqrt",
+    "sqrt_backward",
+    "square",
+    "square_backward",
+    "sub",
+    "tan",
+    "tan_backward",
+    "tanh",
+    "tanh_backward",
+    "threshold",
+    "threshold_backward",
+    "trunc",
+    "trunc_backward",
+    "where",
+]
 
 Unary = Callable[..., NDArray]
 Binary = Callable[[Any, Any], NDArray]
@@ -38,7 +137,6 @@ def _unary(name: str, formula: str, *defaults: float) -> tuple[Unary, Unary]:
     forward.__doc__ = formula
     backward.__name__ = backward.__qualname__ = f"{name}_backward"
     backward.__doc__ = f"The gradient of {formula}"
-    __all__.extend([name, f"{name}_backward"])
     return forward, backward
 
 
@@ -50,7 +148,6 @@ def _binary(name: str, formula: str) -> Binary:
 
     forward.__name__ = forward.__qualname__ = name
     forward.__doc__ = formula
-    __all__.append(name)
     return forward
 
 
@@ -128,6 +225,3 @@ def where(condition: npt.ArrayLike, a: Any, b: Any) -> NDArray:
 def full(shape: tuple[int, ...], value: float, dtype: npt.DTypeLike = np.float32) -> NDArray:
     """`value` everywhere."""
     return out(_C.full(shape, value, np.dtype(dtype)))
-
-
-__all__.append("full")

@@ -22,10 +22,11 @@ void def_op(py::module_& m, const char* name, F f, const Extra&... extra) {
 // `strides` holds `count` pointers to arrays of *ndim strides.
 void collapse(int* ndim, int64_t* shape, int64_t* const* strides, int count);
 
-#define DLCORE_FAMILIES(X)                                                                                  \
-  X(copy)                                                                                                   \
-  X(elementwise) X(reduce) X(peak) X(matmul) X(conv) X(pool) X(index) X(softmax) X(loss) X(random) X(optim) \
-      X(cuda)
+// clang-format off
+#define DLCORE_FAMILIES(X)                                                                          \
+  X(copy) X(elementwise) X(reduce) X(peak) X(matmul) X(conv) X(pool) X(index) X(softmax) \
+  X(loss) X(random) X(optim) X(cuda)
+// clang-format on
 #define DLCORE_DECLARE_BIND(family) void bind_##family(py::module_& m);
 DLCORE_FAMILIES(DLCORE_DECLARE_BIND)
 #undef DLCORE_DECLARE_BIND

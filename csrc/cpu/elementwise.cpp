@@ -57,6 +57,36 @@ inline void for_runs(int ndim, const int64_t* shape, const int64_t* const (&stri
   });
 }
 
+// Results of this many bytes and more will not be found in a cache by whoever reads them next: they are
+// computed a piece at a time into L1 and streamed past the caches, which saves reading every line before it
+// is overwritten.
+constexpr int64_t kStreamBytes = int64_t{16} << 20;
+
+// Calls run(y, offset, n) for pieces of y's run, streamed where the whole result (`total` elements) is large.
+template <class T, class F>
+DLCORE_INLINE void run_streamed(T* y, int64_t n, int64_t total, const F& run) {
+  constexpr int64_t piece = 4096 / sizeof(T), L = kLanes<T>;
+  if (total * static_cast<int64_t>(sizeof(T)) < kStreamBytes || n < piece ||
+      reinterpret_cast<uintptr_t>(y) % kVecBytes)
+    return run(y, 0, n);
+  alignas(64) T buffer[piece];
+  int64_t i = 0;
+  for (; i + piece <= n; i += piece) {
+    run(buffer, i, piece);
+    for (int64_t k = 0; k < piece; k += L) store_streaming(y + i + k, load(buffer + k));
+  }
+  if (i < n) run(y + i, i, n - i);
+#if defined(__x86_64__)
+  _mm_sfence();
+#endif
+}
+
+DLCORE_INLINE int64_t count(int ndim, const int64_t* shape) {
+  int64_t n = 1;
+  for (int d = 0; d < ndim; ++d) n *= shape[d];
+  return n;
+}
+
 // The vector of a run at i: n lanes of memory, or one value repeated.
 template <class T>
 struct Source {
@@ -635,8 +665,11 @@ void unary(const UnaryArgs& p) {
   const int64_t xs = p.xs[p.ndim - 1];
   if constexpr (kIsFloat<T>) {
     const UnaryRun<T> run = find_unary<T>(p.op);
+    const int64_t total = count(p.ndim, p.shape);
     for_runs<2>(p.ndim, p.shape, strides, [&](const int64_t* o, int64_t n) {
-      run(x + o[0], y + o[1], n, xs, static_cast<T>(p.p), static_cast<T>(p.q));
+      run_streamed(y + o[1], n, total, [&](T* to, int64_t i, int64_t m) {
+        run(x + o[0] + i * xs, to, m, xs, static_cast<T>(p.p), static_cast<T>(p.q));
+      });
     });
   } else if constexpr (!__is_same(T, bool)) {
     const T lo = saturate<T>(p.p), hi = saturate<T>(p.q);
@@ -658,8 +691,11 @@ void unary_backward(const UnaryBackwardArgs& p) {
   const int64_t* const strides[] = {p.gs, p.ss, p.ys};
   const int64_t gs = p.gs[p.ndim - 1], ss = p.ss[p.ndim - 1];
   const BackwardRun<T> run = find_backward<T>(p.op);
+  const int64_t total = count(p.ndim, p.shape);
   for_runs<3>(p.ndim, p.shape, strides, [&](const int64_t* o, int64_t n) {
-    run(g + o[0], s + o[1], dx + o[2], n, gs, ss, static_cast<T>(p.p), static_cast<T>(p.q));
+    run_streamed(dx + o[2], n, total, [&](T* to, int64_t i, int64_t m) {
+      run(g + o[0] + i * gs, s + o[1] + i * ss, to, m, gs, ss, static_cast<T>(p.p), static_cast<T>(p.q));
+    });
   });
 }
 

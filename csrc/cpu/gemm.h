@@ -31,13 +31,13 @@
 namespace dlcore {
 namespace DLCORE_ISA {
 
-// acc[MR][NV] += a-sliver * b-sliver over kc steps.
-template <class T>
+// acc[R][NV] += the first R rows of an a-sliver * b-sliver over kc steps.
+template <class T, int R>
 DLCORE_INLINE void micro_kernel(int64_t kc, const T* __restrict a, const T* __restrict b,
-                                Vec<T> (&acc)[Tile<T>::MR][Tile<T>::NV]) {
+                                Vec<T> (&acc)[R][Tile<T>::NV]) {
   constexpr int MR = Tile<T>::MR, NV = Tile<T>::NV, L = kLanes<T>;
 #pragma GCC unroll 16
-  for (int i = 0; i < MR; ++i)
+  for (int i = 0; i < R; ++i)
 #pragma GCC unroll 4
     for (int v = 0; v < NV; ++v) acc[i][v] = Vec<T>{};
 #pragma GCC unroll 2
@@ -46,7 +46,7 @@ DLCORE_INLINE void micro_kernel(int64_t kc, const T* __restrict a, const T* __re
 #pragma GCC unroll 4
     for (int v = 0; v < NV; ++v) bv[v] = load(b + v * L);
 #pragma GCC unroll 16
-    for (int i = 0; i < MR; ++i) {
+    for (int i = 0; i < R; ++i) {
       const Vec<T> av = splat(a[i]);
 #pragma GCC unroll 4
       for (int v = 0; v < NV; ++v) acc[i][v] = fma(av, bv[v], acc[i][v]);
@@ -56,14 +56,13 @@ DLCORE_INLINE void micro_kernel(int64_t kc, const T* __restrict a, const T* __re
   }
 }
 
-template <class T, class Epilogue>
-DLCORE_INLINE void store_tile(const Vec<T> (&acc)[Tile<T>::MR][Tile<T>::NV], T* c, int64_t ldc, int64_t m,
-                              int64_t n, int64_t row, int64_t col, bool add, bool last,
-                              const Epilogue& epilogue) {
-  constexpr int MR = Tile<T>::MR, NV = Tile<T>::NV, L = kLanes<T>;
-  if (m == MR && n == NV * L) {
+template <class T, int R, class Epilogue>
+DLCORE_INLINE void store_tile(const Vec<T> (&acc)[R][Tile<T>::NV], T* c, int64_t ldc, int64_t m, int64_t n,
+                              int64_t row, int64_t col, bool add, bool last, const Epilogue& epilogue) {
+  constexpr int NV = Tile<T>::NV, L = kLanes<T>;
+  if (m == R && n == NV * L) {
 #pragma GCC unroll 16
-    for (int i = 0; i < MR; ++i) {
+    for (int i = 0; i < R; ++i) {
 #pragma GCC unroll 4
       for (int v = 0; v < NV; ++v) {
         T* p = c + i * ldc + v * L;
@@ -76,7 +75,7 @@ DLCORE_INLINE void store_tile(const Vec<T> (&acc)[Tile<T>::MR][Tile<T>::NV], T* 
     return;
   }
   // An edge: the registers go through memory once, then whole vectors and one partial vector a row.
-  Vec<T> tile[MR][NV];
+  Vec<T> tile[R][NV];
   __builtin_memcpy(&tile, &acc, sizeof tile);
   for (int64_t i = 0; i < m; ++i) {
     for (int v = 0; v < NV; ++v) {
@@ -106,7 +105,8 @@ template <class T, class PackA, class PackB, class Epilogue>
 void gemm_block(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t K, const PackA& pack_a,
                 const PackB& pack_b, T* c, int64_t ldc, bool accumulate, const Epilogue& epilogue) {
   using S = Tile<T>;
-  constexpr int64_t MR = S::MR, NR = S::NR, KC = S::KC, MC = S::MC, NC = S::NC;
+  constexpr int64_t NR = S::NR, KC = S::KC, MC = S::MC, NC = S::NC;
+  constexpr int MR = S::MR, kHalf = MR / 2 + MR / 2 % 2;  // 14 rows and 8, 6 and 4
   T* abuf = nullptr;
   T* bbuf = nullptr;
   if constexpr (!Packed<PackA>) abuf = scratch<T>(0, ceil_div(min64(MC, i1 - i0), MR) * MR * min64(KC, K));
@@ -140,9 +140,16 @@ void gemm_block(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t K, const
               __builtin_prefetch(tile + r * ldc, 1);
               __builtin_prefetch(tile + r * ldc + NR - 1, 1);
             }
-            Vec<T> acc[MR][S::NV];
-            micro_kernel<T>(kc, a, b, acc);
-            store_tile<T>(acc, tile, ldc, rows, min64(NR, nc - jr), i + ir, j + jr, add, last, epilogue);
+            const int64_t cols = min64(NR, nc - jr);
+            if (rows <= kHalf) {  // a short last sliver: half the arithmetic, not all of it on zeros
+              Vec<T> acc[kHalf][S::NV];
+              micro_kernel<T, kHalf>(kc, a, b, acc);
+              store_tile<T, kHalf>(acc, tile, ldc, rows, cols, i + ir, j + jr, add, last, epilogue);
+            } else {
+              Vec<T> acc[MR][S::NV];
+              micro_kernel<T, MR>(kc, a, b, acc);
+              store_tile<T, MR>(acc, tile, ldc, rows, cols, i + ir, j + jr, add, last, epilogue);
+            }
           }
         }
       }

@@ -3,22 +3,7 @@
 
 namespace dlcore {
 namespace DLCORE_ISA {
-namespace {
-
-template <class T>
-DLCORE_INLINE void store_streaming(T* p, Vec<T> v) {
-#if defined(__AVX512F__)
-  _mm512_stream_si512(reinterpret_cast<__m512i*>(p), (__m512i)v);
-#elif defined(__AVX2__)
-  _mm256_stream_si256(reinterpret_cast<__m256i*>(p), (__m256i)v);
-#elif defined(__x86_64__)
-  _mm_stream_si128(reinterpret_cast<__m128i*>(p), (__m128i)v);
-#else
-  store(p, v);
-#endif
-}
-
-}  // namespace
+namespace {}  // namespace
 
 template <class T>
 void fma_peak(const FmaPeakArgs& p) {

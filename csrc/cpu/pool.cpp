@@ -424,23 +424,46 @@ DLCORE_INLINE int64_t element(const PoolAxis& a, int64_t o, int64_t i) {
   return d % a.dilation ? -1 : d / a.dilation;
 }
 
+// Windows side by side, as in most networks: read each window's gradient once, write all its pixels.
+DLCORE_INLINE bool side_by_side(const PoolAxis& a) {
+  return a.kernel > 0 && a.kernel == a.stride && a.dilation == 1 && a.before == 0;
+}
+
+template <class T>
+void max_backward_tiles(const PoolBackwardArgs& p) {
+  constexpr int L = kLanes<T>;
+  const int64_t kh = p.h.kernel, kw = p.w.kernel;
+  const int64_t rows = ceil_div(p.h.in, kh);  // rows of windows, the last perhaps cut or without an output
+  parallel_for(p.N * rows, max64(1, kGrain / max64(1, p.w.in * p.C * kh)), [&](int64_t b, int64_t e) {
+    for (int64_t t = b; t < e; ++t) {
+      const int64_t n = t / rows, oh = t % rows, h0 = oh * kh, tall = min64(kh, p.h.in - h0);
+      T* dx = static_cast<T*>(p.dx) + n * p.x_ns + h0 * p.x_hs;
+      const int64_t windows = oh < p.h.out ? min64(p.w.out, ceil_div(p.w.in, kw)) : 0;
+      for (int64_t ow = 0; ow < windows; ++ow) {
+        const int64_t wide = min64(kw, p.w.in - ow * kw), at = n * p.y_ns + oh * p.y_hs + ow * p.y_ws;
+        for (int64_t c = 0; c < p.C; c += L) {
+          const int lanes = static_cast<int>(min64(L, p.C - c));
+          const Code<T> offset = load_offsets<T>(static_cast<const uint8_t*>(p.saved) + at + c, lanes);
+          const Vec<T> dy = load_any(static_cast<const T*>(p.dy) + at + c, lanes);
+          for (int64_t i = 0; i < tall; ++i)
+            for (int64_t j = 0; j < wide; ++j)
+              store_any(dx + i * p.x_hs + (ow * kw + j) * p.x_ws + c,
+                        offset == splat(static_cast<Int<T>>(i * kw + j)) ? dy : Vec<T>{}, lanes);
+        }
+      }
+      for (int64_t i = 0; i < tall; ++i)
+        for (int64_t w = windows * kw; w < p.w.in; ++w)
+          for (int64_t c = 0; c < p.C; c += L)
+            store_any(dx + i * p.x_hs + w * p.x_ws + c, Vec<T>{}, static_cast<int>(min64(L, p.C - c)));
+    }
+  });
+}
+
 template <class T>
 void max_backward_channels(const PoolBackwardArgs& p) {
   constexpr int L = kLanes<T>;
+  if (side_by_side(p.h) && side_by_side(p.w)) return max_backward_tiles<T>(p);
   for_pixels<T>(p, [&](T* dx, int64_t n, int64_t h, int64_t w, Cover hs, Cover ws) {
-    if (hs.hi - hs.lo == 1 && ws.hi - ws.lo == 1) {  // one window, as everywhere where none overlap
-      const int64_t i = element(p.h, hs.lo, h), j = element(p.w, ws.lo, w);
-      const int64_t at = n * p.y_ns + hs.lo * p.y_hs + ws.lo * p.y_ws;
-      const auto mine = splat(static_cast<Int<T>>(i < 0 || j < 0 ? -1 : i * p.w.kernel + j));
-      const uint8_t* offsets = static_cast<const uint8_t*>(p.saved) + at;
-      const T* dy = static_cast<const T*>(p.dy) + at;
-      for (int64_t c = 0; c < p.C; c += L) {
-        const int lanes = static_cast<int>(min64(L, p.C - c));
-        store_any(dx + c, load_offsets<T>(offsets + c, lanes) == mine ? load_any(dy + c, lanes) : Vec<T>{},
-                  lanes);
-      }
-      return;
-    }
     for (int64_t c = 0; c < p.C; c += L) {
       const int lanes = static_cast<int>(min64(L, p.C - c));
       Vec<T> sum = {};

@@ -119,6 +119,20 @@ DLCORE_INLINE void each_vector(int64_t begin, int64_t end, const F& f) {
   if (i < end) f(i, static_cast<int>(end - i));
 }
 
+// A whole vector past the caches to an aligned address: no read of the line that it overwrites.
+template <class T>
+DLCORE_INLINE void store_streaming(T* p, Vec<T> v) {
+#if defined(__AVX512F__)
+  _mm512_stream_si512(reinterpret_cast<__m512i*>(p), (__m512i)v);
+#elif defined(__AVX2__)
+  _mm256_stream_si256(reinterpret_cast<__m256i*>(p), (__m256i)v);
+#elif defined(__x86_64__)
+  _mm_stream_si128(reinterpret_cast<__m128i*>(p), (__m128i)v);
+#else
+  store(p, v);
+#endif
+}
+
 // Explicit, because `Vec<T>{} + x` costs an addition that the compiler must keep (-0.0 + 0.0).
 template <class T>
 DLCORE_INLINE Vec<T> splat(T x) {

@@ -259,7 +259,7 @@ class Model(Layer):
             if y is None and self._compiled is not None and self._compiled.loss is not None:
                 raise ValueError("fit: y must be given, the model was compiled with a loss")
             loss = None if y is None else self.compute_loss(x, y, y_pred, weight)
-            extra = [*extra, *self.losses]
+            extra = [*extra, *[w.regularizer(w) for w in self._step_weights() if w.regularizer is not None]]
         for penalty in extra:
             loss = penalty if loss is None else loss + penalty
         if loss is None:
@@ -274,11 +274,18 @@ class Model(Layer):
                     metric.update_state(targets[i], outputs[i].detach())
         return loss
 
+    def _step_weights(self) -> list[Any]:
+        """The weights that are trained, found once a fit: the first batch may still build them."""
+        if self._weights_cache is None:
+            weights = self.trainable_weights
+            if not weights or not self.built:
+                return weights
+            self._weights_cache = weights
+        return self._weights_cache
+
     def run_train_step(self, batch: Batch) -> None:
         loss = self._step(batch, True)
-        weights = self._weights_cache
-        if weights is None:
-            weights = self._weights_cache = self.trainable_weights
+        weights = self._step_weights()
         if not weights:
             return
         if not loss.requires_grad:
@@ -388,6 +395,7 @@ class Model(Layer):
     ) -> Any:
         """The loss, or [loss, *metrics], over x, y; a dict by name where `return_dict`."""
         self._need_compiled("evaluate")
+        self._weights_cache = None
         verbose = _verbosity(verbose)
         bar = ProgbarLogger(verbose) if verbose else None
         logs = evaluate_loop(
@@ -475,6 +483,7 @@ class Model(Layer):
     ) -> Any:
         """The loss and metrics of one batch, without training."""
         self._need_compiled("test_on_batch")
+        self._weights_cache = None
         self.run_test_step((x, y, sample_weight))
         return self._batch_result(return_dict)
 

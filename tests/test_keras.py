@@ -288,7 +288,7 @@ def test_unknown_classes_and_damaged_files_are_refused(tmp_path):
     weights = tmp_path / "w.safetensors"
     model.save_weights(weights)
     weights.write_bytes(weights.read_bytes()[:-5])
-    with pytest.raises(ValueError, match="not a valid safetensors file"):
+    with pytest.raises(ValueError, match="load_file: "):
         model.load_weights(weights)
     with pytest.raises(FileNotFoundError):
         K.models.load_model(tmp_path / "absent.keras")

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dlcore.keras import _safetensors
+from dlcore.io import load_file, save_file
 from dlcore.keras._registry import custom, serialize_any, snake_case
 from dlcore.keras.layers.base import InputLayer, Layer, layer_registry
 
@@ -59,10 +59,13 @@ def register_keras_serializable(package: str = "Custom", name: str | None = None
     return register
 
 
-def _write(path: _Path, data: bytes, overwrite: bool) -> None:
-    path = os.fspath(path)
+def _may_write(path: str, overwrite: bool) -> None:
     if not overwrite and os.path.exists(path):
         raise FileExistsError(f"{path} exists; pass overwrite=True to replace it")
+
+
+def _write(path: str, data: bytes, overwrite: bool) -> None:
+    _may_write(path, overwrite)
     folder = os.path.dirname(os.path.abspath(path))
     fd, temporary = tempfile.mkstemp(prefix=os.path.basename(path) + ".", suffix=".part", dir=folder)
     try:
@@ -296,12 +299,12 @@ def save_weights(model: Any, filepath: _Path, overwrite: bool = True) -> None:
     path = os.fspath(filepath)
     _need_built(model, "save_weights")
     if path.endswith(".safetensors"):
-        data = _safetensors.dump({name: v.values() for name, v in _safetensors_names(model)})
+        _may_write(path, overwrite)
+        save_file({name: v.values() for name, v in _safetensors_names(model)}, path)
     elif path.endswith(".weights.h5"):
-        data = _weights_h5(model, True)
+        _write(path, _weights_h5(model, True), overwrite)
     else:
         raise ValueError(f"save_weights: the name must end in .weights.h5 or .safetensors, got {path!r}")
-    _write(path, data, overwrite)
 
 
 def load_weights(model: Any, filepath: _Path, skip_mismatch: bool = False) -> None:
@@ -315,12 +318,11 @@ def load_weights(model: Any, filepath: _Path, skip_mismatch: bool = False) -> No
         raise ValueError(
             f"load_weights: the name must end in .weights.h5, .safetensors or .keras, got {path!r}"
         )
-    with open(path, "rb") as f:
-        data = f.read()
     if path.endswith(".h5"):
-        _read_h5(model, data, path, skip_mismatch, True)
+        with open(path, "rb") as f:
+            _read_h5(model, f.read(), path, skip_mismatch, True)
         return
-    arrays = _safetensors.load(data, path)
+    arrays = {name: t.numpy() for name, t in load_file(path).items()}
     names = _safetensors_names(model)
     missing = [n for n, _ in names if n not in arrays]
     unexpected = [n for n in arrays if n not in {k for k, _ in names}]

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
+TURN = 0.06  # seconds of calls in a row a turn: a step of a training is never alone
 SETTLE = 0.03  # seconds: OpenBLAS's idle workers poll that long
 
 
@@ -110,7 +111,7 @@ def compare_job(job: Job, workers: dict[str, Worker], rounds: int, budget: float
             out[peer] = answer
             continue
         once = workers[peer].ask(sample=job.name, calls=1)["seconds"]
-        calls[peer] = max(1, round(5e-3 / max(once, 1e-6)))
+        calls[peer] = max(1, round(TURN / max(once, 1e-6)))
     seconds: dict[str, list[float]] = {peer: [] for peer in calls}
     began = time.perf_counter()
     for i in range(rounds):

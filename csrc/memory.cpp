@@ -127,11 +127,16 @@ class Cache {
     const size_t size = size_of_[p];
     stats_.active_bytes -= size;
     stats_.cached_bytes += size;
-    free_.emplace(size, p);
-    // What is kept never exceeds the most that was ever in use: a cache, not a leak.
-    while (!free_.empty() &&
-           stats_.active_bytes + stats_.cached_bytes > high_water_ + static_cast<int64_t>(kHuge))
-      drop(std::prev(free_.end()));
+    free_.emplace(size, Block{p, ++freed_});
+    // What is kept never exceeds the most that was ever in use: a cache, not a leak. The block that has
+    // waited longest goes first, so that a program that has moved on to other sizes keeps those.
+    while (stats_.cached_bytes > 0 &&
+           stats_.active_bytes + stats_.cached_bytes > high_water_ + static_cast<int64_t>(kHuge)) {
+      auto oldest = free_.begin();
+      for (auto it = free_.begin(); it != free_.end(); ++it)
+        if (it->second.freed < oldest->second.freed) oldest = it;
+      drop(oldest);
+    }
   }
 
   void empty() {
@@ -154,25 +159,30 @@ class Cache {
   std::mutex& mutex() { return mutex_; }
 
  private:
+  struct Block {
+    void* p;
+    uint64_t freed;  // when: the count of blocks freed before
+  };
+
   // A cached block that wastes less than its own size and less than two pages (of the size class).
   void* take(size_t size) {
     auto it = free_.lower_bound(size);
     if (it == free_.end()) return nullptr;
     const size_t page = size < kHuge ? kPage : kHuge;
     if (it->first != size && it->first >= std::min(2 * size, size + 2 * page)) return nullptr;
-    void* p = it->second;
+    void* p = it->second.p;
     stats_.cached_bytes -= it->first;
     free_.erase(it);
     return p;
   }
 
-  void drop(std::multimap<size_t, void*>::iterator it) {
+  void drop(std::multimap<size_t, Block>::iterator it) {
     stats_.cached_bytes -= it->first;
-    size_of_.erase(it->second);
+    size_of_.erase(it->second.p);
     if (device_.kind == Device::cpu)
-      system_release(it->second, it->first);
+      system_release(it->second.p, it->first);
     else
-      device_release(it->second, device_);
+      device_release(it->second.p, device_);
     free_.erase(it);
   }
 
@@ -202,7 +212,8 @@ class Cache {
   const Device device_;
   const bool debug_;
   std::mutex mutex_;
-  std::multimap<size_t, void*> free_;
+  std::multimap<size_t, Block> free_;
+  uint64_t freed_ = 0;
   std::unordered_map<void*, size_t> size_of_;
   MemoryStats stats_;
   int64_t high_water_ = 0;

@@ -25,7 +25,7 @@ def entry(dtype="F32", shape=(1,), offsets=(0, 4)):
 def test_round_trip(tmp_path, rng):
     path = tmp_path / "x.safetensors"
     want = {
-        f"{d}.{i}": (rng.standard_normal(s) * 9).astype(d)
+        f"{d}.{i}": np.asarray(rng.standard_normal(s) * 9).astype(d)
         for d in DTYPES
         for i, s in enumerate([(), (0, 3), (5, 3)])
     }
@@ -76,12 +76,12 @@ def test_narrow_dtypes_are_widened(tmp_path):
 def test_against_safetensors(tmp_path, rng):
     safetensors = pytest.importorskip("safetensors.numpy")
     want = {
-        f"{d}.{i}": (rng.standard_normal(s) * 9).astype(d)
+        f"{d}.{i}": np.asarray(rng.standard_normal(s) * 9).astype(d)
         for d in DTYPES
         for i, s in enumerate([(), (0, 3), (5, 3)])
     }
     dlcore.save_file(want, tmp_path / "ours", {"a": "b"})
-    safetensors.save_file(want, tmp_path / "theirs")
+    safetensors.save_file({k: np.asarray(v) for k, v in want.items()}, tmp_path / "theirs")
     theirs, ours = safetensors.load_file(tmp_path / "ours"), dlcore.load_file(tmp_path / "theirs")
     for k, v in want.items():
         np.testing.assert_array_equal(theirs[k], v)

@@ -120,6 +120,18 @@ def test_freed_blocks_are_used_again():
     assert _C.memory_stats()["system_allocs"] == before
 
 
+def test_blocks_of_sizes_in_use_are_kept_and_older_ones_go():
+    _C.empty_cache()
+    small = [_C.empty((3 << 20,), np.float32) for _ in range(3)]  # 36 MB that nobody will ask for again
+    del small
+    for _ in range(3):
+        _C.empty((10 << 20,), np.float32)  # 40 MB at a time: the old blocks make room
+    before = _C.memory_stats()["system_allocs"]
+    for _ in range(5):
+        _C.empty((10 << 20,), np.float32)
+    assert _C.memory_stats()["system_allocs"] == before
+
+
 def test_statistics_and_empty_cache():
     before = _C.memory_stats()["active_bytes"]
     x = _C.empty((1024, 1024), np.float32)

@@ -3,8 +3,8 @@
     python benchmarks/compare.py [--quick] [--only matmul,relu] [--out benchmarks/results]
 
 Each library runs in a process of its own that lives for the whole comparison (benchmarks/peers.py); samples
-are taken in turn, so that the machine's noise falls on all alike, with a pause before each in which the
-others' idle threads go to sleep. Twice: with every library's own number of threads, and pinned to one core
+are taken in turn, so that the machine's noise falls on all alike; a turn ends when the library's own idle
+threads have gone to sleep. Twice: with every library's own number of threads, and pinned to one core
 with one thread. Medians with quartiles; ratio = the peer's time over dlcore's. Writes compare.json and
 compare.md, prints target, measured, verdict.
 """
@@ -26,7 +26,6 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 TURN = 0.06  # seconds of calls in a row a turn: a step of a training is never alone
-SETTLE = 0.03  # seconds: OpenBLAS's idle workers poll that long
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,6 @@ def compare_job(job: Job, workers: dict[str, Worker], rounds: int, budget: float
         if not calls or (i >= 3 and time.perf_counter() - began > budget):
             break
         for peer, n in calls.items():
-            time.sleep(SETTLE)
             seconds[peer].append(workers[peer].ask(sample=job.name, calls=n)["seconds"])
     return {**out, **{peer: spread(s) for peer, s in seconds.items()}}
 

@@ -138,19 +138,26 @@ def _time(f: Callable[[], Any], calls: int) -> float:
     return (time.perf_counter() - start) / calls
 
 
-# OpenBLAS's idle workers keep polling for some 26 ms (2^26 cycles) after a product: a core that the other
-# side misses.
-_SETTLE = 0.03
+def wait_for_idle(limit: float = 0.5) -> None:
+    """Sleeps until no thread of this process computes. OpenBLAS's workers poll for a while after a product: a
+    core that the other side would miss.
+    """
+    end = time.perf_counter() + limit
+    while time.perf_counter() < end:
+        before = time.process_time()
+        time.sleep(0.01)
+        if time.process_time() - before < 2e-3:
+            return
 
 
 def compare(
-    functions: dict[str, Callable[[], Any]], budget: float = 1.0, rounds: int = 21, settle: float = 0.0
+    functions: dict[str, Callable[[], Any]], budget: float = 1.0, rounds: int = 21, settle: bool = False
 ) -> dict[str, Spread]:
     """Times the functions in turn for about `budget` seconds in all: at least 3 rounds, at most `rounds`.
 
     A sample is as many calls as take a millisecond, so that the clock and the call around it do not count.
     Before short ones an untimed call brings the data back into the caches that the other side has used;
-    `settle` is a pause before each sample.
+    `settle` waits before each sample until the other side's threads sleep.
     """
     calls = {}
     for name, f in functions.items():
@@ -164,7 +171,7 @@ def compare(
             break
         for name, f in functions.items():
             if settle:
-                time.sleep(settle)
+                wait_for_idle()
             if not seconds[name] or seconds[name][-1] < 0.02:
                 f()
             seconds[name].append(_time(f, calls[name]))
@@ -217,9 +224,7 @@ def _agree(case: Case, ours: Any, theirs: Any) -> None:
 def _run_one(case: Case, machine: Machine, budget: float) -> Result:
     ours, theirs = case.make(np.random.default_rng(0))
     _agree(case, ours(), theirs())
-    seconds = compare(
-        {"dlcore": ours, "numpy": theirs}, budget, settle=_SETTLE if machine.threads > 1 else 0.0
-    )
+    seconds = compare({"dlcore": ours, "numpy": theirs}, budget, settle=machine.threads > 1)
     t = seconds["dlcore"].median
     return Result(
         case.name,

@@ -155,15 +155,15 @@ def compare(
 ) -> dict[str, Spread]:
     """Times the functions in turn for about `budget` seconds in all: at least 3 rounds, at most `rounds`.
 
-    A sample is as many calls as take a millisecond, so that the clock and the call around it do not count.
-    Before short ones an untimed call brings the data back into the caches that the other side has used;
+    A sample is as many calls as take five milliseconds, so that the clock and the call around it do not count.
+    An untimed call before it wakes the threads and brings the data back into the caches;
     `settle` waits before each sample until the other side's threads sleep.
     """
     calls = {}
     for name, f in functions.items():
         f()  # first use: pages, caches, thread pools
-        calls[name] = max(1, math.ceil(1e-3 / max(_time(f, 1), 1e-7)))
-        calls[name] = max(1, math.ceil(1e-3 / max(_time(f, calls[name]), 1e-7)))
+        calls[name] = max(1, math.ceil(5e-3 / max(_time(f, 1), 1e-7)))
+        calls[name] = max(1, math.ceil(5e-3 / max(_time(f, calls[name]), 1e-7)))
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     spent = 0.0
     for i in range(rounds):
@@ -172,8 +172,7 @@ def compare(
         for name, f in functions.items():
             if settle:
                 wait_for_idle()
-            if not seconds[name] or seconds[name][-1] < 0.02:
-                f()
+            f()
             seconds[name].append(_time(f, calls[name]))
             spent += seconds[name][-1] * calls[name]
     return {name: Spread.of(s) for name, s in seconds.items()}

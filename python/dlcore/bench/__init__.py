@@ -155,7 +155,7 @@ def compare(
 ) -> dict[str, Spread]:
     """Times the functions in turn for about `budget` seconds in all: at least 3 rounds, at most `rounds`.
 
-    A sample is as many calls as take five milliseconds, so that the clock and the call around it do not count.
+    A sample is as many calls as take five milliseconds, so that the clock does not count.
     An untimed call before it wakes the threads and brings the data back into the caches;
     `settle` waits before each sample until the other side's threads sleep.
     """
@@ -223,7 +223,7 @@ def _agree(case: Case, ours: Any, theirs: Any) -> None:
 def _run_one(case: Case, machine: Machine, budget: float) -> Result:
     ours, theirs = case.make(np.random.default_rng(0))
     _agree(case, ours(), theirs())
-    seconds = compare({"dlcore": ours, "numpy": theirs}, budget, settle=machine.threads > 1)
+    seconds = compare({"dlcore": ours, "numpy": theirs}, budget, settle=machine.threads > 1 and budget > 0.1)
     t = seconds["dlcore"].median
     return Result(
         case.name,

@@ -273,3 +273,27 @@ def test_results_keep_channels_last():
     x = _C.permute(_C.from_numpy(np.ones((2, 5, 6, 3), np.float32)), [0, 3, 1, 2])
     for y in (_C.relu(x), _C.add(x, x), _C.mul(x, _C.from_numpy(np.ones((3, 1, 1), np.float32)))):
         assert y.strides == x.strides
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_results_too_large_for_the_caches_equal_small_ones(dtype, rng):
+    """16 MB and more are streamed past the caches: same bits, every element, at any number of threads."""
+    n = (16 << 20) // np.dtype(dtype).itemsize + 1237  # not a multiple of any piece
+    x = rng.standard_normal(n).astype(dtype)
+    x[[0, n // 2, n - 1]] = np.nan
+    dy = rng.standard_normal(n).astype(dtype)
+    k = 100_003
+
+    def pieces(f, *arrays):
+        return np.concatenate([f(*(a[i : i + k] for a in arrays)) for i in range(0, n, k)])
+
+    K = dlcore.kernels
+    for threads in (1, 3):
+        dlcore.set_num_threads(threads)
+        for f, arrays in (
+            (K.relu, (x,)),
+            (K.exp, (x,)),
+            (K.relu_backward, (dy, x)),
+            (K.tanh_backward, (dy, x)),
+        ):
+            assert f(*arrays).tobytes() == pieces(f, *arrays).tobytes()

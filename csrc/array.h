@@ -8,7 +8,7 @@
 #include <memory>
 #include <string>
 
-#include "kernels.h"
+#include "kernels/common.h"
 
 namespace dlcore {
 

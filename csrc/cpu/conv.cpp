@@ -13,6 +13,8 @@
 // the offsets of taps, 7 weights being packed.
 #include "cpu/conv.h"
 
+#include "kernels/conv.h"
+
 namespace dlcore {
 namespace DLCORE_ISA {
 namespace {

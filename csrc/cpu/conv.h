@@ -8,6 +8,7 @@
 
 #include "cpu/gemm.h"
 #include "cpu/vmath.h"
+#include "kernels/conv.h"
 
 namespace dlcore {
 namespace DLCORE_ISA {

@@ -8,6 +8,7 @@
 //
 // Workspace slots: 2 the partial results (the calling thread's), 3 the window of x, 4 and 5 of dy, 6 offsets.
 #include "cpu/conv.h"
+#include "kernels/conv.h"
 
 namespace dlcore {
 namespace DLCORE_ISA {

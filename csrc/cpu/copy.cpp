@@ -1,4 +1,6 @@
 // Strided copy with conversion: `contiguous`, `astype`, `copy_into`, and slices written in place.
+#include "kernels/copy.h"
+
 #include "cpu/simd.h"
 
 namespace dlcore {

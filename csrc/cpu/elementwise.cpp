@@ -2,6 +2,8 @@
 // guarantees). The op code is a template argument of a row function, so that inner loops have no branch on
 // it; a row's remainder goes through the same vector code with load_n / store_n. Integer types are plain
 // loops, which the compiler vectorises.
+#include "kernels/elementwise.h"
+
 #include "cpu/simd.h"
 #include "cpu/vmath.h"
 

@@ -1,6 +1,8 @@
 // Rows by index: take / put over one axis, gather / scatter element by element, triangles.
 // The accumulating forms are deterministic because each thread owns part of y and walks the indices in their
 // order.
+#include "kernels/index.h"
+
 #include "cpu/simd.h"
 
 namespace dlcore {

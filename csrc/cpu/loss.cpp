@@ -7,6 +7,8 @@
 // the same. Each sample's loss is computed on its own, then summed in double over chunks whose size is fixed.
 // A difference that overflows between finite logits counts as the largest finite one: the loss of finite
 // logits is finite.
+#include "kernels/loss.h"
+
 #include "cpu/softmax.h"
 
 namespace dlcore {

@@ -3,6 +3,8 @@
 //   dot     a few rows against B stored by columns (x @ W.T with W row-major): dot products along k, B read
 //   once direct  a few rows, or a small product, with B stored by rows: no packing packed  everything else,
 //   through the GEMM driver
+#include "kernels/matmul.h"
+
 #include "cpu/gemm.h"
 #include "cpu/vmath.h"
 

@@ -3,6 +3,8 @@
 // kOptimChunk elements (the op has counted them), the chunks go to the threads. Elementwise: no result
 // depends on the cut. Then what clipping needs: the norm of all gradients together, and scaling of many
 // arrays.
+#include "kernels/optim.h"
+
 #include "cpu/simd.h"
 #include "cpu/vmath.h"
 

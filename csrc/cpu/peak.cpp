@@ -1,4 +1,6 @@
 // The machine's limits: fused multiply-adds from registers, and a triad through memory (McCalpin's STREAM).
+#include "kernels/peak.h"
+
 #include "cpu/simd.h"
 
 namespace dlcore {

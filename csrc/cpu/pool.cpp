@@ -6,6 +6,8 @@
 // that are long and few (global pooling) vectorise along the window instead. Backward: each element of dx is
 // written once. Where it can, it gathers from the windows that cover it; a maximum in a row-major plane is
 // scattered instead, a plane a thread. No atomics, so the sums have one order.
+#include "kernels/pool.h"
+
 #include "cpu/simd.h"
 
 namespace dlcore {

@@ -2,6 +2,8 @@
 // 2011), and dropout on it: the mask is a function of (seed, offset, element), so backward computes it again
 // instead of storing it, and it is the same on every ISA, device and number of threads. How elements map to
 // words: see kernels.h.
+#include "kernels/random.h"
+
 #include "cpu/simd.h"
 
 namespace dlcore {

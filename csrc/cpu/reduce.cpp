@@ -3,6 +3,8 @@
 //   columns  x is contiguous along a kept axis: one accumulator an output, vectorised across outputs
 // Sums run over blocks of a fixed length in the kernel's dtype; the blocks are added in double, so the error
 // of a float32 sum stays that of a block. The order depends on the shape alone, never on threads.
+#include "kernels/reduce.h"
+
 #include "cpu/simd.h"
 
 namespace dlcore {

@@ -14,7 +14,7 @@
 #include <immintrin.h>
 #endif
 
-#include "kernels.h"
+#include "kernels/common.h"
 #include "memory_c.h"
 #include "parallel.h"
 

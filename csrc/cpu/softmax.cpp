@@ -4,6 +4,8 @@
 // NaN, as in torch.
 #include "cpu/softmax.h"
 
+#include "kernels/softmax.h"
+
 namespace dlcore {
 namespace DLCORE_ISA {
 namespace {

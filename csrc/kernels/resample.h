@@ -1,0 +1,12 @@
+// The resample kernels' arguments and list; conventions in kernels/common.h.
+#pragma once
+
+#include "kernels/common.h"
+
+namespace dlcore {
+
+// clang-format off
+#define DLCORE_KERNELS_RESAMPLE(X)
+// clang-format on
+
+}  // namespace dlcore

@@ -1,0 +1,5 @@
+"""The embedding family."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

@@ -1,0 +1,5 @@
+"""Packed and padded sequences."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

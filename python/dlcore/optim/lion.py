@@ -1,0 +1,5 @@
+"""lion."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

@@ -1,0 +1,5 @@
+"""muon."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

@@ -1,0 +1,5 @@
+"""Cases of the rnn family."""
+
+from tests.cases import OpCase
+
+CASES: list[OpCase] = []

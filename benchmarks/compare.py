@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -243,16 +244,21 @@ def cpu() -> str:
     return platform.machine()
 
 
+def environment_of(peers: Sequence[str]) -> dict[str, str]:
+    """What a reader must know of the machine and the moment."""
+    return {
+        "machine": f"{cpu()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
+        "versions": ", ".join(f"{p} {version(p)}" for p in peers),
+        "when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        "load": ", ".join(f"{v:.2f}" for v in os.getloadavg()),
+    }
+
+
 def measure(only: set[str], quick: bool, images: int) -> dict[str, Any]:
     rounds, budget = (3, 0.0) if quick else (41, 20.0)
     peers = [p for p in ("dlcore", "torch", "numpy") if version(p)]
     result: dict[str, Any] = {
-        "environment": {
-            "machine": f"{cpu()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
-            "versions": ", ".join(f"{p} {version(p)}" for p in peers),
-            "when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-            "load": ", ".join(f"{v:.2f}" for v in os.getloadavg()),
-        },
+        "environment": environment_of(peers),
         "machine": {},
         "jobs": {},
         "quick": quick,

@@ -1,4 +1,6 @@
-"""The jobs of compare.py, one class a library. Runs as a worker: python peers.py dlcore|torch|numpy
+"""The jobs of compare.py, one class a library, and the cases of layers.py.
+
+Runs as a worker: python peers.py dlcore|torch|numpy
 
 A worker lives as long as the comparison, in a process of its own, so that no library's threads, allocator or
 imports touch another's. It reads one JSON request a line and answers with one:
@@ -166,6 +168,8 @@ PEERS = {"dlcore": Dlcore, "torch": Torch, "numpy": NumPy}
 
 
 def serve(name: str) -> None:
+    import layers
+
     answers = sys.stdout
     sys.stdout = sys.stderr  # nothing that a library prints may come between
     peer: Any = PEERS[name]()
@@ -179,7 +183,10 @@ def serve(name: str) -> None:
             job = request["prepare"]
             jobs.clear()  # one job's data at a time
             try:
-                jobs[job] = getattr(peer, job)()
+                if job in layers.CASES:
+                    jobs[job] = layers.CASES[job].make(getattr(layers.Library, name)())
+                else:
+                    jobs[job] = getattr(peer, job)()
                 for _ in range(3):
                     jobs[job]()
                 answer = {"ready": True}

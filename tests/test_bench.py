@@ -143,6 +143,23 @@ def compare():
     del sys.modules["compare"]
 
 
+def test_a_layer_runs_on_both_libraries(compare):
+    sys.path.insert(0, str(pathlib.Path(compare.__file__).parent))
+    try:
+        layers = importlib.import_module("layers")
+    finally:
+        sys.path.pop(0)
+    pytest.importorskip("torch")
+    for library in (layers.Library.dlcore(), layers.Library.torch()):
+        for name in ("MLP 64-128-10 batch 1", "MLP 64-128-10 batch 1 fwd+bwd", "linear 64x64->64 fwd+bwd"):
+            layers.CASES[name].make(library)()
+    one = {"median": 1e-3, "q1": 1e-3, "q3": 1e-3}
+    two = {"median": 2e-3, "q1": 2e-3, "q3": 2e-3}
+    case = "linear 64x64->64"
+    result = {"environment": {}, "machine": {}, "jobs": {"one": {case: {"dlcore": two, "torch": one}}}}
+    assert f"PyTorch is ahead in 1: {case} (0.50)" in layers.markdown(result)
+
+
 def test_workers_answer_in_turn(compare):
     workers = {p: compare.Worker(p, 1) for p in ("dlcore", "numpy")}
     try:

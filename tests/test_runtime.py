@@ -18,7 +18,7 @@ def python(code, **env):
         capture_output=True,
         text=True,
         env={**os.environ, **env},
-        timeout=120,
+        timeout=300,
         check=False,
     )
 
@@ -43,6 +43,56 @@ for _ in range(3):
 print("ok")
 """
     done = python(code)
+    assert done.stdout == "ok\n", done.stderr
+
+
+EVERY_KERNEL = """
+import os, sys, threading, warnings, numpy as np, dlcore
+warnings.simplefilter("ignore")  # the fork of a threaded process is the point
+sys.path.insert(0, os.getcwd())
+from tests.cases import all_cases
+from tests.test_kernels import as_dtype, outputs
+
+def bits():
+    out = {}
+    for case in all_cases():
+        rng = np.random.default_rng(0)
+        for sample in (case.large or case.samples)(rng):
+            y = case.forward(*as_dtype(sample.args, case.dtypes[0]), **sample.kwargs)
+            out[case.name, sample.id] = [a.tobytes() for a in outputs(y)]
+    return out
+
+dlcore.set_num_threads(3)
+want = bits()
+"""
+
+
+def test_every_kernel_after_a_fork_in_both_processes():
+    code = """
+pid = os.fork()
+if pid == 0:
+    os._exit(0 if bits() == want else 1)
+assert os.waitpid(pid, 0)[1] == 0
+assert bits() == want
+print("ok")
+"""
+    done = python(EVERY_KERNEL + code)
+    assert done.stdout == "ok\n", done.stderr
+
+
+def test_every_kernel_from_several_python_threads_at_once():
+    code = """
+wrong = []
+def work():
+    if bits() != want:
+        wrong.append(1)
+threads = [threading.Thread(target=work) for _ in range(3)]
+for t in threads: t.start()
+for t in threads: t.join()
+assert not wrong
+print("ok")
+"""
+    done = python(EVERY_KERNEL + code)
     assert done.stdout == "ok\n", done.stderr
 
 

@@ -84,6 +84,39 @@ Storage::~Storage() {
   if (ours_) deallocate(data_, bytes_, device_);
 }
 
+static std::atomic<int64_t> g_clock{0};
+int64_t write_clock() { return g_clock.load(std::memory_order_relaxed); }
+TapeState& tape_state() {
+  thread_local TapeState state;
+  return state;
+}
+
+void Array::touch() const {
+  if (!storage_ || untracked_ || tape_state().walking || storage_->written() == kNever) return;
+  storage_->set_written(g_clock.fetch_add(1, std::memory_order_relaxed) + 1);
+}
+void Array::supersede() const {
+  g_clock.fetch_add(1, std::memory_order_relaxed);  // so that a backward looks
+  if (storage_) storage_->set_written(kNever);
+}
+Array Array::tracked(bool on) const {
+  Array a = *this;
+  a.untracked_ = !on;
+  return a;
+}
+void Array::refuse() const {
+  if (tape_state().guard != kNever)
+    throw std::runtime_error(
+        "one of the variables needed for gradient computation has been modified by an inplace operation, "
+        "got " +
+        str() + " changed after the forward; use a copy (clone()) or an operation that is not in place");
+  throw std::runtime_error(
+      "in place: this memory was changed through another tensor that shares it, while gradients were "
+      "recorded, "
+      "got " +
+      str() + "; change a clone() instead, or assign to the whole tensor");
+}
+
 Dims row_major(const Dims& shape) {
   Dims s = Dims::filled(shape.n, 1);
   for (int i = shape.n - 2; i >= 0; --i) s[i] = s[i + 1] * (shape[i + 1] > 0 ? shape[i + 1] : 1);
@@ -237,6 +270,7 @@ void check_shape(const char* op, const char* name, const Array& a, const Dims& s
 
 void check_writable(const char* op, const char* name, const Array& a) {
   if (!a.writable()) value_error(op, std::string(name) + " must be writable", {{name, a}});
+  a.touch();
 }
 
 }  // namespace dlcore

@@ -2,9 +2,11 @@
 // bytes. It knows nothing of gradients (dlcore.Tensor does) and nothing of Python (bind.cpp does).
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <limits>
 #include <memory>
 #include <string>
 
@@ -43,6 +45,18 @@ size_t item_size(DType t);
 const char* dtype_name(DType t);  // NumPy's names
 inline bool is_floating(DType t) { return t == DType::f32 || t == DType::f64 || t == DType::bf16; }
 
+// When memory was changed in place, for the tape. A write to an existing array stamps its storage with the
+// next tick of one clock; a backward sets the thread's guard to the tick at which its forward was recorded,
+// and an op that is given an array stamped later refuses it. What the tape's walk itself writes is not
+// stamped.
+constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
+int64_t write_clock();
+struct TapeState {
+  int64_t guard = kNever;
+  bool walking = false;
+};
+TapeState& tape_state();  // this thread's
+
 // The buffer. `owner` keeps foreign memory (a NumPy array, a DLPack capsule) alive.
 class Storage {
  public:
@@ -56,11 +70,14 @@ class Storage {
   Device device() const { return device_; }
   bool writable() const { return writable_; }
   bool ours() const { return ours_; }
+  int64_t written() const { return written_.load(std::memory_order_relaxed); }
+  void set_written(int64_t tick) { written_.store(tick, std::memory_order_relaxed); }
 
  private:
   void* data_;
   size_t bytes_;
   Device device_;
+  std::atomic<int64_t> written_{0};
   bool writable_ = true;
   bool ours_;
   std::shared_ptr<void> owner_;
@@ -93,6 +110,13 @@ class Array {
     return storage_.use_count() == 1 && storage_->ours();
   }  // nothing else sees this memory
   bool shares_storage(const Array& o) const { return storage_ == o.storage_; }
+  int64_t written() const { return storage_ && !untracked_ ? storage_->written() : 0; }
+  void touch() const;             // its memory is about to be changed in place
+  void supersede() const;         // nobody may read this memory any more
+  Array tracked(bool on) const;   // the same memory, outside of all this where `on` is false
+  void check_unwritten() const {  // std::runtime_error in a backward whose forward saw other values
+    if (storage_ && storage_->written() >= tape_state().guard && !untracked_) refuse();
+  }
 
   bool contiguous() const;  // row-major without gaps (axes of size 1 do not matter)
   // The same buffer seen otherwise; `offset` in elements. Bounds are the caller's to have checked.
@@ -103,9 +127,11 @@ class Array {
   std::string str() const;  // "(2, 3) float32 cpu", the end of every error message
 
  private:
+  [[noreturn]] void refuse() const;
   std::shared_ptr<Storage> storage_;
   void* data_ = nullptr;
   DType dtype_ = DType::f32;
+  bool untracked_ = false;
   Dims shape_, strides_;
   int64_t numel_ = 1;
 };

@@ -96,6 +96,7 @@ static Array from_numpy(const py::array& a) {
 
 // Shares our memory; the ndarray keeps it alive.
 static py::array to_numpy(const Array& a) {
+  a.check_unwritten();
   if (a.device().kind != Device::cpu)
     device_error("numpy", "the array must be on the CPU (call .cpu() first)", {{"x", a}});
   std::vector<py::ssize_t> shape, strides;
@@ -111,6 +112,7 @@ static py::array to_numpy(const Array& a) {
 }
 
 static py::object item(const Array& a) {
+  a.check_unwritten();
   if (a.numel() != 1) value_error("item", "the array must have exactly one element", {{"x", a}});
   const Array h = to_device(a, Device{});
   switch (h.dtype()) {
@@ -183,6 +185,10 @@ static void bind_array(py::module_& m) {
       .def("numpy", &to_numpy)
       .def("item", &item)
       .def("shares_memory", &Array::shares_storage, "other"_a)
+      .def_property_readonly("written", &Array::written)
+      .def("touch", &Array::touch)
+      .def("supersede", &Array::supersede)
+      .def("tracked", &Array::tracked, "on"_a)
       .def("__repr__", [](const Array& a) { return "Array" + a.str(); });
   m.def("from_numpy", &from_numpy, "x"_a.noconvert());
   def_op(
@@ -191,6 +197,13 @@ static void bind_array(py::module_& m) {
         return Array::empty(shape, t, parse_device(device));
       },
       "shape"_a, "dtype"_a, "device"_a = "cpu");
+  m.attr("NEVER") = kNever;
+  m.def("write_clock", &write_clock);
+  m.def("set_guard", [](int64_t tick) { tape_state().guard = tick; }, "tick"_a);
+  m.def("guard", [] { return tape_state().guard; });
+  m.def(
+      "set_walking", [](bool on) { return std::exchange(tape_state().walking, on); }, "on"_a,
+      "Whether this thread walks the tape; returns whether it did.");
   m.def("to_dlpack", &to_dlpack, "x"_a);
   m.def("from_dlpack", &from_dlpack, "capsule"_a);
 }

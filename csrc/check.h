@@ -61,6 +61,7 @@ void check_same_device(const char* op, const char* an, const Array& a, const cha
 void check_same(const char* op, const char* an, const Array& a, const char* bn,
                 const Array& b);  // both of them
 void check_shape(const char* op, const char* name, const Array& a, const Dims& shape);
-void check_writable(const char* op, const char* name, const Array& a);
+void check_writable(const char* op, const char* name,
+                    const Array& a);  // and stamps it: it is about to change
 
 }  // namespace dlcore

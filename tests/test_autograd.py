@@ -108,11 +108,22 @@ def test_backward_frees_the_graph():
     x = leaf(1.0)
     y = scale(x, 2.0)
     z = scale(y, 2.0)
+    node = y.grad_fn
+    del y
+    assert node.edges[0] is x and z.grad_fn.edges[0][0] is node
+    z.backward()
+    assert node.edges == () and node.backward is None and z.grad_fn.edges == ()
+
+
+def test_tensors_that_no_backward_needs_are_not_kept():
+    x = leaf(1.0)
+    y = scale(x, 2.0)
+    z = scale(y, 2.0)
     alive = weakref.ref(y)
     del y
-    assert alive() is not None
-    z.backward()
     assert alive() is None
+    z.backward()
+    assert x.grad.tolist() == [4.0]
 
 
 def test_second_backward_raises():

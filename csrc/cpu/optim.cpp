@@ -48,6 +48,11 @@ DLCORE_INLINE Vec<T> lerp(Vec<T> a, Vec<T> b, Vec<T> weight) {
   return fma(weight, b - a, a);
 }
 
+template <class T>
+DLCORE_INLINE Vec<T> sign(Vec<T> x) {  // 0 and NaN stay
+  return x > Vec<T>{} ? splat(T(1)) : x < Vec<T>{} ? splat(T(-1)) : x;
+}
+
 // The rules; c holds the parameter's own coefficients (they follow from its step), h the shared ones.
 template <class T>
 inline void step_chunk(const OptimArgs& p, const Lane<T>& at, const T* grad, int64_t n, const double* c) {
@@ -130,6 +135,33 @@ inline void step_chunk(const OptimArgs& p, const Lane<T>& at, const T* grad, int
         return lr * d;
       });
     }
+    case Optim::lion: {  // h: 1 - beta1, 1 - beta2; state: m
+      const Vec<T> lr = k(p.lr), b1 = k(h[0]), b2 = k(h[1]);
+      return update<T>(p, at, grad, n, [&](const Lane<T>& l, Vec<T> g) {
+        const Vec<T> m = l.s(0), u = sign<T>(lerp<T>(m, g, b1));
+        l.set(0, lerp<T>(m, g, b2));
+        return lr * u;
+      });
+    }
+    case Optim::asgd: {  // c: eta, lambda eta, mu; state: the average of the parameters
+      const Vec<T> eta = k(c[0]), decay = k(c[1]), mu = k(c[2]);
+      const bool copy = c[2] == 1;
+      return update<T>(p, at, grad, n, [&](const Lane<T>& l, Vec<T> g) {
+        const Vec<T> w = load_upto(l.w + l.i, l.lanes), d = fma(eta, g, decay * w);
+        l.set(0, copy ? w - d : lerp<T>(l.s(0), w - d, mu));
+        return d;
+      });
+    }
+    case Optim::rprop: {  // h: eta-, eta+, least and largest step; state: the gradient before, the steps
+      const Vec<T> down = k(h[0]), up = k(h[1]), least = k(h[2]), most = k(h[3]);
+      return update<T>(p, at, grad, n, [&](const Lane<T>& l, Vec<T> g) {
+        const Vec<T> turn = g * l.s(0), zero = {};
+        const Vec<T> f = turn > zero ? up : turn < zero ? down : turn == zero ? splat(T(1)) : turn;
+        const Vec<T> s = l.s(1) * f;
+        const Vec<T> step = l.set(1, s < least ? least : s > most ? most : s);
+        return sign<T>(l.set(0, turn < zero ? zero : g)) * step;
+      });
+    }
   }
 }
 
@@ -143,10 +175,11 @@ inline int tensor_of(const int64_t* first, int count, int64_t c) {
   return lo;
 }
 
-// f(tensor, offset, elements) for each chunk of many arrays.
+// f(chunk, tensor, offset, elements) for each chunk of many arrays. `grain` chunks are what is worth waking a
+// thread for: what moves fewer bytes an element needs more of them.
 template <class F>
-inline void each_chunk(const int64_t* first, const int64_t* size, int count, const F& f) {
-  parallel_for(first[count], 2, [&](int64_t b, int64_t e) {
+inline void each_chunk(const int64_t* first, const int64_t* size, int count, int64_t grain, const F& f) {
+  parallel_for(first[count], grain, [&](int64_t b, int64_t e) {
     int t = tensor_of(first, count, b);
     for (int64_t c = b; c < e; ++c) {
       while (c >= first[t + 1]) ++t;
@@ -160,39 +193,61 @@ inline void each_chunk(const int64_t* first, const int64_t* size, int count, con
 
 template <class T>
 void optim_step(const OptimArgs& p) {
-  each_chunk(p.first, p.size, p.count, [&](int64_t, int t, int64_t at, int64_t n) {
+  each_chunk(p.first, p.size, p.count, 8, [&](int64_t, int t, int64_t at, int64_t n) {
     Lane<T> lane{static_cast<T*>(p.param[t]) + at, {}, 0, 0};
     for (int k = 0; k < 3; ++k) lane.state[k] = p.state[k] ? static_cast<T*>(p.state[k][t]) + at : nullptr;
     step_chunk<T>(p, lane, static_cast<const T*>(p.grad[t]) + at, n, p.coef + 4 * t);
   });
 }
 
+namespace {
+
+// Half a vector of floats, or a vector of doubles, as doubles; lanes beyond `lanes` hold zeros.
+DLCORE_INLINE Vec<double> widen(const double* x, int lanes) { return load_upto(x, lanes); }
+DLCORE_INLINE Vec<double> widen(const float* x, int lanes) {
+  typedef float Half __attribute__((vector_size(kVecBytes / 2)));
+  Half h = {};
+  if (lanes == kLanes<double>)
+    __builtin_memcpy(&h, x, sizeof h);
+  else
+    for (int i = 0; i < lanes; ++i) h[i] = x[i];
+  return __builtin_convertvector(h, Vec<double>);
+}
+
+// Combines f(|x|) of n elements by `join` in four chains, then in one order.
+template <class T, class F, class Join>
+DLCORE_INLINE Vec<double> fold(const T* x, int64_t n, const F& f, const Join& join) {
+  constexpr int L = kLanes<double>;
+  Vec<double> a[4] = {};
+  int64_t i = 0;
+  for (; i + 4 * L <= n; i += 4 * L)
+    for (int j = 0; j < 4; ++j) a[j] = join(a[j], f(widen(x + i + j * L, L)));
+  for (int j = 0; i < n; i += L, ++j) a[j] = join(a[j], f(widen(x + i, static_cast<int>(min64(L, n - i)))));
+  return join(join(a[0], a[1]), join(a[2], a[3]));
+}
+
+template <class T>
+inline double chunk_norm(const T* x, int64_t n, double order) {
+  auto magnitude = [](Vec<double> v) { return v < Vec<double>{} ? -v : v; };
+  auto plus = [](Vec<double> a, Vec<double> b) { return a + b; };
+  if (order == 2) return hsum<double>(fold(x, n, [](Vec<double> v) { return v * v; }, plus));
+  if (order == 1) return hsum<double>(fold(x, n, magnitude, plus));
+  if (order == 0)
+    return hmax<double>(fold(x, n, magnitude, [](Vec<double> a, Vec<double> b) { return max_nan(a, b); }));
+  double s = 0;
+  for (int64_t i = 0; i < n; ++i) s += __builtin_pow(static_cast<double>(x[i] < 0 ? -x[i] : x[i]), order);
+  return s;
+}
+
+}  // namespace
+
 // Partial sums in double, one a chunk, combined in order: the same bits at any number of threads.
 template <class T>
 void multi_norm(const MultiNormArgs& p) {
   const int64_t chunks = p.first[p.count];
   double* part = scratch<double>(2, max64(1, chunks));
-  each_chunk(p.first, p.size, p.count, [&](int64_t c, int t, int64_t at, int64_t n) {
-    const T* x = static_cast<const T*>(p.x[t]) + at;
-    double s[8] = {};
-    int64_t i = 0;
-    if (p.order == 2)
-      for (; i + 8 <= n; i += 8)
-        for (int j = 0; j < 8; ++j) s[j] += static_cast<double>(x[i + j]) * static_cast<double>(x[i + j]);
-    for (; i < n; ++i) {
-      const double v = static_cast<double>(x[i] < 0 ? -x[i] : x[i]);
-      double& a = s[i % 8];
-      if (p.order == 2)
-        a += v * v;
-      else if (p.order == 1)
-        a += v;
-      else if (p.order == 0)
-        a = a < v || v != v ? v : a;  // the largest; NaN stays
-      else
-        a += __builtin_pow(v, p.order);
-    }
-    for (int j = 1; j < 8; ++j) s[0] = p.order != 0 ? s[0] + s[j] : s[0] < s[j] || s[j] != s[j] ? s[j] : s[0];
-    part[c] = s[0];
+  each_chunk(p.first, p.size, p.count, 16, [&](int64_t c, int t, int64_t at, int64_t n) {
+    part[c] = chunk_norm(static_cast<const T*>(p.x[t]) + at, n, p.order);
   });
   double s = 0;
   for (int64_t c = 0; c < chunks; ++c)
@@ -208,7 +263,7 @@ template <class T>
 void multi_scale(const MultiScaleArgs& p) {
   const Vec<T> factor = splat(static_cast<T>(p.factor)), lo = splat(static_cast<T>(p.low)),
                hi = splat(static_cast<T>(p.high));
-  each_chunk(p.first, p.size, p.count, [&](int64_t, int t, int64_t at, int64_t n) {
+  each_chunk(p.first, p.size, p.count, 16, [&](int64_t, int t, int64_t at, int64_t n) {
     T* x = static_cast<T*>(p.x[t]) + at;
     each_vector<T>(0, n, [&](int64_t i, int lanes) __attribute__((always_inline)) {
       Vec<T> v = load_upto(x + i, lanes);

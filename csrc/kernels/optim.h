@@ -8,7 +8,7 @@ namespace dlcore {
 // Arrays of pointers, one an array; all contiguous and of one dtype. first[t] is the number of chunks of
 // kOptimChunk elements in the arrays before t, first[count] in all of them.
 constexpr int64_t kOptimChunk = 16384;
-enum class Optim : int { sgd, adam, nadam, radam, adamax, rmsprop, adagrad, adadelta };
+enum class Optim : int { sgd, adam, nadam, radam, adamax, rmsprop, adagrad, adadelta, lion, asgd, rprop };
 struct OptimArgs {
   Optim kind;
   int count;

@@ -3,6 +3,10 @@
 
 #include <pybind11/pybind11.h>
 
+#include <optional>
+#include <utility>
+#include <vector>
+
 #include "array.h"
 #include "casters.h"
 #include "check.h"
@@ -12,10 +16,30 @@ namespace dlcore {
 
 namespace py = pybind11;
 
+// In a backward an op refuses memory that was changed since its forward (array.h).
+template <class T>
+void check_unwritten(const T&) {}
+inline void check_unwritten(const Array& a) { a.check_unwritten(); }
+inline void check_unwritten(const std::optional<Array>& a) {
+  if (a) a->check_unwritten();
+}
+inline void check_unwritten(const std::vector<Array>& arrays) {
+  for (const Array& a : arrays) a.check_unwritten();
+}
+template <class F, class R, class... A>
+auto checked(F f, R (*)(A...)) {
+  return [f](A... a) -> R {
+    (check_unwritten(a), ...);
+    return f(std::forward<A>(a)...);
+  };
+}
+
 // Binds an op whose arguments are plain C++ values and Arrays: it runs without the GIL.
 template <class F, class... Extra>
 void def_op(py::module_& m, const char* name, F f, const Extra&... extra) {
-  m.def(name, f, py::call_guard<py::gil_scoped_release>(), extra...);
+  using Signature = py::detail::function_signature_t<F>;
+  m.def(name, checked(f, static_cast<Signature*>(nullptr)), py::call_guard<py::gil_scoped_release>(),
+        extra...);
 }
 
 // Merges neighbouring axes that are one run in every operand, and drops axes of size 1: fewer, longer loops.

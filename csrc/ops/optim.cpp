@@ -215,6 +215,35 @@ static void adadelta_step(const Arrays& params, const Arrays& grads, const Array
   run("adadelta_step", a, params, grads, {&square, &delta}, {});
 }
 
+static void lion_step(const Arrays& params, const Arrays& grads, const Arrays& m, double lr, double beta1,
+                      double beta2, double weight_decay, bool maximize) {
+  OptimArgs a = make(Optim::lion, lr, weight_decay, maximize, true);
+  set_h(a, {1 - beta1, 1 - beta2});
+  check_list("lion_step", "exp_avg", m, params.size());
+  run("lion_step", a, params, grads, {&m}, {});
+}
+
+// etas, mus: each parameter's own rate and weight of the newest in the average.
+static void asgd_step(const Arrays& params, const Arrays& grads, const Arrays& average, const Numbers& etas,
+                      const Numbers& mus, double lambda, double weight_decay, bool maximize) {
+  OptimArgs a = make(Optim::asgd, 0, weight_decay, maximize);
+  check_list("asgd_step", "etas", etas, params.size());
+  check_list("asgd_step", "mus", mus, params.size());
+  check_list("asgd_step", "ax", average, params.size());
+  Numbers coef;
+  for (size_t i = 0; i < etas.size(); ++i) coef.insert(coef.end(), {etas[i], lambda * etas[i], mus[i], 0});
+  run("asgd_step", a, params, grads, {&average}, coef);
+}
+
+static void rprop_step(const Arrays& params, const Arrays& grads, const Arrays& before, const Arrays& steps,
+                       double eta_minus, double eta_plus, double least, double most, bool maximize) {
+  OptimArgs a = make(Optim::rprop, 0, 0, maximize);
+  set_h(a, {eta_minus, eta_plus, least, most});
+  check_list("rprop_step", "prev", before, params.size());
+  check_list("rprop_step", "step_size", steps, params.size());
+  run("rprop_step", a, params, grads, {&before, &steps}, {});
+}
+
 // (sum |x|^order)^(1 / order) over all arrays; order infinity: the largest |x|. Summed in double.
 static double multi_norm(const Arrays& arrays, double order) {
   if (!(order > 0)) value_error("multi_norm", "the order must be positive", {{"order", order}});
@@ -286,6 +315,12 @@ void bind_optim(py::module_& m) {
          "epsilon"_a, "weight_decay"_a, "maximize"_a);
   def_op(m, "adadelta_step", &adadelta_step, "params"_a, "grads"_a, "square_avg"_a, "acc_delta"_a, "lr"_a,
          "rho"_a, "epsilon"_a, "weight_decay"_a, "maximize"_a);
+  def_op(m, "lion_step", &lion_step, "params"_a, "grads"_a, "exp_avg"_a, "lr"_a, "beta1"_a, "beta2"_a,
+         "weight_decay"_a = 0.0, "maximize"_a = false);
+  def_op(m, "asgd_step", &asgd_step, "params"_a, "grads"_a, "ax"_a, "etas"_a, "mus"_a, "lambd"_a,
+         "weight_decay"_a = 0.0, "maximize"_a = false);
+  def_op(m, "rprop_step", &rprop_step, "params"_a, "grads"_a, "prev"_a, "step_size"_a, "eta_minus"_a,
+         "eta_plus"_a, "least"_a, "most"_a, "maximize"_a = false);
   def_op(m, "grad_norm", &multi_norm, "arrays"_a, "order"_a = 2.0);
   def_op(
       m, "scale_", [](const Arrays& a, double f) { multi_scale("scale_", a, false, f, 0, 0); }, "arrays"_a,

@@ -152,7 +152,7 @@ from dlcore.random import get_rng_state, initial_seed, manual_seed, set_rng_stat
 from dlcore.tensor import Tensor, from_dlpack, from_numpy, tensor
 
 if TYPE_CHECKING:
-    from dlcore import cuda, datasets, keras, models, nn, optim, train
+    from dlcore import autograd, cuda, data, datasets, debug, keras, models, nn, optim, train
 
 float32 = _np.dtype(_np.float32)
 float64 = _np.dtype(_np.float64)
@@ -166,7 +166,7 @@ set_num_threads = _C.set_num_threads
 show_config = config.show
 
 # Loaded when first named, so that `import dlcore` stays fast (SPEC 1).
-_LAZY = ("cli", "cuda", "datasets", "keras", "models", "nn", "optim", "train")
+_LAZY = ("cli", "cuda", "data", "datasets", "debug", "keras", "models", "nn", "optim", "train")
 
 
 def __getattr__(name: str) -> Any:

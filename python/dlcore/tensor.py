@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from dlcore import _C
 
 if TYPE_CHECKING:
     from dlcore import functional as _F
+    from dlcore.autograd import RemovableHandle
 else:
     _F = None  # bound by dlcore.functional
 
@@ -35,26 +36,45 @@ _PLAIN = {np.dtype(t) for t in ("float32", "int64", "bool")}  # what Python's ow
 _SUPPORTED = {np.dtype(t) for t in ("float32", "float64", "int32", "int64", "uint8", "bool")}
 
 
-class Node:
-    """One recorded operation: its inputs, and the function from output gradients to input gradients."""
+# A leaf, or an output of another node; None needs no gradient.
+Edge: TypeAlias = "Tensor | tuple[Node, int] | None"
 
-    __slots__ = ("backward", "inputs", "n_outputs", "needs", "qualname", "seq")
+
+class Node:
+    """One recorded operation: where its inputs stand, and the function from output gradients to theirs."""
+
+    __slots__ = ("_watchers", "backward", "edges", "epoch", "n_outputs", "needs", "qualname", "seq")
 
     def __init__(
         self,
         qualname: str,
-        inputs: tuple[Tensor, ...],
+        edges: tuple[Edge, ...],
         needs: tuple[bool, ...],
         backward: Backward | None,
         n_outputs: int,
         seq: int,
+        epoch: int,
     ) -> None:
         self.qualname = qualname
-        self.inputs = inputs
+        self.edges = edges
         self.needs = needs
         self.backward = backward
         self.n_outputs = n_outputs
         self.seq = seq
+        self.epoch = epoch  # what was written later than this is not what the operation saw
+        self._watchers: tuple[dict[int, dict[int, Any]], dict[int, Any]] | None = None
+
+    @property
+    def hooks(self) -> dict[int, dict[int, Any]]:
+        """By output: what runs when its gradient is known."""
+        self._watchers = self._watchers or ({}, {})
+        return self._watchers[0]
+
+    @property
+    def retained(self) -> dict[int, Any]:
+        """By output: a weak reference to the tensor that wants to keep its gradient."""
+        self._watchers = self._watchers or ({}, {})
+        return self._watchers[1]
 
     @property
     def name(self) -> str:
@@ -75,6 +95,7 @@ class Tensor:
 
     __slots__ = (
         "__weakref__",
+        "_hooks",
         "_index",
         "_logits",
         "_node",
@@ -83,7 +104,9 @@ class Tensor:
         "grad",
         "requires_grad",
     )
-    _logits: tuple[Tensor, _C.Array]  # a softmax's input and output, for the loss; set by it alone
+    # A softmax's input, the arrays of both, and when; set by it alone.
+    _logits: tuple[Tensor, _C.Array, _C.Array, int]
+    _hooks: tuple[dict[int, Any], dict[int, Any]]  # a leaf's: of its gradient, and after it was added
     __array_priority__ = 100.0  # np.float32(2) * tensor is a Tensor
 
     def __init__(self, array: _C.Array, requires_grad: bool = False) -> None:
@@ -114,14 +137,16 @@ class Tensor:
 
     @property
     def data(self) -> Tensor:
-        """The same memory, off the tape; assigning replaces the memory and leaves the tape alone."""
-        return Tensor(self.array)
+        """The same memory, off the tape, and changed unnoticed by it; assigning replaces the memory and
+        leaves the tape alone.
+        """
+        return Tensor(self.array.tracked(False))
 
     @data.setter
     def data(self, value: Tensor) -> None:
         if not isinstance(value, Tensor):
             raise TypeError(f"data: a Tensor is expected, got {type(value).__name__}")
-        self.array = value.array
+        self.array = value.array.tracked(True)
 
     @property
     def T(self) -> Tensor:
@@ -200,14 +225,16 @@ class Tensor:
         grad: Tensor | npt.ArrayLike | None = None,
         retain_graph: builtins.bool | None = None,
         create_graph: builtins.bool = False,
+        inputs: Tensor | Sequence[Tensor] | None = None,
         *,
         gradient: Tensor | npt.ArrayLike | None = None,
     ) -> None:
-        """Adds d(self)/d(leaf) to `.grad` of every leaf that requires it. A scalar needs no `grad` (torch:
-        `gradient`).
+        """Adds d(self)/d(leaf) to `.grad` of every leaf that requires it, or of `inputs` alone. A scalar
+        needs no `grad` (torch: `gradient`).
 
-        Raises RuntimeError for a tensor that is no scalar without `grad`, and for a graph that a backward has
-        freed.
+        Raises RuntimeError for a tensor that is no scalar without `grad`, for a graph that a backward has
+        freed,
+        and for memory that was changed in place after an operation had saved it.
 
         >>> import dlcore
         >>> x = dlcore.tensor([1.0, 2.0], requires_grad=True)
@@ -217,11 +244,29 @@ class Tensor:
         """
         from dlcore import autograd
 
-        if create_graph:
-            raise NotImplementedError(
-                "backward: gradients of gradients (create_graph=True) are not supported"
-            )
-        autograd.backward(self, gradient if grad is None else grad, builtins.bool(retain_graph))
+        g = gradient if grad is None else grad
+        autograd.backward(self, [g], retain_graph, create_graph, inputs=inputs)
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+        """`hook(grad)` runs when a backward knows this tensor's gradient, and may return another in its
+        place.
+
+        >>> import dlcore
+        >>> x = dlcore.tensor([1.0, 2.0], requires_grad=True)
+        >>> handle = x.register_hook(lambda g: g * 10)
+        >>> (x * x).sum().backward()
+        >>> x.grad
+        tensor([20., 40.])
+        """
+        from dlcore.autograd import tape
+
+        return tape.register_hook(self, hook)
+
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> RemovableHandle:
+        """`hook(self)` runs each time that a backward has added to `.grad` of this leaf."""
+        from dlcore.autograd import tape
+
+        return tape.register_post_accumulate_grad_hook(self, hook)
 
     def requires_grad_(self, requires_grad: builtins.bool = True) -> Tensor:
         """Says whether `backward` should reach this leaf."""
@@ -236,10 +281,9 @@ class Tensor:
 
     def retain_grad(self) -> None:
         """Asks `backward` to fill `.grad` of this tensor though it is no leaf."""
-        if not self.requires_grad:
-            raise RuntimeError("retain_grad: the tensor does not require grad")
-        if self._node is not None:
-            self._retains_grad = True
+        from dlcore.autograd import tape
+
+        tape.retain_grad(self)
 
     def detach(self) -> Tensor:
         """The same memory, off the tape."""

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from dlcore import _C
+from dlcore.autograd import in_place as replace  # replace(x, f): x becomes f(x)
 from dlcore.autograd import is_grad_enabled, record
 from dlcore.tensor import Tensor, as_array
 
@@ -414,37 +415,11 @@ def unary(
 
 
 def inplace(name: str, input: Tensor, f: Callable[[Tensor], Tensor], *args: builtins.float) -> Tensor:
-    """`input` becomes f(input): in its own memory where nothing is recorded, else by taking the result's
-    place on the tape (what was saved of the old values stays as it was)."""
+    """`input` becomes f(input), in its own memory; `args` are the kernel's where nothing is recorded."""
     if not (input.requires_grad and is_grad_enabled()):
         _C.unary_(name, input.array, *args)
         return input
     return replace(input, f)
-
-
-def replace(input: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
-    """`input` becomes f(input): its memory is overwritten where nothing is recorded."""
-    if not (input.requires_grad and is_grad_enabled()):
-        result = f(input)
-        if not result.requires_grad:
-            _C.copy_into(input.array, result.array)
-            return input
-    if input.requires_grad and input._node is None and is_grad_enabled():
-        raise RuntimeError(
-            "in place: a leaf that requires grad cannot be changed in place; use no_grad() or a copy"
-        )
-    old = Tensor(input.array, input.requires_grad)
-    old._node, old._index = input._node, input._index
-    new = f(old)
-    if new.array.shape != input.array.shape:
-        raise ValueError(
-            f"in place: the shape must stay the same, got {new.array.shape} for {input.array.shape}"
-        )
-    if new.array.dtype != input.array.dtype:
-        raise TypeError(f"in place: the dtype must stay {input.array.dtype}, got {new.array.dtype}")
-    input.array, input.requires_grad = new.array, new.requires_grad
-    input._node, input._index = new._node, new._index
-    return input
 
 
 def binary_inplace(name: str, input: Tensor, other: Any) -> Tensor:

@@ -8,14 +8,13 @@ backwards for the gradient.
 from __future__ import annotations
 
 import operator
-import sys
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dlcore import _C
-from dlcore.autograd import is_grad_enabled, record
+from dlcore.autograd import is_grad_enabled, record, take_over
 from dlcore.functional.shape import Grads, axis
 from dlcore.tensor import Tensor, as_array
 
@@ -231,24 +230,11 @@ def getitem(x: Tensor, key: Any) -> Tensor:
     return record(advanced.take(seen) if advanced else seen, (x,), index_backward)
 
 
-class _Holder:
-    __slots__ = ("array",)
-
-
-def _in_a_slot() -> int:
-    holder = _Holder()
-    holder.array = object()  # type: ignore[attr-defined]
-    return sys.getrefcount(holder.array)  # type: ignore[attr-defined]
-
-
-_ALONE = _in_a_slot()  # what getrefcount says of an object that one slot holds
-
-
 def setitem(x: Tensor, key: Any, value: Any) -> None:
     """x[key] = value, in place: the value is broadcast and takes x's dtype.
 
-    Recorded where x or the value requires grad: then nothing else may hold x's memory, neither a view, nor an
-    operation that kept it for its backward. Raises RuntimeError where something does, and for leaves.
+    Recorded where x or the value requires grad: then no view may hold x's memory, for its place on the tape
+    cannot follow. Raises RuntimeError where one does, and for leaves.
     """
     recorded = is_grad_enabled() and (x.requires_grad or (isinstance(value, Tensor) and value.requires_grad))
     if recorded:
@@ -257,16 +243,12 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
                 "setitem: a leaf that requires grad cannot be changed in place; "
                 "assign inside dlcore.no_grad()"
             )
-        if not (sys.getrefcount(x.array) <= _ALONE and x.array.exclusive):
+        if not x.array.exclusive:
             raise RuntimeError(
-                "setitem: the memory is also held by a view, by an operation waiting for its backward, "
-                "or by its owner, so that"
-                " the assignment cannot be recorded; assign to x.clone(), or use dlcore.where, "
-                "scatter or cat"
+                "setitem: the memory is also held by a view or by its owner, so that the assignment cannot "
+                "be recorded; assign to x.clone(), or use dlcore.where, scatter or cat"
             )
     views, arrays = _plan(x.shape, key)
-    if hasattr(x, "_logits"):
-        del x._logits  # x is no longer the softmax of these
     _assign(x.array, views, arrays, value)
     if not recorded:
         return
@@ -291,7 +273,7 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
 
     source_inputs = (before,) if source is None else (before, source)
     after = record(x.array, source_inputs, setitem_backward)
-    x._node, x._index, x.requires_grad = after._node, after._index, True
+    take_over(x, after)
 
 
 def _assign(a: _C.Array, views: list[View], arrays: dict[int, Indices], value: Any) -> None:
@@ -321,6 +303,7 @@ def _assign(a: _C.Array, views: list[View], arrays: dict[int, Indices], value: A
         new = np.broadcast_to(new, shape)
     except ValueError:
         raise ValueError(f"setitem: the value must broadcast to {shape}, got value={source.shape}") from None
+    a.touch()
     target[tuple(place)] = new.astype(target.dtype, copy=False)
 
 

@@ -184,9 +184,12 @@ def cross_entropy_from_probabilities(
             f"cross_entropy_from_probabilities: target must have shape {want}, got probs={probs.shape}, "
             f"target={target.shape}"
         )
-    # (what softmax was given, what it returned): the second says that probs has not changed since.
-    memory: tuple[Tensor, _C.Array] | None = getattr(probs, "_logits", None)
-    logits = memory[0] if memory is not None and memory[1] is probs.array else None
+    # softmax's input, the arrays of both, and when: neither may have changed since.
+    logits = None
+    if hasattr(probs, "_logits"):
+        x, before, after, tick = probs._logits
+        if x.array is before and probs.array is after and max(before.written, after.written) <= tick:
+            logits = x
     flat = Tensor(_C.reshape(target.array, (-1, probs.shape[-1]) if soft and probs.shape[-1] else (-1,)))
     if logits is not None:
         loss = cross_entropy(

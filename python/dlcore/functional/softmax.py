@@ -54,7 +54,8 @@ def softmax(x: Tensor, dim: int | None = None, dtype: npt.DTypeLike | None = Non
 
     out = record(y, (x,), softmax_backward)
     if axis in (-1, x.ndim - 1):
-        out._logits = (x, y)  # for cross_entropy_from_probabilities: no precision is lost between the two
+        # For cross_entropy_from_probabilities: no precision is lost between the two.
+        out._logits = (x, x.array, y, _C.write_clock())
     return out
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlcore import functional as F
 from dlcore.nn import init
+from dlcore.nn.lazy import LazyModuleMixin
 from dlcore.nn.module import Module, Parameter, UninitializedParameter, empty_parameter, size
 from dlcore.tensor import DTypeLike, Tensor
 
@@ -93,7 +94,7 @@ class Linear(Module):
         __call__ = forward
 
 
-class LazyLinear(Linear):
+class LazyLinear(LazyModuleMixin, Linear):
     """A Linear whose in_features the first input decides; it is a Linear from then on.
 
     >>> import dlcore
@@ -101,6 +102,8 @@ class LazyLinear(Linear):
     >>> layer(dlcore.tensor([[1.0, 2.0]])).shape, layer
     ((1, 3), Linear(in_features=2, out_features=3, bias=True))
     """
+
+    cls_to_become = Linear
 
     def __init__(
         self, out_features: int, bias: bool = True, device: str | None = None, dtype: DTypeLike = None
@@ -114,34 +117,20 @@ class LazyLinear(Linear):
         else:
             self.register_parameter("bias", None)
 
-    def has_uninitialized_params(self) -> bool:
-        return isinstance(self.weight, UninitializedParameter)
-
     def reset_parameters(self) -> None:
-        if not self.has_uninitialized_params():
+        if not self.has_uninitialized_params() and self.in_features != 0:
             super().reset_parameters()
 
-    def _materialize(self, in_features: int) -> None:
-        self.in_features = in_features
-        if isinstance(self.weight, UninitializedParameter):
-            self.weight.materialize((self.out_features, in_features))
-        if isinstance(self.bias, UninitializedParameter):
-            self.bias.materialize((self.out_features,))
-        self.__class__ = Linear  # type: ignore[assignment]
-
-    def forward(self, input: Tensor) -> Tensor:
-        self._materialize(input.shape[-1])
-        self.reset_parameters()
-        return self.forward(input)
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        weight = state_dict.get(prefix + "weight")
-        if weight is not None and not isinstance(weight, UninitializedParameter):
-            self._materialize(weight.shape[-1])
-        Module._load_from_state_dict(self, state_dict, prefix, *args)  # it may be a plain Linear by now
-
-    if TYPE_CHECKING:
-        __call__ = forward
+    def initialize_parameters(self, input: Tensor) -> None:  # type: ignore[override]
+        fresh = isinstance(self.weight, UninitializedParameter)
+        if fresh:
+            self.weight.materialize((self.out_features, input.shape[-1]))  # type: ignore[attr-defined]
+            if isinstance(self.bias, UninitializedParameter):
+                self.bias.materialize((self.out_features,))
+        if self.in_features == 0:
+            self.in_features = self.weight.shape[-1]
+        if fresh:
+            self.reset_parameters()
 
 
 class Bilinear(Module):

@@ -8,8 +8,8 @@ linear: ...`.
 
 from __future__ import annotations
 
-import itertools
 import operator
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any, NamedTuple, Self, SupportsIndex
@@ -17,12 +17,17 @@ from typing import Any, NamedTuple, Self, SupportsIndex
 import numpy as np
 
 from dlcore import _C
-from dlcore.autograd import is_grad_enabled, record
-from dlcore.tensor import DTypeLike, Tensor, as_array
+from dlcore.autograd import RemovableHandle, is_grad_enabled, record
+from dlcore.tensor import DTypeLike, Tensor, as_array, as_dtype
 
-__all__ = ["Module", "Parameter", "RemovableHandle", "UninitializedParameter"]
-
-_hook_ids = itertools.count().__next__
+__all__ = [
+    "Buffer",
+    "Module",
+    "Parameter",
+    "RemovableHandle",
+    "UninitializedBuffer",
+    "UninitializedParameter",
+]
 
 
 class Parameter(Tensor):
@@ -64,10 +69,81 @@ def _rebuild_parameter(cls: type[Parameter], values: Any, device: str, requires_
     return cls(Tensor(_C.to_device(_C.from_numpy(values), device)), requires_grad)
 
 
-class UninitializedParameter(Parameter):
+class Buffer(Tensor):
+    """A tensor that a Module registers among its buffers when it is assigned as an attribute.
+
+    >>> import dlcore
+    >>> m = dlcore.nn.Module()
+    >>> m.steps = dlcore.nn.Buffer(dlcore.tensor([0]))
+    >>> list(m.state_dict())
+    ['steps']
+    """
+
+    __slots__ = ("persistent",)
+
+    def __init__(self, data: Any = None, *, persistent: bool = True) -> None:
+        super().__init__(_C.empty((0,), np.float32, "cpu") if data is None else as_array(data))
+        self.persistent = persistent
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        return self._again(super().__deepcopy__(memo))
+
+    def __copy__(self) -> Tensor:
+        return self._again(super().__copy__())
+
+    def _again(self, new: Tensor) -> Tensor:
+        new.persistent = self.persistent  # type: ignore[attr-defined]
+        return new
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        values = _C.to_device(self.array, "cpu").numpy()
+        return _rebuild_buffer, (type(self), values, self.device, self.persistent)
+
+
+def _rebuild_buffer(cls: type[Buffer], values: Any, device: str, persistent: bool) -> Buffer:
+    return cls(Tensor(_C.to_device(_C.clone(_C.from_numpy(values)), device)), persistent=persistent)
+
+
+class _Uninitialized(Tensor):
+    """A tensor whose shape the first forward decides; it holds dtype and device."""
+
+    __slots__ = ()
+    cls_to_become: type[Tensor]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        raise RuntimeError(
+            f"{type(self).__name__}: the shape is not known before the first forward; call the module, or "
+            "materialize(shape)"
+        )
+
+    def materialize(self, shape: tuple[int, ...], device: str | None = None, dtype: DTypeLike = None) -> None:
+        """Gets memory of this shape and becomes an ordinary tensor of its kind, the same object."""
+        a = self.array
+        self.array = _C.empty(tuple(shape), a.dtype if dtype is None else np.dtype(dtype), device or a.device)
+        self.__class__ = self.cls_to_become  # type: ignore[assignment]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        rebuild, args = self.__reduce_ex__(4)
+        memo[id(self)] = result = rebuild(*args)
+        return result  # type: ignore[no-any-return]
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        return _rebuild_uninitialized, (type(self), self.requires_grad, self.array.dtype, self.array.device)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
+def _nothing(dtype: DTypeLike, device: str | None) -> Tensor:
+    return Tensor(_C.empty((0,), np.dtype(np.float32 if dtype is None else dtype), device or "cpu"))
+
+
+class UninitializedParameter(_Uninitialized, Parameter):
     """A parameter whose shape the first forward decides (LazyLinear); it holds dtype and device."""
 
     __slots__ = ()
+    cls_to_become = Parameter
 
     def __init__(
         self,
@@ -77,34 +153,28 @@ class UninitializedParameter(Parameter):
         device: str | None = None,
         dtype: DTypeLike = None,
     ) -> None:
-        super().__init__(
-            Tensor(_C.empty((0,), np.dtype(np.float32 if dtype is None else dtype), device or "cpu")),
-            requires_grad,
-        )
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        raise RuntimeError("UninitializedParameter: the shape is not known before the first forward")
-
-    def materialize(self, shape: tuple[int, ...]) -> None:
-        """Gets memory of this shape and becomes an ordinary Parameter, the same object."""
-        self.array = _C.empty(shape, self.array.dtype, self.array.device)
-        self.__class__ = Parameter  # type: ignore[assignment]
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> UninitializedParameter:
-        result = _rebuild_uninitialized(*self.__reduce_ex__(4)[1])
-        memo[id(self)] = result
-        return result
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
-        return _rebuild_uninitialized, (self.requires_grad, self.array.dtype, self.array.device)
-
-    def __repr__(self) -> str:
-        return "<UninitializedParameter>"
+        Parameter.__init__(self, _nothing(dtype, device), requires_grad)
 
 
-def _rebuild_uninitialized(requires_grad: bool, dtype: Any, device: str) -> UninitializedParameter:
-    return UninitializedParameter(requires_grad=requires_grad, dtype=dtype, device=device)
+class UninitializedBuffer(_Uninitialized):
+    """A buffer whose shape the first forward decides (lazy batch normalisation)."""
+
+    __slots__ = ()
+    cls_to_become = Tensor
+
+    def __init__(
+        self,
+        data: Any = None,
+        requires_grad: bool = False,
+        *,
+        device: str | None = None,
+        dtype: DTypeLike = None,
+    ) -> None:
+        Tensor.__init__(self, _nothing(dtype, device).array, requires_grad)
+
+
+def _rebuild_uninitialized(cls: Any, requires_grad: bool, dtype: Any, device: str) -> Any:
+    return cls(requires_grad=requires_grad, dtype=dtype, device=device)
 
 
 def size(op: str, name: str, value: Any) -> int:
@@ -173,27 +243,6 @@ class _Registry(dict[str, Any]):
 _REGISTRIES = ("_parameters", "_buffers", "_modules")
 
 
-class RemovableHandle:
-    """What registering a hook returns: `remove()` takes the hook away; also a context manager."""
-
-    def __init__(self, module: Module, kind: str) -> None:
-        self.module = module
-        self.kind = kind
-        self.id = _hook_ids()
-
-    def remove(self) -> None:
-        hooks = self.module._hooks.get(self.kind, {})
-        hooks.pop(self.id, None)
-        if not hooks:
-            self.module._hooks.pop(self.kind, None)
-
-    def __enter__(self) -> RemovableHandle:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.remove()
-
-
 class _Incompatible(NamedTuple):
     missing_keys: list[str]
     unexpected_keys: list[str]
@@ -204,7 +253,7 @@ class _Incompatible(NamedTuple):
         return f"_IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
 
 
-_LOCATED = (ValueError, TypeError, IndexError, _C.DeviceError)
+_LOCATED = (ValueError, TypeError, IndexError, RuntimeError)
 
 
 def locate(error: Exception, module: Module) -> None:
@@ -308,19 +357,36 @@ class Module:
             return result if watch is None else watch.outputs(result)
         except Exception:
             for key, (hook, with_kwargs, always) in self._listeners("forward").items():
-                if always and key not in ran:
+                if not always or key in ran:
+                    continue
+                try:
                     changed = hook(self, args, kwargs, result) if with_kwargs else hook(self, args, result)
                     if changed is not None:
                         result = changed
+                except Exception as e:
+                    warnings.warn(
+                        "module forward hook with ``always_call=True`` raised an exception that was "
+                        "silenced as "
+                        f"another error was raised in forward: {e}",
+                        stacklevel=2,
+                    )
             raise
 
     def _listeners(self, kind: str) -> dict[int, Any]:
         return dict(self._hooks.get(kind, {}))  # a copy: a hook may remove itself
 
     def _register(self, kind: str, hook: Any, prepend: bool = False) -> RemovableHandle:
-        handle = RemovableHandle(self, kind)
-        known = self._hooks.get(kind, {})
-        self._hooks[kind] = {handle.id: hook, **known} if prepend else {**known, handle.id: hook}
+        hooks = self._hooks.setdefault(kind, {})
+
+        def drop_empty() -> None:
+            if not hooks and self._hooks.get(kind) is hooks:
+                del self._hooks[kind]
+
+        before = dict(hooks) if prepend else {}
+        handle = RemovableHandle(hooks, hook, drop_empty)
+        for key, other in before.items():  # prepended: the others go behind it
+            del hooks[key]
+            hooks[key] = other
         return handle
 
     def register_forward_pre_hook(
@@ -352,6 +418,12 @@ class Module:
         """`hook(module, grad_output)` runs before the module's backward and may return a new grad_output."""
         return self._register("backward_pre", hook, prepend)
 
+    def register_backward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """torch's old form; refused: use `register_full_backward_hook`."""
+        raise NotImplementedError(
+            "register_backward_hook: the deprecated form is not supported; use register_full_backward_hook"
+        )
+
     # ---- attributes --------------------------------------------------------------------------------------
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -361,9 +433,11 @@ class Module:
             kind = "_parameters"
         elif isinstance(value, Module):
             kind = "_modules"
+        elif isinstance(value, Buffer):
+            kind = "_buffers"
         if "_parameters" not in d:
             if kind is not None:
-                what = "parameters" if kind == "_parameters" else "module"
+                what = {"_parameters": "parameters", "_modules": "module", "_buffers": "buffer"}[kind]
                 raise AttributeError(f"cannot assign {what} before Module.__init__() call")
             object.__setattr__(self, name, value)
             return
@@ -376,6 +450,8 @@ class Module:
             self._non_persistent_buffers_set.discard(name)
             if kind == "_parameters":
                 self.register_parameter(name, value)
+            elif kind == "_buffers":
+                self.register_buffer(name, value, value.persistent)
             else:
                 d[kind][name] = value
             return
@@ -549,13 +625,21 @@ class Module:
         result: Module = module
         return result
 
-    def set_submodule(self, target: str, module: Module) -> None:
-        """Replaces the module at a dotted path."""
-        if not target:
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Puts a module at a dotted path, whose parent exists; with `strict` it must replace one.
+
+        Raises ValueError for an empty path and what is no module, AttributeError for a path that is not
+        there.
+        """
+        if target == "":
             raise ValueError("set_submodule: the target must not be empty")
+        if not isinstance(module, Module):
+            raise ValueError(f"set_submodule: module must be an nn.Module, got {type(module).__name__}")
         path, _, name = target.rpartition(".")
-        self.get_submodule(target)
-        setattr(self.get_submodule(path), name, module)
+        parent = self.get_submodule(path)
+        if strict or hasattr(parent, name):
+            parent.get_submodule(name)
+        setattr(parent, name, module)
 
     def get_parameter(self, target: str) -> Parameter:
         path, _, name = target.rpartition(".")
@@ -613,16 +697,24 @@ class Module:
     def _apply(self, fn: Callable[[_C.Array], _C.Array]) -> Self:
         """Replaces the memory of every parameter, gradient and buffer; the Parameter objects stay."""
         for module in self.modules():
-            for p in module._parameters.values():
-                if p is None:
-                    continue
-                p.array = fn(p.array)
-                if p.grad is not None:
-                    p.grad = Tensor(fn(p.grad.array))
-            for name, b in module._buffers.items():
-                if b is not None:
-                    module._buffers[name] = Tensor(fn(b.array), b.requires_grad)
+            module._apply_own(fn)
         return self
+
+    def _apply_own(self, fn: Callable[[_C.Array], _C.Array]) -> None:
+        for p in self._parameters.values():
+            if p is None:
+                continue
+            p.array = fn(p.array)
+            if p.grad is not None:
+                p.grad = Tensor(fn(p.grad.array))
+        for name, b in self._buffers.items():
+            if b is None:
+                continue
+            a = fn(b.array)
+            if isinstance(b, UninitializedBuffer):
+                b.array = a
+            elif a is not b.array:
+                self._buffers[name] = Tensor(a, b.requires_grad)
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """`to(device)`, `to(dtype)`, `to(device, dtype)` or `to(tensor)`; integer buffers keep theirs."""
@@ -634,6 +726,31 @@ class Module:
             return a if device is None or a.device == device else _C.to_device(a, device)
 
         return self._apply(convert)
+
+    def type(self, dst_type: DTypeLike) -> Self:
+        """All parameters and buffers in this dtype, integer ones too."""
+        dtype = as_dtype("type", dst_type)
+        if dtype.kind != "f" and any(p.requires_grad for p in self.parameters()):
+            raise RuntimeError(f"type: parameters that require grad must stay floating-point, got {dtype}")
+        return self._apply(lambda a: a if a.dtype == dtype else _C.cast(a, dtype))
+
+    def half(self) -> Self:
+        """Refused: dlcore computes in float32 and float64."""
+        raise NotImplementedError("half: float16 modules are not supported; use float() or double()")
+
+    def bfloat16(self) -> Self:
+        """Refused: dlcore computes in float32 and float64."""
+        raise NotImplementedError("bfloat16: bfloat16 modules are not supported; use float() or double()")
+
+    def to_empty(self, *, device: str | None, recurse: bool = True) -> Self:
+        """Fresh memory without values on a device for every parameter and buffer."""
+        for module in self.modules() if recurse else [self]:
+            module._apply_own(lambda a: _C.empty(a.shape, a.dtype, device or a.device))
+        return self
+
+    def share_memory(self) -> Self:
+        """Does nothing: threads see the same memory anyway, and other processes are not supported."""
+        return self
 
     def float(self) -> Self:
         return self.to(np.float32)
@@ -659,12 +776,10 @@ class Module:
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
         for name, p in self._parameters.items():
             if p is not None:
-                destination[prefix + name] = (
-                    p if keep_vars or isinstance(p, UninitializedParameter) else p.detach()
-                )
+                destination[prefix + name] = p if keep_vars or isinstance(p, _Uninitialized) else p.detach()
         for name, b in self._buffers.items():
             if b is not None and name not in self._non_persistent_buffers_set:
-                destination[prefix + name] = b if keep_vars else b.detach()
+                destination[prefix + name] = b if keep_vars or isinstance(b, _Uninitialized) else b.detach()
         if type(self).get_extra_state is not Module.get_extra_state:
             destination[prefix + _EXTRA] = self.get_extra_state()
 
@@ -689,8 +804,15 @@ class Module:
         for name, module in self._modules.items():
             if module is not None:
                 module.state_dict(destination=destination, prefix=prefix + name + ".", keep_vars=keep_vars)
-        for hook in self._listeners("state_dict").values():
-            hook(self, destination, prefix, {} if metadata is None else metadata.get(prefix[:-1], {}))
+        for hook, may_replace in self._listeners("state_dict").values():
+            changed = hook(
+                self, destination, prefix, {} if metadata is None else metadata.get(prefix[:-1], {})
+            )
+            if changed is None:
+                continue
+            if not may_replace:
+                raise RuntimeError("state_dict post-hook must return None")
+            destination = changed
         return destination
 
     def _load_from_state_dict(
@@ -802,7 +924,20 @@ class Module:
 
     def register_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """`hook(module, state_dict, prefix, local_metadata)` may change the collected state in place."""
-        return self._register("state_dict", hook)
+        return self._register("state_dict", (hook, False))
+
+    def _register_state_dict_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """The same, but the hook may return another dict."""
+        return self._register("state_dict", (hook, True))
+
+    def _register_load_state_dict_pre_hook(
+        self, hook: Callable[..., Any], with_module: bool = False
+    ) -> RemovableHandle:
+        """`register_load_state_dict_pre_hook`, whose hook gets the module only where `with_module` says
+        so."""
+        if with_module:
+            return self._register("load_state_dict_pre", hook)
+        return self._register("load_state_dict_pre", lambda module, *args: hook(*args))
 
     def register_load_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """`hook(module, state_dict, prefix, metadata, strict, missing, unexpected, errors)` runs before
@@ -818,6 +953,9 @@ class Module:
 
     def _get_name(self) -> str:
         return type(self).__name__
+
+    def __dir__(self) -> list[str]:
+        return sorted(name for name in super().__dir__() if not name[:1].isdigit())
 
     def extra_repr(self) -> str:
         """The text between the brackets of a module's line."""
@@ -893,7 +1031,14 @@ class _BackwardWatch:
         def module_backward(*grads: Any) -> list[Any]:
             return self._finish(list(grads[:-1]))
 
-        watched = record(tuple(t.array for _, t in tensors), tuple(t for _, t in tensors), module_backward)
+        watched = record(
+            tuple(
+                t.array.tracked(True) for _, t in tensors
+            ),  # a view: a change in place leaves what comes in
+            tuple(t for _, t in tensors),
+            module_backward,
+            trusted=False,
+        )
         result = list(args)
         for (i, given), t in zip(tensors, watched):
             result[i] = t if given.requires_grad else given
@@ -913,7 +1058,7 @@ class _BackwardWatch:
                         f"backward hook: must return {self.n_inputs} gradients, got {len(grad_input)}"
                     )
         picked = [grad_input[i] for i in self.places]
-        return [None if g is None else g.array for g in picked]
+        return [None if g is None else g.array.tracked(False) for g in picked]
 
     def outputs(self, result: Any) -> Any:
         single = not isinstance(result, (tuple, list))
@@ -931,13 +1076,25 @@ class _BackwardWatch:
                 changed = hook(self.module, grad_output)
                 if changed is not None:
                     grad_output = changed if isinstance(changed, tuple) else (changed,)
+                    if len(grad_output) != len(values):
+                        raise RuntimeError(
+                            f"backward pre-hook: must return {len(values)} gradients, got {len(grad_output)}"
+                        )
             self.grad_output = grad_output
             if not self.watching:  # no input asks for a gradient: nothing will follow, so the hooks run here
+                if "backward" in self.module._hooks:
+                    warnings.warn(
+                        "Full backward hook is firing when gradients are computed with respect to module "
+                        "outputs "
+                        "since no inputs require gradients",
+                        stacklevel=2,
+                    )
                 self._finish([None] * len(self.places))
             picked = [grad_output[i] for i in places]
-            return [None if g is None else g.array for g in picked]
+            return [None if g is None else g.array.tracked(False) for g in picked]
 
         inner = tuple(values[i] for i in places)
-        for i, t in zip(places, record(tuple(t.array for t in inner), inner, module_output_backward)):
+        arrays = tuple(t.array.tracked(True) for t in inner)
+        for i, t in zip(places, record(arrays, inner, module_output_backward, trusted=False)):
             values[i] = t
         return values[0] if single else type(result)(values)

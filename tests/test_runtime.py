@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import dlcore
-from dlcore import _C
+from dlcore import _C, nn, optim
+from dlcore.nn import functional as F
 
 
 def python(code, **env):
@@ -167,6 +168,67 @@ def test_freed_blocks_are_used_again():
     before = _C.memory_stats()["system_allocs"]
     for _ in range(10):
         dlcore.kernels.matmul(a, a)
+    assert _C.memory_stats()["system_allocs"] == before
+
+
+def small_cnn():
+    model = nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Dropout(0.1),
+        nn.Flatten(),
+        nn.Linear(16 * 64, 10),
+    )
+    return model, (dlcore.randn(32, 3, 16, 16),)
+
+
+def small_tagger():
+    class Tagger(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding = nn.Embedding(100, 64)
+            self.rnn = nn.LSTM(64, 64, 2, batch_first=True, bidirectional=True, dropout=0.1)
+            self.linear = nn.Linear(128, 10)
+
+        def forward(self, ids):
+            return self.linear(self.rnn(self.embedding(ids))[0]).mean(1)
+
+    return Tagger(), (dlcore.tensor(np.arange(32 * 20).reshape(32, 20) % 100),)
+
+
+def small_transformer():
+    class Encoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            layer = nn.TransformerEncoderLayer(64, 4, 128, batch_first=True)
+            self.encoder = nn.TransformerEncoder(layer, 2)
+            self.linear = nn.Linear(64, 10)
+
+        def forward(self, x):
+            return self.linear(self.encoder(x).mean(1))
+
+    return Encoder(), (dlcore.randn(32, 24, 64),)
+
+
+@pytest.mark.parametrize("make", [small_cnn, small_tagger, small_transformer])
+def test_a_steady_training_step_asks_the_system_for_nothing(make):
+    model, inputs = make()
+    optimizer = optim.Adam(model.parameters())
+    labels = dlcore.tensor(np.arange(32) % 10)
+
+    def step():
+        optimizer.zero_grad()
+        F.cross_entropy(model(*inputs), labels).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+
+    for _ in range(5):
+        step()
+    before = _C.memory_stats()["system_allocs"]
+    for _ in range(5):
+        step()
     assert _C.memory_stats()["system_allocs"] == before
 
 

@@ -57,7 +57,7 @@ def draw(rng, kind, spec):
     how = {"lengths": lengths, "reverse": reverse, "batch_first": batch_first}
     if kind != "lstm":
         return (x, h0, *w), how
-    return (x, h0, c0, *w, rng.standard_normal((P, H)) if P != H else None), how
+    return (x, h0, c0, *w, rng.standard_normal((P, H)) / np.sqrt(H) if P != H else None), how
 
 
 def calls(kind, specs, grad):
@@ -101,7 +101,7 @@ def with_gradients(kind, samples):
                 grads[0] = None
             if s.id == "no bias":
                 grads[1:] = [None] * (len(grads) - 1)
-            if s.id == "NaN":
+            if s.id in ("NaN", "saturated"):  # 1 - tanh^2 of a saturated unit is rounding alone
                 continue
             out.append(Sample((*grads, *s.args), s.kwargs, s.id, False))
         return out
@@ -129,7 +129,7 @@ def cells_backward(kind, samples):
     def make(rng):
         out = []
         for s in cells(kind, samples)(rng):
-            if s.id == "NaN":
+            if s.id in ("NaN", "saturated"):
                 continue
             shape = s.args[0].shape[0], s.args[4 if kind == "lstm" else 3].shape[1]
             grads = [rng.standard_normal(shape) for _ in range(2 if kind == "lstm" else 1)]

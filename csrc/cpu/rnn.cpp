@@ -18,6 +18,7 @@ constexpr int64_t kPackSteps = 4;
 template <class T>
 void project_inputs(const RnnShape& p, const void* x, const RnnWeights& w, void* gates) {
   const int64_t GH = rnn_gates(p.kind) * p.H;
+  if (p.N == 0) return;
   const T* bi = static_cast<const T*>(w.b_ih);
   const T* bh = static_cast<const T*>(w.b_hh);
   T* bias = nullptr;
@@ -43,6 +44,7 @@ void project_inputs(const RnnShape& p, const void* x, const RnnWeights& w, void*
 // c (M, N) = a (M, K) b^T, b (N, K): the product of a step without packing.
 template <class T>
 void plain_product(const T* a, int64_t M, const void* b, int64_t N, int64_t K, T* c) {
+  if (M == 0) return;
   MatmulArgs m{};
   m.a = a, m.b = b, m.c = c;
   m.M = M, m.N = N, m.K = K, m.a_rs = K, m.a_cs = 1, m.b_rs = 1, m.b_cs = K, m.c_rs = N, m.c_cs = 1;

@@ -202,10 +202,10 @@ void gradients_over_rows(const RnnBackwardArgs& p, int direction) {
   const T* dg = static_cast<const T*>(d.dgates);
   const T* x = static_cast<const T*>(p.x);
   if (N == 0) return;
-  if (p.dx)
+  if (p.dx && I > 0)
     gemm<T>(N, I, GH, PackRows<T>{dg, ld, 1}, PackCols<T>{static_cast<const T*>(w.w_ih), I, 1},
             static_cast<T*>(p.dx), I, direction > 0, NoEpilogue{});
-  if (d.dw_ih) weight_gradient<T>(GH, I, N, dg, ld, PackCols<T>{x, I, 1}, static_cast<T*>(d.dw_ih));
+  if (d.dw_ih && I > 0) weight_gradient<T>(GH, I, N, dg, ld, PackCols<T>{x, I, 1}, static_cast<T*>(d.dw_ih));
   if (d.db_ih) add_column_sums<T>(dg, N, ld, GH, static_cast<T*>(d.db_ih));
   const int64_t head = gru ? 2 * H : GH;  // the gates whose two parts share a gradient
   if (d.dw_hh) {

@@ -26,6 +26,31 @@ States = tuple[Tensor, Tensor, Tensor | None]
 Weights = Sequence[Tensor | None]  # w_ih, w_hh, b_ih, b_hh, w_hr
 
 
+def take_rows(x: Tensor, rows: npt.NDArray[np.int64]) -> Tensor:
+    """y[i] = x[rows[i]] over the rows of x (R, C, ...) counted along its two first axes, no row twice."""
+    shape, index = x.shape, _C.from_numpy(rows)
+    flat = (shape[0] * shape[1], *shape[2:])
+
+    def take_rows_backward(g: _C.Array, needs: tuple[bool, ...]) -> list[_C.Array | None]:
+        dx = _C.full(flat, 0.0, g.dtype, g.device)
+        _C.put_into(dx, 0, index, g, False)
+        return [_C.reshape(dx, shape)]
+
+    return record(_C.take(_C.reshape(x.array, flat), 0, index), (x,), take_rows_backward)
+
+
+def put_rows(x: Tensor, rows: npt.NDArray[np.int64], lead: tuple[int, int], value: float) -> Tensor:
+    """y (*lead, ...) with y's row rows[i] = x[i], no row twice, and `value` elsewhere."""
+    index, rest = _C.from_numpy(rows), x.shape[1:]
+    y = _C.full((lead[0] * lead[1], *rest), value, x.dtype, x.device)
+    _C.put_into(y, 0, index, x.array, False)
+
+    def put_rows_backward(g: _C.Array, needs: tuple[bool, ...]) -> list[_C.Array | None]:
+        return [_C.take(_C.reshape(g, (lead[0] * lead[1], *rest)), 0, index)]
+
+    return record(_C.reshape(y, (*lead, *rest)), (x,), put_rows_backward)
+
+
 class Packing:
     """Samples of several lengths as packed rows: sorted by length, the longest first, step after step.
 
@@ -174,7 +199,7 @@ def layer(
 ) -> States:
     """One layer of len(weights) / 5 directions on the tape; states (D, B, ·). Arguments as Recurrence."""
     given = [t for t in (x, h0, c0, *weights) if t is not None]
-    keep = is_grad_enabled() and any([t.requires_grad for t in given])
+    keep = is_grad_enabled() and any(t.requires_grad for t in given)
     call = Recurrence(
         kind,
         x.array,
@@ -205,7 +230,7 @@ def layer(
 
 
 def _first(state: Tensor | None) -> Tensor | None:
-    """(B, ·) as (1, B, ·)."""
+    """A state with an axis of size 1 in front."""
     return None if state is None else state.unsqueeze(0)
 
 
@@ -266,8 +291,8 @@ def bidirectional(
 ) -> States:
     """(y, hT, cT) of both directions in one call: y (T, B, 2 P) has the forward direction's columns first.
 
-    `forward` and `backward` are (w_ih, w_hh, b_ih, b_hh, w_hr), of which the last may be left out and the last
-    three may be None; h0 and hT (2, B, P), c0 and cT (2, B, H). The rest as `recurrent`.
+    `forward` and `backward` are (w_ih, w_hh, b_ih, b_hh, w_hr), of which the last three may be None or left
+    out; h0 and hT (2, B, P), c0 and cT (2, B, H). The rest as `recurrent`.
 
     >>> import dlcore
     >>> x, one = dlcore.ones(2, 1, 1), dlcore.ones(1, 1)
@@ -282,34 +307,33 @@ def bidirectional(
 
 
 def _cell(
-    kind: Kind, x: Tensor, h: Tensor, c: Tensor | None, weights: tuple[Tensor | None, ...]
+    kind: Kind, x: Tensor, h: Tensor | None, c: Tensor | None, weights: tuple[Tensor | None, ...]
 ) -> tuple[Tensor, Tensor | None]:
-    """A sequence of one step; x (B, I) or (I,), states (B, H) or (H,)."""
+    """A sequence of one step; x (B, I) or (I,), states (B, H) or (H,) or None."""
     single = x.ndim == 1
-    if x.ndim not in (1, 2) or h.ndim != x.ndim or (c is not None and c.ndim != x.ndim):
-        states = f"h={h.shape}" + ("" if c is None else f", c={c.shape}")
+    states = [s for s in (h, c) if s is not None]
+    if x.ndim not in (1, 2) or any(s.ndim != x.ndim for s in states):
         raise ValueError(
-            f"{kind}_cell: x and its states must be (B, ·), or all unbatched, got x={x.shape}, {states}"
+            f"{kind}_cell: x and its states must be (B, ·), or all unbatched, "
+            f"got x={x.shape}, states={[s.shape for s in states]}"
         )
     if single:
-        x, h, c = x.unsqueeze(0), h.unsqueeze(0), None if c is None else c.unsqueeze(0)
+        x, h, c = x.unsqueeze(0), _first(h), _first(c)
     _, hT, cT = layer(kind, x.unsqueeze(0), _first(h), _first(c), (*weights, None))
-    h = hT.squeeze(0)
-    c = None if cT is None else cT.squeeze(0)
-    if single:
-        h, c = h.squeeze(0), None if c is None else c.squeeze(0)
-    return h, c
+    h, c = hT.squeeze(0), None if cT is None else cT.squeeze(0)
+    return (h.squeeze(0), None if c is None else c.squeeze(0)) if single else (h, c)
 
 
 def lstm_cell(
     input: Tensor,
-    hx: tuple[Tensor, Tensor],
+    hx: tuple[Tensor, Tensor] | None,
     w_ih: Tensor,
     w_hh: Tensor,
     b_ih: Tensor | None = None,
     b_hh: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """(h', c') of one LSTM step; input (B, I) or (I,), hx a pair of (B, H) or (H,). Formulas: `recurrent`.
+    """(h', c') of one LSTM step; input (B, I) or (I,), hx a pair of (B, H) or (H,), or None for
+    zeros. Formulas: `recurrent`.
 
     >>> import dlcore
     >>> w, zero = dlcore.zeros(4, 1), dlcore.zeros(1, 1)
@@ -317,42 +341,43 @@ def lstm_cell(
     >>> c.item()
     1.0
     """
-    h, c = _cell("lstm", input, hx[0], hx[1], (w_ih, w_hh, b_ih, b_hh))
+    h0, c0 = (None, None) if hx is None else hx
+    h, c = _cell("lstm", input, h0, c0, (w_ih, w_hh, b_ih, b_hh))
     assert c is not None
     return h, c
 
 
 def gru_cell(
     input: Tensor,
-    hx: Tensor,
+    hx: Tensor | None,
     w_ih: Tensor,
     w_hh: Tensor,
     b_ih: Tensor | None = None,
     b_hh: Tensor | None = None,
 ) -> Tensor:
-    """h' of one GRU step; input (B, I) or (I,), hx (B, H) or (H,). Formulas: `recurrent`."""
+    """h' of one GRU step; input (B, I) or (I,), hx (B, H), (H,) or None. Formulas: `recurrent`."""
     return _cell("gru", input, hx, None, (w_ih, w_hh, b_ih, b_hh))[0]
 
 
 def rnn_tanh_cell(
     input: Tensor,
-    hx: Tensor,
+    hx: Tensor | None,
     w_ih: Tensor,
     w_hh: Tensor,
     b_ih: Tensor | None = None,
     b_hh: Tensor | None = None,
 ) -> Tensor:
-    """h' = tanh(W_ih x + b_ih + W_hh h + b_hh); input (B, I) or (I,), hx (B, H) or (H,)."""
+    """h' = tanh(W_ih x + b_ih + W_hh h + b_hh); input (B, I) or (I,), hx (B, H), (H,) or None."""
     return _cell("rnn_tanh", input, hx, None, (w_ih, w_hh, b_ih, b_hh))[0]
 
 
 def rnn_relu_cell(
     input: Tensor,
-    hx: Tensor,
+    hx: Tensor | None,
     w_ih: Tensor,
     w_hh: Tensor,
     b_ih: Tensor | None = None,
     b_hh: Tensor | None = None,
 ) -> Tensor:
-    """h' = relu(W_ih x + b_ih + W_hh h + b_hh); input (B, I) or (I,), hx (B, H) or (H,)."""
+    """h' = relu(W_ih x + b_ih + W_hh h + b_hh); input (B, I) or (I,), hx (B, H), (H,) or None."""
     return _cell("rnn_relu", input, hx, None, (w_ih, w_hh, b_ih, b_hh))[0]

@@ -334,7 +334,9 @@ template <class T>
 void run(const Pass<T>& p) {
   if (p.N * p.d.out * p.h.out * p.w.out * p.G * p.Co == 0) return;
   const bool depthwise = p.Ci == 1 && p.Co == 1 && p.G > 1;
-  if (depthwise && p.in.sw == 1 && p.in.sc != 1 && p.out_sc != 1) return depthwise_planes(p);
+  if (depthwise && p.in.sw == 1 && p.in.sc != 1 && p.out_sc != 1 &&
+      long_rows<T>(ceil_div(p.w.out, p.w.phases())))
+    return depthwise_planes(p);
   const T* packed = pack_weights(p, depthwise);
   const Reach reach[3] = {p.d.reach(), p.h.reach(), p.w.reach()};
 

@@ -329,7 +329,11 @@ DLCORE_INLINE void for_taps(const Pass<T>& p, int64_t fd, int64_t fh, int64_t fw
   }
 }
 
-// Depthwise passes over row-major planes, in conv_depthwise.cpp.
+// Depthwise passes over row-major planes, in conv_depthwise.cpp. Short rows would leave lanes idle.
+template <class T>
+DLCORE_INLINE bool long_rows(int64_t columns) {
+  return 4 * columns >= kLanes<T>;
+}
 template <class T>
 void depthwise_planes(const Pass<T>& p);
 template <class T>

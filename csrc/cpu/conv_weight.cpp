@@ -239,7 +239,8 @@ void conv_backward_weight(const ConvArgs& a) {
   if (p.N * Z * P * Q * p.O == 0) return;
   const int64_t Cg = p.C / p.groups, Og = p.O / p.groups, taps = p.kernel[0] * p.kernel[1] * p.kernel[2];
   const bool depthwise = Cg == 1 && Og == 1 && p.groups > 1;
-  if (depthwise && p.xs[4] == 1 && p.xs[1] != 1 && p.ys[1] != 1) return depthwise_planes_weight<T>(p);
+  if (depthwise && p.xs[4] == 1 && p.xs[1] != 1 && p.ys[1] != 1 && long_rows<T>(Q))
+    return depthwise_planes_weight<T>(p);
   const int64_t G = depthwise ? 1 : p.groups;                          // groups that are looped over
   const int64_t Ci = depthwise ? p.C : Cg, Co = depthwise ? p.O : Og;  // channels of one of them
   const bool multiplied = weight_by_gemm<T>(p);

@@ -116,7 +116,8 @@ def unfold(
     padding: int | tuple[int, ...] = 0,
     stride: int | tuple[int, ...] = 1,
 ) -> Tensor:
-    """Sliding blocks as columns: y[n, (c kh + i) kw + j, oh OW + ow] = x[n, c, oh s - p + i d, ow s - p + j d].
+    """Sliding blocks as columns: y[n, (c kh + i) kw + j, oh OW + ow] = x[n, c, oh s - p + i d,
+    ow s - p + j d].
 
     input (N, C, H, W) or (C, H, W) -> (N, C kh kw, OH OW); zeros outside. Convolution is a product with it
     (im2col).

@@ -1,4 +1,4 @@
-"""Resampling: interpolate by size or scale, sampling at the positions of a grid; upsample under its old names.
+"""Resampling: interpolate by size or scale, sampling at the positions of a grid.
 
 Row-major and channels-last tensors (by strides) are both native; the output has the input's format.
 """
@@ -77,12 +77,12 @@ def interpolate(
     o (in - 1) / (out - 1) with `align_corners`.
 
     input (N, C, L), (N, C, H, W) or (N, C, D, H, W); the output's spatial size is `size`, or
-    int(scale_factor * size) (the quotient in / out is then 1 / scale_factor, unless `recompute_scale_factor`).
+    int(scale_factor * size) (in / out is then 1 / scale_factor, unless `recompute_scale_factor`).
 
     mode "nearest" takes x[int(o in / out)], "nearest-exact" the source nearest to the centre, "area" the mean
     of the covered sources (adaptive_avg_pool); "linear", "bilinear", "trilinear" weigh two sources an axis,
-    "bicubic" four (a = -3/4). `antialias` (bilinear, bicubic with a = -1/2, and lanczos, which needs it) widens
-    the filter where the output is smaller, as Pillow does.
+    "bicubic" four (a = -3/4). `antialias` (bilinear, bicubic with a = -1/2, and lanczos, which needs it)
+    widens the filter where the output is smaller, as Pillow does.
 
     Raises ValueError for sizes, scales and options that do not go together, NotImplementedError for a mode of
     another number of axes, TypeError for integer data.
@@ -179,8 +179,8 @@ def grid_sample(
 ) -> Tensor:
     """y[n, :, p] = input[n, :, grid[n, p]], interpolated: coordinates (w, h) or (w, h, d) in [-1, 1].
 
-    input (N, C, H, W) and grid (N, H_out, W_out, 2) -> (N, C, H_out, W_out); or input (N, C, D, H, W) and grid
-    (N, D_out, H_out, W_out, 3). -1 and 1 are the outer edges of the first and last pixel, their centres with
+    input (N, C, H, W) and grid (N, H_out, W_out, 2) -> (N, C, H_out, W_out); or input (N, C, D, H, W) and
+    grid (N, D_out, H_out, W_out, 3). -1 and 1 are the outer edges of the first and last pixel, their centres with
     `align_corners`. mode "bilinear" (trilinear in volumes), "nearest" or "bicubic" (planes only); what lies
     outside is 0 ("zeros"), the edge's value ("border") or mirrored ("reflection"). NaN counts as -1.
 
@@ -228,7 +228,8 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
         raise ValueError(f"affine_grid: theta must be floating, got {theta.dtype}")
     if theta.ndim != 3 or theta.shape[1:] != (n, n + 1) or theta.shape[0] != sizes[0]:
         raise ValueError(
-            f"affine_grid: theta must have shape {(sizes[0], n, n + 1)}, got theta={theta.shape}, size={sizes}"
+            f"affine_grid: theta must have shape {(sizes[0], n, n + 1)}, got theta={theta.shape}, "
+            f"size={sizes}"
         )
     if min(sizes) <= 0:
         raise ValueError(f"affine_grid: size must be positive, got size={sizes}")

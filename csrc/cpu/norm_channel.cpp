@@ -226,25 +226,30 @@ void backward_planes(const ChannelNormBackwardArgs& p) {
   const T* mean = static_cast<const T*>(p.mean);
   const T* rstd = static_cast<const T*>(p.rstd);
   const bool stream = dx && streams(dx, q.S, q.N * q.C * q.S);
-  double* sums = scratch<double>(2, 2 * q.N * q.C);
+  // Sums of a plane; of several where the planes of a set have one weight, a batch norm's.
+  const int64_t some = q.batch ? max64(1, min64(q.count, kChunk / q.S)) : 1, units = ceil_div(q.count, some);
+  double* sums = scratch<double>(2, 2 * q.sets * units);
   Slopes* slope = scratch<Slopes>(3, q.sets);
   const bool need_sums = p.statistics || p.dweight || p.dbias;
-  auto sum = [&](int64_t s, int64_t i) {
+  auto sum = [&](int64_t s, int64_t u) {
     if (!need_sums) return;
-    const int64_t t = q.plane(s, i), at = t * q.S;
     const Vec<T> m = splat(mean[s]);
     Vec<T> total[2] = {};
-    add_run<2, T>(q.S, total, [&](int64_t j, int lanes, Vec<T>* acc) __attribute__((always_inline)) {
-      const Vec<T> g = load_upto(dy + at + j, lanes);
-      acc[0] += g;
-      acc[1] += g * (load_upto(x + at + j, lanes) - m);  // lanes beyond: 0 * -mean
-    });
+    for (int64_t i = u * some; i < min64(q.count, (u + 1) * some); ++i) {
+      const int64_t at = q.plane(s, i) * q.S;
+      add_run<2, T>(q.S, total, [&](int64_t j, int lanes, Vec<T>* acc) __attribute__((always_inline)) {
+        const Vec<T> g = load_upto(dy + at + j, lanes);
+        acc[0] += g;
+        acc[1] += g * (load_upto(x + at + j, lanes) - m);  // lanes beyond: 0 * -mean
+      });
+    }
+    const int64_t t = q.plane(s, u);
     sums[2 * t] = static_cast<double>(hsum<T>(total[0]));
     sums[2 * t + 1] = static_cast<double>(hsum<T>(total[1]));
   };
   auto finish = [&](int64_t s) {
     double s1 = 0, s2 = 0;
-    for (int64_t i = 0; i < q.count && p.statistics; ++i) {
+    for (int64_t i = 0; i < units && p.statistics; ++i) {
       const int64_t t = q.plane(s, i);
       const double u = static_cast<double>(factors<T>(q.batch, rstd[s], weight_at<T>(p.weight, t % q.C)).u);
       s1 += u * sums[2 * t], s2 += u * sums[2 * t + 1];
@@ -261,8 +266,8 @@ void backward_planes(const ChannelNormBackwardArgs& p) {
                                                             static_cast<T>(slope[s].m),
                                                             static_cast<T>(slope[s].k));
   };
-  run_sets(q, q.fused(sizeof(T)), q.count, sum, finish, apply);
-  parameter_gradients<T>(p, q.N, sums);
+  run_sets(q, q.fused(sizeof(T)), units, sum, finish, apply);
+  parameter_gradients<T>(p, q.batch ? units : q.N, sums);
 }
 
 // ---- channels-last
@@ -341,11 +346,14 @@ inline void panel_moments(const T* x, int64_t rows, int64_t stride, int lanes, d
       acc[P + k] += d * d;
     }
   });
-  for (int k = 0; k < P; ++k)
+  T c[L], d[L], d2[L];
+  for (int k = 0; k < P; ++k) {
+    store(c, centre[k]), store(d, s[k]), store(d2, s[P + k]);
     for (int i = 0; i < lanes; ++i) {
-      const Moments m = moments_from(static_cast<double>(rows), centre[k][i], s[k][i], s[P + k][i]);
+      const Moments m = moments_from(static_cast<double>(rows), c[i], d[i], d2[i]);
       mean[k * L + i] = m.mean, m2[k * L + i] = m.m2;
     }
+  }
 }
 
 template <bool Stream, class T>

@@ -196,13 +196,13 @@ std::tuple<Array, Array, Array> channel_norm(const char* op, const Array& x, con
   const Array w = parameter(op, "weight", weight, {l.C}, x), b = parameter(op, "bias", bias, {l.C}, x);
   if (running_mean.has_value() != running_var.has_value())
     value_error(op, "running_mean and running_var must either both be given or neither", {{"x", x}});
-  if (!statistics && !running_mean)
-    value_error(op, "running_mean and running_var must be given where they serve as statistics", {{"x", x}});
   const Running rm(op, "running_mean", running_mean, l.C, x, statistics);
   const Running rv(op, "running_var", running_var, l.C, x, statistics);
   const Dims sets = groups ? Dims{l.N, groups} : Dims{l.C};
   Array y = l.empty_like(x);
   if (y.numel() == 0) return {y, zeros(sets, x), zeros(sets, x)};
+  if (!statistics && !running_mean)
+    value_error(op, "running_mean and running_var must be given where they serve as statistics", {{"x", x}});
   const Array mean = Array::empty(sets, x.dtype(), x.device()), rstd = Array::empty_like(mean);
   if (l.S == 1 && groups) {  // rows of C / groups
     RowNormArgs args{};

@@ -206,6 +206,11 @@ def instance_norm(
     [[[-1.0, 1.0], [-1.0, 1.0]]]
     """
     if not use_input_stats:
+        if running_mean is None or running_var is None:
+            raise ValueError(
+                "instance_norm: running_mean and running_var must be given where use_input_stats is False, "
+                f"got input={input.shape}"
+            )
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     xa, w = input.array, _array(weight)
     y, mean, rstd = _C.instance_norm(
@@ -245,7 +250,8 @@ def cross_map_lrn2d(
 ) -> Tensor:
     """As `local_response_norm`, with Caffe's window: symmetric, so that an even one has a channel less.
 
-    input (N, C, H, W). Raises ValueError for other dimensions and size < 1.
+    input (N, C, H, W). torch's module of this name keeps channel 0 in every window's sum, and its gradient is
+    of another window; this is the formula. Raises ValueError for other dimensions and size < 1.
 
     >>> import dlcore
     >>> dlcore.functional.cross_map_lrn2d(dlcore.tensor([[[[2.0]]]]), 2, 2.0, 0.5, 0.0).item()

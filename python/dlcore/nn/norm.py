@@ -626,7 +626,8 @@ class LocalResponseNorm(_Local):
 
 
 class CrossMapLRN2d(_Local):
-    """LocalResponseNorm of x (N, C, H, W) with a symmetric window, one channel less where `size` is even."""
+    """LocalResponseNorm of x (N, C, H, W) with a symmetric window, one channel less where `size` is even; see
+    `dlcore.functional.cross_map_lrn2d`."""
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1) -> None:
         super().__init__(size, alpha, beta, k)

@@ -175,11 +175,15 @@ inline int tensor_of(const int64_t* first, int count, int64_t c) {
   return lo;
 }
 
-// f(chunk, tensor, offset, elements) for each chunk of many arrays. `grain` chunks are what is worth waking a
-// thread for: what moves fewer bytes an element needs more of them.
+// f(chunk, tensor, offset, elements) for each chunk of many arrays. `least` elements are what is worth waking
+// a thread for (many small arrays are many chunks and little work).
 template <class F>
-inline void each_chunk(const int64_t* first, const int64_t* size, int count, int64_t grain, const F& f) {
-  parallel_for(first[count], grain, [&](int64_t b, int64_t e) {
+inline void each_chunk(const int64_t* first, const int64_t* size, int count, int64_t least, const F& f) {
+  int64_t total = 0;
+  for (int t = 0; t < count; ++t) total += size[t];
+  const int64_t chunks = first[count];
+  const int64_t grain = total < 2 * least ? chunks : max64(1, least * chunks / total);
+  parallel_for(chunks, grain, [&](int64_t b, int64_t e) {
     int t = tensor_of(first, count, b);
     for (int64_t c = b; c < e; ++c) {
       while (c >= first[t + 1]) ++t;
@@ -193,7 +197,7 @@ inline void each_chunk(const int64_t* first, const int64_t* size, int count, int
 
 template <class T>
 void optim_step(const OptimArgs& p) {
-  each_chunk(p.first, p.size, p.count, 8, [&](int64_t, int t, int64_t at, int64_t n) {
+  each_chunk(p.first, p.size, p.count, 1 << 18, [&](int64_t, int t, int64_t at, int64_t n) {
     Lane<T> lane{static_cast<T*>(p.param[t]) + at, {}, 0, 0};
     for (int k = 0; k < 3; ++k) lane.state[k] = p.state[k] ? static_cast<T*>(p.state[k][t]) + at : nullptr;
     step_chunk<T>(p, lane, static_cast<const T*>(p.grad[t]) + at, n, p.coef + 4 * t);
@@ -246,7 +250,7 @@ template <class T>
 void multi_norm(const MultiNormArgs& p) {
   const int64_t chunks = p.first[p.count];
   double* part = scratch<double>(2, max64(1, chunks));
-  each_chunk(p.first, p.size, p.count, 16, [&](int64_t c, int t, int64_t at, int64_t n) {
+  each_chunk(p.first, p.size, p.count, 1 << 19, [&](int64_t c, int t, int64_t at, int64_t n) {
     part[c] = chunk_norm(static_cast<const T*>(p.x[t]) + at, n, p.order);
   });
   double s = 0;
@@ -263,7 +267,7 @@ template <class T>
 void multi_scale(const MultiScaleArgs& p) {
   const Vec<T> factor = splat(static_cast<T>(p.factor)), lo = splat(static_cast<T>(p.low)),
                hi = splat(static_cast<T>(p.high));
-  each_chunk(p.first, p.size, p.count, 16, [&](int64_t, int t, int64_t at, int64_t n) {
+  each_chunk(p.first, p.size, p.count, 1 << 19, [&](int64_t, int t, int64_t at, int64_t n) {
     T* x = static_cast<T*>(p.x[t]) + at;
     each_vector<T>(0, n, [&](int64_t i, int lanes) __attribute__((always_inline)) {
       Vec<T> v = load_upto(x + i, lanes);

@@ -7,8 +7,8 @@ from dlcore import functional as F
 from tests.cases import Error, OpCase, Sample
 from tests.reference import attention as ref
 
-# (B, Hq, Hkv, Tq, Tk, D, Dv): a few queries (up to 4) and tiles; around vectors, the tiles' rows (4, 8), strips
-# (8 to 32) and blocks (64); lengths that differ both ways; groups; empty axes.
+# (B, Hq, Hkv, Tq, Tk, D, Dv): a few queries (up to 4) and tiles; around vectors, the tiles' rows (4, 8),
+# strips (8 to 32) and blocks (64); lengths that differ both ways; groups; empty axes.
 SMALL = [
     (1, 1, 1, 1, 1, 1, 1),
     (2, 3, 3, 4, 5, 8, 8),
@@ -51,26 +51,36 @@ def mask_of(rng, kind, shape):
 
 
 def make(rng, shapes, grad):
-    """Every shape plain, causal, and with a mask, lengths, dropout, layout and scale that change from shape to
-    shape."""
+    """Every shape plain, causal, and with a mask, lengths, dropout, layout, scale that change with it."""
     out = []
     for n, dims in enumerate(shapes):
         B, Hq, _, Tq, Tk, _, _ = dims
         x = qkv(rng, *dims)
         out.append(Sample(x, {}, f"{dims}", grad))
-        out.append(Sample(x, {"causal": True, "scale": 0.7}, f"{dims} causal", grad))
+        turn = Tq > 1  # one query that sees one key has a gradient of 0: nothing to measure rounding by
+        out.append(Sample(x, {"causal": turn, "scale": 0.7}, f"{dims} causal", grad))
         forms = [(B, Hq, Tq, Tk), (Tq, Tk), (1, Hq, 1, Tk), (B, 1, 1, Tk), (B, 1, Tq, 1), (1, 1, Tq, Tk)]
         for i in range(2):
             form = forms[(n + 3 * i) % len(forms)]
             for kind in ("bool", "float"):
                 m = mask_of(rng, kind, form)
-                out.append(Sample((*x, m), {}, f"{dims} {kind} {form}", grad and kind == "bool"))
+                name = f"{dims} {kind} {form}"
+                # A boolean mask goes by keyword: what stands in an argument's place is differentiated.
+                out.append(
+                    Sample(x, {"mask": m}, name, grad) if kind == "bool" else Sample((*x, m), {}, name, grad)
+                )
         lengths = rng.integers(0, Tk + 1, B)
-        out.append(Sample(x, {"lengths": lengths, "causal": n % 2 == 0}, f"{dims} lengths", False))
-        drop = {"dropout": 0.3, "seed": 2**40 + n, "offset": n, "causal": n % 3 == 0, "return_lse": True}
+        out.append(Sample(x, {"lengths": lengths, "causal": turn and n % 2 == 0}, f"{dims} lengths", False))
+        drop = {
+            "dropout": 0.3,
+            "seed": 2**40 + n,
+            "offset": n,
+            "causal": turn and n % 3 == 0,
+            "return_lse": True,
+        }
         out.append(Sample(x, drop, f"{dims} dropout", False))
         y = tuple(np.swapaxes(a, 1, 2).copy() for a in x)
-        out.append(Sample(y, {"layout": "bthd", "causal": n % 2 == 1}, f"{dims} bthd", False))
+        out.append(Sample(y, {"layout": "bthd", "causal": turn and n % 2 == 1}, f"{dims} bthd", False))
     return out
 
 
@@ -107,12 +117,8 @@ def backward_samples(rng, which):
     out = []
     for s in which(rng):
         kw = {n: v for n, v in s.kwargs.items() if n != "return_lse"}
-        if (
-            not all(np.isfinite(a).all() for a in s.args[:3])
-            or "huge" in s.id
-            or "five" in s.id
-            or "two" in s.id
-        ):
+        # What lse alone cannot carry: non-finite rows, and scores so large that they swallow log l.
+        if any(word in s.id for word in ("NaN", "huge", "least", "five", "two")):
             continue
         o, lse = ref.attention(*s.args, **kw, return_lse=True)
         mask = s.args[3:]
@@ -121,6 +127,7 @@ def backward_samples(rng, which):
 
 
 def functional(q, k, v, mask=None, causal=False, scale=None):
+    mask = dlcore.tensor(mask) if isinstance(mask, np.ndarray) else mask
     grouped = q.ndim > 2 and q.shape[-3] != k.shape[-3]
     return F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, scale=scale, enable_gqa=grouped)
 

@@ -17,8 +17,8 @@ def _keep(shape, p, seed, offset, dtype):
     return np.where(keep.reshape(shape), 0.0 if p == 1 else 1 / (1 - p), 0.0).astype(dtype)
 
 
-def _weights(q, k, mask, lengths, causal, scale):
-    """The scores (B, Hq, Tq, Tk), -inf where masked, and their softmax, 0 in rows without a key."""
+def _scores(q, k, mask, lengths, causal, scale):
+    """(B, Hq, Tq, Tk), -inf where masked."""
     Tq, Tk = q.shape[-2], k.shape[-2]
     scale = 1 / np.sqrt(max(1, q.shape[-1])) if scale is None else scale
     s = (q * q.dtype.type(scale)) @ np.swapaxes(k, -1, -2)
@@ -29,20 +29,26 @@ def _weights(q, k, mask, lengths, causal, scale):
             s = np.where(np.arange(Tk) < np.asarray(lengths)[:, None, None, None], s, -np.inf)
         if causal:
             s = np.where(np.arange(Tk) <= np.arange(Tq)[:, None], s, -np.inf)
+    return s
+
+
+def _softmax(s):
+    """0 in rows without a key."""
+    with np.errstate(invalid="ignore"):
         top = s.max(-1, keepdims=True, initial=-np.inf)
         e = np.exp(s - np.where(np.isneginf(top), 0, top))
         total = e.sum(-1, keepdims=True)
-        p = np.where(total == 0, 0, e / np.where(total == 0, 1, total))
-    return s, p.astype(s.dtype)
+        return np.where(total == 0, 0, e / np.where(total == 0, 1, total)).astype(s.dtype)
 
 
 def attention(
-    q, k, v, mask=None, lengths=None, causal=False, scale=None, dropout=0.0, seed=0, offset=0, return_lse=False,
-    layout="bhtd",
+    q, k, v, mask=None, lengths=None, causal=False, scale=None, dropout=0.0, seed=0, offset=0,
+    return_lse=False, layout="bhtd",
 ):  # fmt: skip
     q, k, v = (_heads(x, layout) for x in (q, k, v))
     k, v = _expand(q, k), _expand(q, v)
-    s, p = _weights(q, k, mask, lengths, causal, scale)
+    s = _scores(q, k, mask, lengths, causal, scale)
+    p = _softmax(s)
     o = _heads((p * _keep(p.shape, dropout, seed, offset, p.dtype)) @ v, layout)
     if not return_lse:
         return o
@@ -71,7 +77,8 @@ def attention_backward(
     dout, q, k0, v0, o = (_heads(x, layout) for x in (dout, q, k, v, o))
     k, v = _expand(q, k0), _expand(q, v0)
     c = q.dtype.type(1 / np.sqrt(max(1, q.shape[-1])) if scale is None else scale)
-    s, p = _weights(q, k, mask, lengths, causal, scale)
+    s = _scores(q, k, mask, lengths, causal, scale)
+    p = np.exp(s - np.where(np.isneginf(lse), 0, lse)[..., None])
     keep = _keep(p.shape, dropout, seed, offset, p.dtype)
     ds = p * (dout @ np.swapaxes(v, -1, -2) * keep - (dout * o).sum(-1, keepdims=True))
     grads = [c * (ds @ k), _fold(q, k0, c * (np.swapaxes(ds, -1, -2) @ q))]

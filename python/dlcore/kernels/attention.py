@@ -34,13 +34,13 @@ def attention(
     return_lse: bool = False,
     layout: str = "bhtd",
 ) -> Any:
-    """o = dropout(softmax(scale q kᵀ + mask)) v, with scale = 1 / √D unless given; memory O(T).
+    """o = dropout(softmax(scale q kᵀ + mask)) v, scale = 1 / √D unless given; memory linear in Tq and Tk.
 
-    q (B, Hq, Tq, D), k (B, H, Tk, D), v (B, H, Tk, Dv) -> (B, Hq, Tq, Dv), Hq a multiple of H: head h of q uses
-    head h // (Hq / H). Fewer or more leading axes will do; with `layout` "bthd" the heads come after the time,
-    in the result too. `mask` broadcasts to (B, Hq, Tq, Tk): boolean, True where attended, or floating, added.
-    `lengths` (B,): the keys beyond are not read. `causal`: query i sees the keys j <= i. A query that sees none
-    gives 0. Dropout's mask is a function of (seed, offset, element). With `return_lse` also
+    q (B, Hq, Tq, D), k (B, H, Tk, D), v (B, H, Tk, Dv) -> (B, Hq, Tq, Dv), Hq a multiple of H: head h of q
+    uses head h // (Hq / H). Fewer or more leading axes will do; with `layout` "bthd" the heads come after the
+    time, in the result too. `mask` broadcasts to (B, Hq, Tq, Tk): boolean, True where attended, or floating,
+    added. `lengths` (B,): the keys beyond are not read. `causal`: query i sees the keys j <= i. A query that
+    sees none gives 0. Dropout's mask is a function of (seed, offset, element). With `return_lse` also
     log Σ e^score, (B, Hq, Tq).
 
     Raises ValueError for shapes that do not match, TypeError for mixed or integer dtypes.
@@ -83,8 +83,9 @@ def attention_backward(
 ) -> tuple[NDArray, ...]:
     """(dq, dk, dv), and dmask where the mask is floating, from attention's results o and lse.
 
-    The attention weights are computed again: P = e^(scale q kᵀ + mask - lse); dS = P (dout vᵀ - rowsum(dout o));
-    dq = scale dS k, dk = scale dSᵀ q, dv = Pᵀ dout, dmask = dS summed over broadcast axes.
+    The attention weights are computed again: P = e^(scale q kᵀ + mask - lse), dS = P (dout vᵀ - Σ dout o),
+    dq = scale dS k, dk = scale dSᵀ q, dv = Pᵀ dout, dmask = dS summed over broadcast axes. A row of scores
+    beyond 1e7 (a mask of -1e9 all along it) leaves no room for log Σ in lse: its weights come out too large.
     """
     m = opt(mask)
     added = m is not None and m.dtype.kind == "f"

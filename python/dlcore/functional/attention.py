@@ -1,7 +1,7 @@
 """scaled_dot_product_attention on one tiled kernel: memory linear in the lengths, forward and backward.
 
-A. Vaswani et al.: Attention is all you need (NeurIPS 2017); T. Dao: FlashAttention-2 (2023); J. Ainslie et al.:
-GQA (EMNLP 2023).
+A. Vaswani et al.: Attention is all you need (NeurIPS 2017); T. Dao: FlashAttention-2 (2023); J. Ainslie et
+al.: GQA (EMNLP 2023).
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ def scaled_dot_product_attention(
     """y = dropout(softmax(scale Q Kᵀ + M)) V, with scale = 1 / √E unless given.
 
     query (..., L, E), key (..., S, E), value (..., S, Ev) -> (..., L, Ev); float32 or float64, leading axes
-    broadcast. `attn_mask` broadcasts to (..., L, S): boolean, True where a query attends to a key, or floating
-    and added, in which case it has a gradient. `is_causal` lets query i see the keys j <= i. A query that sees
-    no key gives 0. With `enable_gqa` query is (..., Hq, L, E), and its head h uses head h // (Hq / H) of key
-    and value (..., H, S, E).
+    broadcast. `attn_mask` broadcasts to (..., L, S): boolean, True where a query attends to a key, or
+    floating and added, in which case it has a gradient. `is_causal` lets query i see the keys j <= i. A query
+    that sees no key gives 0. With `enable_gqa` query is (..., Hq, L, E), and its head h uses head
+    h // (Hq / H) of key and value (..., H, S, E).
 
     Dropout is applied whenever `dropout_p` > 0, as in torch; `rng` as in `dropout`.
 
-    Raises ValueError for shapes that do not match, for a mask beside `is_causal` and for a probability outside
-    [0, 1]; TypeError for mixed or integer dtypes.
+    Raises ValueError for shapes that do not match, for a mask beside `is_causal` and for a probability
+    outside [0, 1]; TypeError for mixed or integer dtypes.
 
     >>> import dlcore
     >>> q = dlcore.zeros(1, 2, 4)
@@ -81,11 +81,11 @@ def scaled_dot_product_attention(
     seed, offset = next_philox(rng) if dropout_p > 0 else (0, 0)
     q, k, v = query.array, key.array, value.array
     options = (is_causal, scale, dropout_p, seed, offset, enable_gqa)
-    y, lse = _C.attention(q, k, v, mask, None, *options)
+    y, stats = _C.attention(q, k, v, mask, None, *options)
 
     def attention_backward(g: _C.Array, needs: tuple[bool, ...]) -> tuple[_C.Array | None, ...]:
         needs = (*needs, False)[:4]
-        grads = _C.attention_backward(g, q, k, v, y, lse, needs, mask, None, *options)
+        grads = _C.attention_backward(g, q, k, v, y, stats, needs, mask, None, *options)
         return tuple([_sum_to(d, x) for d, x in zip(grads, inputs)])
 
     inputs: tuple[Tensor, ...] = (query, key, value)

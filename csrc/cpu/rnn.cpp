@@ -5,8 +5,6 @@
 // Workspace slots: 3 packed weights, 4 states, 5 biases.
 #include "cpu/rnn.h"
 
-#include "cpu/vmath.h"
-
 namespace dlcore {
 namespace DLCORE_ISA {
 namespace {
@@ -114,12 +112,12 @@ void run(const RnnArgs& p, int direction) {
       T* g = gates + row * S * H + u;
       if constexpr (G == 1) {
         const Vec<T> z = load_upto(g, n_lanes) + load_upto(a, n_lanes);
-        put(r, row, u, kind == RnnKind::tanh ? tanh<T>(z) : relu(z), n_lanes);
+        put(r, row, u, kind == RnnKind::tanh ? gate_tanh<T>(z) : relu(z), n_lanes);
       } else if constexpr (kind == RnnKind::lstm) {
-        const Vec<T> i = sigmoid<T>(load_upto(g, n_lanes) + load_upto(a, n_lanes));
-        const Vec<T> f = sigmoid<T>(load_upto(g + H, n_lanes) + load_upto(a + gap, n_lanes));
-        const Vec<T> c1 = tanh<T>(load_upto(g + 2 * H, n_lanes) + load_upto(a + 2 * gap, n_lanes));
-        const Vec<T> o = sigmoid<T>(load_upto(g + 3 * H, n_lanes) + load_upto(a + 3 * gap, n_lanes));
+        const Vec<T> i = gate_sigmoid<T>(load_upto(g, n_lanes) + load_upto(a, n_lanes));
+        const Vec<T> f = gate_sigmoid<T>(load_upto(g + H, n_lanes) + load_upto(a + gap, n_lanes));
+        const Vec<T> c1 = gate_tanh<T>(load_upto(g + 2 * H, n_lanes) + load_upto(a + 2 * gap, n_lanes));
+        const Vec<T> o = gate_sigmoid<T>(load_upto(g + 3 * H, n_lanes) + load_upto(a + 3 * gap, n_lanes));
         const Vec<T> c = fma(f, load_upto(cT + r * H + u, n_lanes), i * c1);
         store_upto(cT + r * H + u, c, n_lanes);
         if (keep) {
@@ -127,37 +125,43 @@ void run(const RnnArgs& p, int direction) {
           store_upto(g + 2 * H, c1, n_lanes), store_upto(g + 3 * H, o, n_lanes);
           store_upto(cells + row * H + u, c, n_lanes);
         }
-        const Vec<T> h = o * tanh<T>(c);
+        const Vec<T> h = o * gate_tanh<T>(c);
         if (projected)
           store_upto(hidden + r * H + u, h, n_lanes);
         else
           put(r, row, u, h, n_lanes);
       } else {
-        const Vec<T> rg = sigmoid<T>(load_upto(g, n_lanes) + load_upto(a, n_lanes));
-        const Vec<T> z = sigmoid<T>(load_upto(g + H, n_lanes) + load_upto(a + gap, n_lanes));
+        const Vec<T> rg = gate_sigmoid<T>(load_upto(g, n_lanes) + load_upto(a, n_lanes));
+        const Vec<T> z = gate_sigmoid<T>(load_upto(g + H, n_lanes) + load_upto(a + gap, n_lanes));
         Vec<T> m = load_upto(a + 2 * gap, n_lanes);
         if (b_hn) m += load_upto(b_hn + u, n_lanes);
-        const Vec<T> c = tanh<T>(fma(rg, m, load_upto(g + 2 * H, n_lanes)));
+        const Vec<T> c = gate_tanh<T>(fma(rg, m, load_upto(g + 2 * H, n_lanes)));
         store_upto(g, rg, n_lanes), store_upto(g + H, z, n_lanes);
         store_upto(g + 2 * H, c, n_lanes), store_upto(g + 3 * H, m, n_lanes);
         put(r, row, u, fma(z, load_upto(now + r * P + u, n_lanes) - c, c), n_lanes);
       }
     };
     if (packed) {
-      step_product<T, V>(n, slivers, P, {now, P, P, 0}, weights,
-                         [&](int64_t s, int64_t r0, int64_t r1, const T* a) {
-                           for (int64_t r = r0; r < r1; ++r, a += V * L)
-                             for (int64_t u = s * U; u < min64(H, (s + 1) * U); u += L)
-                               cell(r, u, a + (u - s * U), L);
-                         });
+      step_product<T, V>(
+          n, slivers, P, {now, P, P, 0}, weights,
+          [&](int64_t s, int64_t r0, int64_t r1) {
+            for (int64_t r = r0; r < r1; ++r) {
+              const T* g = gates + rows.at(t, r) * S * H + s * U;
+              for (int v = 0; v < V; ++v) __builtin_prefetch(g + v * (G == 1 ? L : H), 1);
+            }
+          },
+          [&](int64_t s, int64_t r0, int64_t r1, const T* a) {
+            for (int64_t r = r0; r < r1; ++r, a += V * L)
+              for (int64_t u = s * U; u < min64(H, (s + 1) * U); u += L) cell(r, u, a + (u - s * U), L);
+          });
       if (projected)
-        step_product<T, 4>(n, out_slivers, H, {hidden, H, H, 0}, out_weights,
-                           [&](int64_t s, int64_t r0, int64_t r1, const T* a) {
-                             for (int64_t r = r0; r < r1; ++r, a += 4 * L)
-                               for (int64_t u = s * 4 * L; u < min64(P, (s + 1) * 4 * L); u += L)
-                                 put(r, rows.at(t, r), u, load(a + (u - s * 4 * L)),
-                                     static_cast<int>(min64(L, P - u)));
-                           });
+        step_product<T, 4>(
+            n, out_slivers, H, {hidden, H, H, 0}, out_weights, [](int64_t, int64_t, int64_t) {},
+            [&](int64_t s, int64_t r0, int64_t r1, const T* a) {
+              for (int64_t r = r0; r < r1; ++r, a += 4 * L)
+                for (int64_t u = s * 4 * L; u < min64(P, (s + 1) * 4 * L); u += L)
+                  put(r, rows.at(t, r), u, load(a + (u - s * 4 * L)), static_cast<int>(min64(L, P - u)));
+            });
     } else {
       plain_product<T>(now, n, w_hh, G * H, P, sums);
       parallel_for(n, max64(1, kGrain / 16 / max64(1, H)), [&](int64_t b, int64_t e) {

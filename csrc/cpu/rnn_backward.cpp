@@ -6,7 +6,6 @@
 // Workspace slots: 3 packed weights, 4 the GRU's direct path, 6 pointers to the states that each row began
 // with.
 #include "cpu/rnn.h"
-#include "cpu/vmath.h"
 
 namespace dlcore {
 namespace DLCORE_ISA {
@@ -62,7 +61,7 @@ void run(const RnnBackwardArgs& p, int direction) {
                       const T* s = gates + row * S * H + u;
                       const Vec<T> i = load_upto(s, lanes), f = load_upto(s + H, lanes),
                                    c1 = load_upto(s + 2 * H, lanes), o = load_upto(s + 3 * H, lanes);
-                      const Vec<T> tc = tanh<T>(load_upto(cells + row * H + u, lanes));
+                      const Vec<T> tc = gate_tanh<T>(load_upto(cells + row * H + u, lanes));
                       const T* from = begins ? c0 + r * H : cells + rows.at(before, r) * H;
                       const Vec<T> carried = load_upto(dc + r * H + u, lanes) + g * o * (one - tc * tc);
                       store_upto(out, carried * c1 * i * (one - i), lanes);
@@ -110,32 +109,46 @@ void run(const RnnBackwardArgs& p, int direction) {
         }
       });
       const int64_t ld = rows.stride() * P;
-      step_product<T, 4>(n, hidden_slivers, P, {dhidden + rows.at(t, 0) * P, ld, P, 0}, out_weights,
-                         [&](int64_t s, int64_t r0, int64_t r1, const T* a) {
-                           for (int64_t r = r0; r < r1; ++r, a += U)
-                             for (int64_t u = s * U; u < min64(H, (s + 1) * U); u += L)
-                               cell(t, r, rows.at(t, r), u, load(a + (u - s * U)),
-                                    static_cast<int>(min64(L, H - u)));
-                         });
+      step_product<T, 4>(
+          n, hidden_slivers, P, {dhidden + rows.at(t, 0) * P, ld, P, 0}, out_weights,
+          [](int64_t, int64_t, int64_t) {},
+          [&](int64_t s, int64_t r0, int64_t r1, const T* a) {
+            for (int64_t r = r0; r < r1; ++r, a += U)
+              for (int64_t u = s * U; u < min64(H, (s + 1) * U); u += L)
+                cell(t, r, rows.at(t, r), u, load(a + (u - s * U)), static_cast<int>(min64(L, H - u)));
+          });
     } else if (done < n) {
       cells_of(t, done, n);
     }
     // dh of the rows' earlier states, and at once the cells of the step that made them.
     const StepRows<T> left{dgates + rows.at(t, 0) * S * H, rows.stride() * S * H,
                            kind == RnnKind::gru ? 2 * H : G * H, kind == RnnKind::gru ? H : 0};
-    step_product<T, 4>(n, slivers, G * H, left, weights, [&](int64_t s, int64_t r0, int64_t r1, const T* a) {
-      for (int64_t r = r0; r < r1; ++r, a += U) {
-        const bool follows = r < n_then;
-        const int64_t row = follows ? rows.at(then, r) : 0;
+    auto ahead = [&](int64_t s, int64_t r0, int64_t r1) {
+      for (int64_t r = r0; r < min64(r1, n_then); ++r) {
+        const int64_t row = rows.at(then, r);
         for (int64_t u = s * U; u < min64(P, (s + 1) * U); u += L) {
-          const int lanes = static_cast<int>(min64(L, P - u));
-          Vec<T> g = load(a + (u - s * U));
-          if constexpr (kind == RnnKind::gru) g += load_upto(direct + r * H + u, lanes);
-          store_upto(dh + r * P + u, g, lanes);
-          if (follows) cell(then, r, row, u, total(row, r, u, lanes), lanes);
+          if constexpr (G > 1)
+            for (int g = 0; g < S; ++g) __builtin_prefetch(gates + (row * S + g) * H + u);
+          for (int g = 0; g < S; ++g) __builtin_prefetch(dgates + (row * S + g) * H + u, 1);
+          if (kind == RnnKind::lstm) __builtin_prefetch(cells + row * H + u);
+          if (dy) __builtin_prefetch(dy + row * ldy + u);
         }
       }
-    });
+    };
+    step_product<T, 4>(n, slivers, G * H, left, weights, ahead,
+                       [&](int64_t s, int64_t r0, int64_t r1, const T* a) {
+                         for (int64_t r = r0; r < r1; ++r, a += U) {
+                           const bool follows = r < n_then;
+                           const int64_t row = follows ? rows.at(then, r) : 0;
+                           for (int64_t u = s * U; u < min64(P, (s + 1) * U); u += L) {
+                             const int lanes = static_cast<int>(min64(L, P - u));
+                             Vec<T> g = load(a + (u - s * U));
+                             if constexpr (kind == RnnKind::gru) g += load_upto(direct + r * H + u, lanes);
+                             store_upto(dh + r * P + u, g, lanes);
+                             if (follows) cell(then, r, row, u, total(row, r, u, lanes), lanes);
+                           }
+                         }
+                       });
     done = min64(n, n_then);
   }
 }
@@ -162,11 +175,14 @@ struct PackPointed {
   }
 };
 
-// out (columns,) += the sums over rows, block by block so that errors do not grow with the rows.
+// one, two (columns,) += the sums over rows, each optional; block by block so that errors do not grow with
+// the rows.
 template <class T>
-void add_column_sums(const T* x, int64_t rows, int64_t ld, int64_t columns, T* out) {
+void add_column_sums(const T* x, int64_t rows, int64_t ld, int64_t columns, T* one, T* two) {
   constexpr int V = 8, L = kLanes<T>;
   constexpr int64_t kBlock = 64;
+  T* const outs[] = {one, two};
+  if (!one && !two) return;
   parallel_for(ceil_div(columns, V * L), max64(1, kGrain / max64(1, rows * V * L)),
                [&](int64_t b, int64_t e) {
                  for (int64_t s = b; s < e; ++s) {
@@ -177,9 +193,12 @@ void add_column_sums(const T* x, int64_t rows, int64_t ld, int64_t columns, T* o
                        each_vector<T>(j0, j1, [&](int64_t j, int lanes) __attribute__((always_inline)) {
                          sum[(j - j0) / L] += load_upto(x + r * ld + j, lanes);
                        });
-                     each_vector<T>(j0, j1, [&](int64_t j, int lanes) {
-                       store_upto(out + j, load_upto(out + j, lanes) + sum[(j - j0) / L], lanes);
-                     });
+                     for (T* out : outs) {
+                       if (!out) continue;
+                       each_vector<T>(j0, j1, [&](int64_t j, int lanes) {
+                         store_upto(out + j, load_upto(out + j, lanes) + sum[(j - j0) / L], lanes);
+                       });
+                     }
                    }
                  }
                });
@@ -202,12 +221,22 @@ void gradients_over_rows(const RnnBackwardArgs& p, int direction) {
   const T* dg = static_cast<const T*>(d.dgates);
   const T* x = static_cast<const T*>(p.x);
   if (N == 0) return;
-  if (p.dx && I > 0)
-    gemm<T>(N, I, GH, PackRows<T>{dg, ld, 1}, PackCols<T>{static_cast<const T*>(w.w_ih), I, 1},
-            static_cast<T*>(p.dx), I, direction > 0, NoEpilogue{});
+  if (p.dx && I > 0) {
+    MatmulArgs m{};
+    m.a = dg, m.b = w.w_ih, m.c = p.dx;
+    m.M = N, m.N = I, m.K = GH, m.a_rs = ld, m.a_cs = 1, m.b_rs = I, m.b_cs = 1, m.c_rs = I, m.c_cs = 1;
+    m.accumulate = direction > 0;
+    matmul<T>(m);
+  }
   if (d.dw_ih && I > 0) weight_gradient<T>(GH, I, N, dg, ld, PackCols<T>{x, I, 1}, static_cast<T*>(d.dw_ih));
-  if (d.db_ih) add_column_sums<T>(dg, N, ld, GH, static_cast<T*>(d.db_ih));
   const int64_t head = gru ? 2 * H : GH;  // the gates whose two parts share a gradient
+  T* b_ih = static_cast<T*>(d.db_ih);
+  T* b_hh = static_cast<T*>(d.db_hh);
+  add_column_sums<T>(dg, N, ld, head, b_ih, b_hh);
+  if (gru) {
+    add_column_sums<T>(dg + head, N, ld, H, b_ih ? b_ih + head : nullptr, nullptr);
+    add_column_sums<T>(dg + head + H, N, ld, H, b_hh ? b_hh + head : nullptr, nullptr);
+  }
   if (d.dw_hh) {
     const T** from = scratch<const T*>(6, N);
     const T* h0 = static_cast<const T*>(w.h0);
@@ -220,11 +249,6 @@ void gradients_over_rows(const RnnBackwardArgs& p, int direction) {
     T* dw = static_cast<T*>(d.dw_hh);
     weight_gradient<T>(head, P, N, dg, ld, PackPointed<T>{from}, dw);
     if (gru) weight_gradient<T>(H, P, N, dg + 3 * H, ld, PackPointed<T>{from}, dw + head * P);
-  }
-  if (d.db_hh) {
-    T* db = static_cast<T*>(d.db_hh);
-    add_column_sums<T>(dg, N, ld, head, db);
-    if (gru) add_column_sums<T>(dg + 3 * H, N, ld, H, db + head);
   }
   if (d.dw_hr)
     weight_gradient<T>(P, H, N, static_cast<const T*>(d.dhidden), P,

@@ -329,13 +329,16 @@ DLCORE_INLINE void for_taps(const Pass<T>& p, int64_t fd, int64_t fh, int64_t fw
   }
 }
 
-// Depthwise passes over row-major planes, in conv_depthwise.cpp. Short rows would leave lanes idle.
+// In conv_depthwise.cpp. Depthwise passes over row-major planes; short rows would leave lanes idle.
 template <class T>
 DLCORE_INLINE bool long_rows(int64_t columns) {
-  return 4 * columns >= kLanes<T>;
+  return 2 * columns >= 5 * kLanes<T>;
 }
 template <class T>
 void depthwise_planes(const Pass<T>& p);
+// Depthwise passes over pixels with unit channel stride and at least a vector of channels; no gate.
+template <class T>
+void depthwise_pixels(const Pass<T>& p);
 template <class T>
 void depthwise_planes_weight(const ConvArgs& a);
 

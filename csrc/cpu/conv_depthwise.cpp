@@ -114,6 +114,7 @@ struct PlaneTile {
   int64_t K;
   T* y;
   int64_t y_row, n;  // n valid columns
+  int64_t rest;      // between the remainders of a row in the window
   Vec<T> bias;
   Act act;
 };
@@ -154,8 +155,16 @@ void plane_tile(const PlaneTile<T>& t) {
   finish<T, M, V>(acc, t);
 }
 
-// The same for 3 x 3 neighbouring taps: each row is read once, aligned, and shifted in registers.
-template <class T, int M, int V>
+template <class T, int V>
+void plane_tiles(PlaneTile<T> t, int64_t rows) {
+  constexpr int M = kVecBytes == 64 ? 8 / V * (V == 3 ? 2 : 1) : 4 / V + (V > 2);
+  for (; rows >= M; rows -= M, t.x += M * t.x_row, t.y += M * t.y_row) plane_tile<T, M, V>(t);
+  for (; rows > 0; --rows, t.x += t.x_row, t.y += t.y_row) plane_tile<T, 1, V>(t);
+}
+
+// The same for 3 x 3 neighbouring taps of output rows S apart: each row is read once, aligned, and shifted in
+// registers. Columns two apart read the even columns, the odd ones, and the even ones shifted by one.
+template <class T, int S, int M, int V>
 void plane_tile_3x3(const PlaneTile<T>& t) {
   constexpr int L = kLanes<T>;
   Vec<T> acc[M][V], w[9];
@@ -166,15 +175,18 @@ void plane_tile_3x3(const PlaneTile<T>& t) {
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) acc[i][v] = Vec<T>{};
   const T* x = t.x + t.off[0];
-#pragma GCC unroll 16
-  for (int row = 0; row < M + 2; ++row, x += t.x_row) {
+  const int64_t step = t.x_row / S;
+#pragma GCC unroll 32
+  for (int row = 0; row < S * (M - 1) + 3; ++row, x += step) {
     Vec<T> a = load(x);
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) {
-      const Vec<T> b = load(x + (v + 1) * L), a1 = shifted<T, 1>(a, b), a2 = shifted<T, 2>(a, b);
+      const Vec<T> b = load(x + (v + 1) * L);
+      const Vec<T> a1 = S == 1 ? shifted<T, 1>(a, b) : load(x + t.rest + v * L);
+      const Vec<T> a2 = shifted<T, S == 1 ? 2 : 1>(a, b);
 #pragma GCC unroll 16
       for (int i = 0; i < M; ++i) {
-        const int r = row - i;
+        const int r = row - S * i;
         if (r < 0 || r > 2) continue;
         acc[i][v] = fma(a, w[3 * r], acc[i][v]);
         acc[i][v] = fma(a1, w[3 * r + 1], acc[i][v]);
@@ -186,18 +198,11 @@ void plane_tile_3x3(const PlaneTile<T>& t) {
   finish<T, M, V>(acc, t);
 }
 
-template <class T, int V>
+template <class T, int S, int V>
 void plane_tiles_3x3(PlaneTile<T> t, int64_t rows) {
   constexpr int M = 4 / V * (kVecBytes == 64 ? 2 : 1);
-  for (; rows >= M; rows -= M, t.x += M * t.x_row, t.y += M * t.y_row) plane_tile_3x3<T, M, V>(t);
-  for (; rows > 0; --rows, t.x += t.x_row, t.y += t.y_row) plane_tile_3x3<T, 1, V>(t);
-}
-
-template <class T, int V>
-void plane_tiles(PlaneTile<T> t, int64_t rows) {
-  constexpr int M = kVecBytes == 64 ? 8 / V * (V == 3 ? 2 : 1) : 4 / V + (V > 2);
-  for (; rows >= M; rows -= M, t.x += M * t.x_row, t.y += M * t.y_row) plane_tile<T, M, V>(t);
-  for (; rows > 0; --rows, t.x += t.x_row, t.y += t.y_row) plane_tile<T, 1, V>(t);
+  for (; rows >= M; rows -= M, t.x += M * t.x_row, t.y += M * t.y_row) plane_tile_3x3<T, S, M, V>(t);
+  for (; rows > 0; --rows, t.x += t.x_row, t.y += t.y_row) plane_tile_3x3<T, S, 1, V>(t);
 }
 
 // dst[F * j + f] = src[f * ld + j] for the columns j < cols of phases f < F.
@@ -244,14 +249,24 @@ void depthwise_planes(const Pass<T>& p) {
     const int64_t first = begin[phase] = K;
     for_taps(p, fd, fh, fw, [&](int64_t d, int64_t r, int64_t s, int64_t ed, int64_t eh, int64_t ew) {
       const int64_t at = shape.at(ed - reach[0].lo, eh - reach[1].lo, ew - reach[2].lo, step_w);
-      int64_t k = K++;  // ascending, where they are few
-      for (; k > first && off[k - 1] > at && K - first < 64; --k)
-        off[k] = off[k - 1], w_off[k] = w_off[k - 1];
-      off[k] = at, w_off[k] = d * p.w_d + r * p.w_h + s * p.w_w;
+      off[K] = at, w_off[K++] = d * p.w_d + r * p.w_h + s * p.w_w;
     });
-    three[phase] = K - first == 9 && step_h == 1 && step_w == 1;
-    for (int64_t k = 0; three[phase] && k < 9; ++k)
-      three[phase] = off[first + k] == off[first] + k / 3 * row + k % 3;
+    // 3 x 3 neighbours? Then they are sorted; those of an input gradient come in descending order.
+    three[phase] = K - first == 9 && step_h == step_w && step_w <= 2 && p.d.taps == 1 ? step_w : 0;
+    int64_t low = INT64_MAX;
+    for (int64_t k = first; k < K; ++k) low = min64(low, off[k]);
+    for (int64_t k = 0; three[phase] && k < 9; ++k) {
+      const int64_t at = low + k / 3 * row + shape.at(0, 0, k % 3, step_w);
+      int64_t i = k;
+      while (i < 9 && off[first + i] != at) ++i;
+      if (i == 9) {
+        three[phase] = 0;
+      } else {
+        const int64_t o = off[first + i], w = w_off[first + i];
+        off[first + i] = off[first + k], w_off[first + i] = w_off[first + k];
+        off[first + k] = o, w_off[first + k] = w;
+      }
+    }
     ++phase;
   });
   begin[F] = K;
@@ -284,14 +299,18 @@ void depthwise_planes(const Pass<T>& p) {
             PlaneTile<T> t;
             t.x_row = step_h * in.row, t.off = off + begin[f], t.w = w + begin[f],
             t.K = begin[f + 1] - begin[f];
-            t.y_row = y_row, t.act = p.act, t.bias = splat(p.bias ? p.bias[g] : T(0));
+            t.y_row = y_row, t.rest = in.rest, t.act = p.act, t.bias = splat(p.bias ? p.bias[g] : T(0));
             for (int64_t j = 0; j < nj;) {
               t.x = in.p + j, t.y = (direct ? y : woven + fw * ld) + j, t.n = direct ? nj - j : ld - j;
               const int64_t vectors = ceil_div(nj - j, L);
-              if (three[f] && vectors >= 2)
-                plane_tiles_3x3<T, 2>(t, rows), j += 2 * L;
-              else if (three[f])
-                plane_tiles_3x3<T, 1>(t, rows), j += L;
+              if (three[f] == 1 && vectors >= 2)
+                plane_tiles_3x3<T, 1, 2>(t, rows), j += 2 * L;
+              else if (three[f] == 1)
+                plane_tiles_3x3<T, 1, 1>(t, rows), j += L;
+              else if (three[f] == 2 && vectors >= 2)
+                plane_tiles_3x3<T, 2, 2>(t, rows), j += 2 * L;
+              else if (three[f] == 2)
+                plane_tiles_3x3<T, 2, 1>(t, rows), j += L;
               else if (vectors >= 4)
                 plane_tiles<T, 4>(t, rows), j += 4 * L;
               else if (vectors == 3)
@@ -306,6 +325,178 @@ void depthwise_planes(const Pass<T>& p) {
           }
         }
       });
+}
+
+namespace {
+
+// Outputs of one row, a vector of channels each.
+template <class T>
+struct PixelRow {
+  const T* const* x;  // `rows` input rows, at column 0
+  const T* const* w;  // the first weight of each
+  int64_t rows;
+  const int64_t* e;  // S input columns, of output 0
+  int64_t S, step, pix, W;
+  int64_t w_step;  // from tap to tap
+  T* y;
+  int64_t y_pix;
+  Vec<T> bias;
+  Act act;
+};
+
+template <class T, int M>
+DLCORE_INLINE void finish_pixels(const PixelRow<T>& t, int64_t j, Vec<T> (&acc)[M]) {
+#pragma GCC unroll 16
+  for (int i = 0; i < M; ++i) {
+    Vec<T> x = acc[i] + t.bias;
+    if (t.act == Act::relu)
+      x = relu(x);
+    else if (t.act != Act::none)
+      x = activate<T>(t.act, x);
+    store(t.y + (j + i) * t.y_pix, x);
+  }
+}
+
+// M pixels from j on, S neighbouring taps a row; each input is read once. Border: some columns lie outside.
+template <class T, int S, int Step, int M, bool Border>
+void pixel_tile(const PixelRow<T>& t, int64_t j) {
+  Vec<T> acc[M];
+#pragma GCC unroll 16
+  for (int i = 0; i < M; ++i) acc[i] = Vec<T>{};
+  const int64_t first = j * Step + t.e[0];
+  for (int64_t r = 0; r < t.rows; ++r) {
+    const T* x = t.x[r] + first * t.pix;
+    Vec<T> w[S];
+#pragma GCC unroll 8
+    for (int s = 0; s < S; ++s) w[s] = load(t.w[r] + s * t.w_step);
+#pragma GCC unroll 32
+    for (int c = 0; c < (M - 1) * Step + S; ++c, x += t.pix) {
+      Vec<T> v = {};
+      if (!Border || (first + c >= 0 && first + c < t.W)) v = load(x);
+#pragma GCC unroll 16
+      for (int i = 0; i < M; ++i) {
+        const int s = c - i * Step;
+        if (s >= 0 && s < S) acc[i] = fma(v, w[s], acc[i]);
+      }
+    }
+  }
+  finish_pixels<T, M>(t, j, acc);
+}
+
+// Any taps.
+template <class T, int M>
+void pixel_tile_any(const PixelRow<T>& t, int64_t j) {
+  Vec<T> acc[M];
+#pragma GCC unroll 16
+  for (int i = 0; i < M; ++i) acc[i] = Vec<T>{};
+  for (int64_t r = 0; r < t.rows; ++r)
+    for (int64_t s = 0; s < t.S; ++s) {
+      const Vec<T> w = load(t.w[r] + s * t.w_step);
+#pragma GCC unroll 16
+      for (int i = 0; i < M; ++i) {
+        const int64_t c = (j + i) * t.step + t.e[s];
+        if (c >= 0 && c < t.W) acc[i] = fma(load(t.x[r] + c * t.pix), w, acc[i]);
+      }
+    }
+  finish_pixels<T, M>(t, j, acc);
+}
+
+template <class T, int S, int Step, int M>
+DLCORE_INLINE int64_t pixel_tiles(const PixelRow<T>& t, int64_t j, int64_t cols) {
+  for (; j + M <= cols; j += M) {
+    const int64_t first = j * Step + t.e[0];
+    if (first < 0 || first + (M - 1) * Step + S > t.W)
+      pixel_tile<T, S, Step, M, true>(t, j);
+    else
+      pixel_tile<T, S, Step, M, false>(t, j);
+  }
+  return j;
+}
+template <class T, int S, int Step>
+void pixel_row(const PixelRow<T>& t, int64_t cols) {
+  int64_t j = pixel_tiles<T, S, Step, 8>(t, 0, cols);
+  j = pixel_tiles<T, S, Step, 4>(t, j, cols);
+  pixel_tiles<T, S, Step, 1>(t, j, cols);
+}
+template <class T>
+void pixel_row_any(const PixelRow<T>& t, int64_t cols) {
+  int64_t j = 0;
+  for (; j + 4 <= cols; j += 4) pixel_tile_any<T, 4>(t, j);
+  for (; j < cols; ++j) pixel_tile_any<T, 1>(t, j);
+}
+
+}  // namespace
+
+template <class T>
+void depthwise_pixels(const Pass<T>& p) {
+  constexpr int L = kLanes<T>;
+  const int64_t Fd = p.d.phases(), Fh = p.h.phases(), Fw = p.w.phases(), taps = p.taps(), C = p.G;
+  T* const packed = scratch<T>(2, taps * C);  // [tap][channel]
+  for (int64_t tap = 0; tap < taps; ++tap) {
+    const int64_t d = tap / p.w.taps / p.h.taps, r = tap / p.w.taps % p.h.taps, s = tap % p.w.taps;
+    const T* const w = p.wt + d * p.w_d + r * p.w_h + s * p.w_w;
+    for (int64_t c = 0; c < C; ++c) packed[tap * C + c] = w[c * p.w_g];
+  }
+  // Blocks of output rows whose inputs stay in L2.
+  const int64_t bi = max64(1, min64(p.h.out, 32768 / max64(1, p.w.out * C))), bis = ceil_div(p.h.out, bi);
+  const int64_t work = bi * p.w.out * C * taps;
+  parallel_for(p.N * p.d.out * bis, max64(1, kGrain / max64(1, work)), [&](int64_t u0, int64_t u1) {
+    int64_t* const e = scratch<int64_t>(6, p.w.taps);
+    const T** const rows = scratch<const T*>(7, 4 * p.d.taps * p.h.taps);
+    const T **const weights = rows + p.d.taps * p.h.taps, **const x = weights + p.d.taps * p.h.taps,
+                    **const w = x + p.d.taps * p.h.taps;
+    for (int64_t u = u0; u < u1; ++u) {
+      const int64_t n = u / bis / p.d.out, z = u / bis % p.d.out, i0 = u % bis * bi;
+      for (int64_t i = i0; i < min64(p.h.out, i0 + bi); ++i) {
+        int64_t count = 0;  // rows of taps that lie inside
+        for (int64_t d = 0; d < p.d.taps; ++d)
+          for (int64_t r = 0; r < p.h.taps; ++r) {
+            int64_t ed, eh;
+            if (!p.d.tap(z % Fd, d, &ed) || !p.h.tap(i % Fh, r, &eh)) continue;
+            ed += z / Fd * p.d.step(), eh += i / Fh * p.h.step();
+            if (ed < 0 || ed >= p.in.D || eh < 0 || eh >= p.in.H) continue;
+            rows[count] = p.in.p + n * p.in_n + ed * p.in.sd + eh * p.in.sh;
+            weights[count++] = packed + (d * p.h.taps + r) * p.w.taps * C;
+          }
+        for (int64_t fw = 0; fw < Fw && fw < p.w.out; ++fw) {
+          int64_t S = 0, first = 0, past = 0;  // taps of this phase, in ascending order of their column
+          for (int64_t s = 0; s < p.w.taps; ++s) {
+            int64_t ew;
+            if (!p.w.tap(fw, s, &ew)) continue;
+            if (S == 0) first = s;
+            past = s, e[S++] = ew;
+          }
+          const bool descending = S > 1 && e[1] < e[0];
+          for (int64_t s = 0; descending && s < S / 2; ++s) {
+            const int64_t swap = e[s];
+            e[s] = e[S - 1 - s], e[S - 1 - s] = swap;
+          }
+          const int64_t apart = S > 1 ? (past - first) / (S - 1) * C : 0;
+          const bool close = S > 1 && e[1] == e[0] + 1;
+          const int64_t cols = ceil_div(p.w.out - fw, Fw);
+          PixelRow<T> t;
+          t.x = x, t.w = w, t.rows = count, t.e = e, t.S = S, t.step = p.w.step(), t.pix = p.in.sw;
+          t.W = p.in.W, t.w_step = descending ? -apart : apart, t.y_pix = Fw * p.out_sw, t.act = p.act;
+          for (int64_t c = 0; c < C;) {
+            for (int64_t k = 0; k < count; ++k)
+              x[k] = rows[k] + c, w[k] = weights[k] + (descending ? past : first) * C + c;
+            t.y = p.out + n * p.out_n + z * p.out_sd + i * p.out_sh + fw * p.out_sw + c;
+            t.bias = p.bias ? load(p.bias + c) : Vec<T>{};
+            if (S == 3 && close && t.step == 1)
+              pixel_row<T, 3, 1>(t, cols);
+            else if (S == 3 && close && t.step == 2)
+              pixel_row<T, 3, 2>(t, cols);
+            else if (S == 5 && close && t.step == 1)
+              pixel_row<T, 5, 1>(t, cols);
+            else
+              pixel_row_any(t, cols);
+            if (c + L == C) break;
+            c = min64(c + L, C - L);  // the last vector may overlap the one before
+          }
+        }
+      }
+    }
+  });
 }
 
 namespace {
@@ -359,9 +550,9 @@ void weight_rows(const WeightRows<T>& t, Vec<T>* total) {
   for (int k = 0; k < M; ++k) total[k] += acc[k];
 }
 
-// The same for 3 x 3 neighbouring taps, in aligned reads.
-template <class T>
-void weight_rows_3x3(const WeightRows<T>& t, int64_t tap_row, Vec<T>* total) {
+// The same for 3 x 3 neighbouring taps of outputs S apart, in aligned reads, as plane_tile_3x3 does it.
+template <class T, int S>
+void weight_rows_3x3(const WeightRows<T>& t, int64_t tap_row, int64_t rest, Vec<T>* total) {
   constexpr int L = kLanes<T>;
   Vec<T> acc[9];
 #pragma GCC unroll 9
@@ -373,7 +564,8 @@ void weight_rows_3x3(const WeightRows<T>& t, int64_t tap_row, Vec<T>* total) {
     const T* dy = t.dy + i * t.dy_row;
     Vec<T> a0 = load(x), a1 = load(x + tap_row), a2 = load(x + 2 * tap_row);
     auto step = [&](Vec<T> g, Vec<T>& a, const T* next, Vec<T>* sum, bool tail) {
-      const Vec<T> b = load(next), s1 = shifted<T, 1>(a, b), s2 = shifted<T, 2>(a, b);
+      const Vec<T> b = load(next), s1 = S == 1 ? shifted<T, 1>(a, b) : load(next + rest - L);
+      const Vec<T> s2 = shifted<T, S == 1 ? 2 : 1>(a, b);
       sum[0] = fma(tail ? masked<T>(a, mask) : a, g, sum[0]);
       sum[1] = fma(tail ? masked<T>(s1, mask) : s1, g, sum[1]);
       sum[2] = fma(tail ? masked<T>(s2, mask) : s2, g, sum[2]);
@@ -418,7 +610,7 @@ void depthwise_planes_weight(const ConvArgs& p) {
   const int64_t row = step * row_length<T>(wide), size = 6144 / max64(1, p.stride[1] * row * deep);
   const int64_t bi = min64(P, max64(4, min64(size, 256 / ceil_div(Q, L)))), bis = ceil_div(P, bi);
   const bool three =
-      p.kernel[0] == 1 && p.kernel[1] == 3 && p.kernel[2] == 3 && p.dil[1] == 1 && p.dil[2] == 1 && step == 1;
+      p.kernel[0] == 1 && p.kernel[1] == 3 && p.kernel[2] == 3 && p.dil[1] == 1 && p.dil[2] == 1 && step <= 2;
   parallel_for(p.C, max64(1, kGrain / max64(1, p.N * Z * P * Q * taps)), [&](int64_t c0, int64_t c1) {
     int64_t* const off = scratch<int64_t>(6, taps);
     Vec<T>* const total = scratch<Vec<T>>(7, taps);
@@ -452,7 +644,8 @@ void depthwise_planes_weight(const ConvArgs& p) {
           off[k] = xw.at(k / p.kernel[2] / p.kernel[1] * p.dil[0], k / p.kernel[2] % p.kernel[1] * p.dil[1],
                          k % p.kernel[2] * p.dil[2], step);
         WeightRows<T> t = {xw.p, p.stride[1] * xw.row, off, gw.p, gw.row, i1 - i0, Q};
-        if (three) weight_rows_3x3(t, xw.row, total);
+        if (three && step == 1) weight_rows_3x3<T, 1>(t, xw.row, xw.rest, total);
+        if (three && step == 2) weight_rows_3x3<T, 2>(t, xw.row, xw.rest, total);
         for (int64_t k = 0; k < (three ? 0 : taps); k += kTaps) {
           t.off = off + k;
           run_weight_rows<T, kTaps>(min64(kTaps, taps - k), t, total + k);
@@ -475,6 +668,8 @@ void depthwise_planes_weight(const ConvArgs& p) {
 
 template void depthwise_planes<float>(const Pass<float>&);
 template void depthwise_planes<double>(const Pass<double>&);
+template void depthwise_pixels<float>(const Pass<float>&);
+template void depthwise_pixels<double>(const Pass<double>&);
 template void depthwise_planes_weight<float>(const ConvArgs&);
 template void depthwise_planes_weight<double>(const ConvArgs&);
 

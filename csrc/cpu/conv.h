@@ -332,7 +332,7 @@ DLCORE_INLINE void for_taps(const Pass<T>& p, int64_t fd, int64_t fh, int64_t fw
 // In conv_depthwise.cpp. Depthwise passes over row-major planes; short rows would leave lanes idle.
 template <class T>
 DLCORE_INLINE bool long_rows(int64_t columns) {
-  return 2 * columns >= 5 * kLanes<T>;
+  return 4 * columns >= 3 * kLanes<T>;
 }
 template <class T>
 void depthwise_planes(const Pass<T>& p);

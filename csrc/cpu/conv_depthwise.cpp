@@ -34,48 +34,59 @@ DLCORE_INLINE Vec<T> shifted(Vec<T> a, Vec<T> b) {
   return shuffle(a, b, index);
 }
 
-// dst[r * rest + i] = src[c0 + r + step * i], i < n, zeros outside the W columns of src.
+// dst[r * rest + i] = src[c0 + r + step * i], i < n, zeros outside the W columns of src. Whole vectors are
+// stored, up to a vector beyond n.
 template <class T>
-void copy_row(T* dst, int64_t rest, const T* src, const T* gate, Act act, int64_t W, int64_t sw,
-              int64_t gate_sw, int64_t c0, int64_t n, int64_t step) {
+DLCORE_INLINE void copy_row(T* dst, const T* src, int64_t W, int64_t c0, int64_t n) {
   constexpr int L = kLanes<T>;
-  int64_t from = 0, past = 0;  // i done by vectors, for all remainders at once
-  if (step == 2 && sw == 1 && act == Act::none) {
-    Vec<Int<T>> even, odd;
-    for (int j = 0; j < L; ++j) even[j] = 2 * j, odd[j] = 2 * j + 1;
-    from = past = min64(n, c0 < 0 ? (1 - c0) / 2 : 0);
-    for (; past + L <= n && c0 + 2 * (past + L) <= W; past += L) {
-      const Vec<T> a = load(src + c0 + 2 * past), b = load(src + c0 + 2 * past + L);
-      store(dst + past, shuffle(a, b, even));
-      store(dst + rest + past, shuffle(a, b, odd));
-    }
+  const int64_t lo = min64(n, max64(0, -c0)), hi = max64(lo, min64(n, W - c0));
+  int64_t i = 0;
+  for (; i < lo; i += L) store(dst + i, Vec<T>{});
+  for (i = lo; i < hi; i += L) store(dst + i, load_upto(src + c0 + i, static_cast<int>(min64(L, hi - i))));
+  for (; i < n; i += L) store(dst + i, Vec<T>{});
+}
+template <class T>
+DLCORE_INLINE void copy_row_by_two(T* dst, int64_t rest, const T* src, int64_t W, int64_t c0, int64_t n) {
+  constexpr int L = kLanes<T>;
+  Vec<Int<T>> even, odd;
+  for (int j = 0; j < L; ++j) even[j] = 2 * j, odd[j] = 2 * j + 1;
+  int64_t i = 0;
+  for (; i < n && c0 + 2 * i < 0; ++i) {
+    dst[i] = 0;
+    dst[rest + i] = c0 + 2 * i == -1 && W > 0 ? src[0] : T(0);
   }
+  for (; i < n; i += L) {
+    const int64_t c = c0 + 2 * i, left = W - c;
+    const Vec<T> a = left > 0 ? load_upto(src + c, static_cast<int>(min64(L, left))) : Vec<T>{};
+    const Vec<T> b = left > L ? load_upto(src + c + L, static_cast<int>(min64(L, left - L))) : Vec<T>{};
+    store(dst + i, shuffle(a, b, even));
+    store(dst + rest + i, shuffle(a, b, odd));
+  }
+}
+// Any step and stride, and a gate.
+template <class T>
+void copy_row_any(T* dst, int64_t rest, const T* src, const T* gate, Act act, int64_t W, int64_t sw,
+                  int64_t gate_sw, int64_t c0, int64_t n, int64_t step) {
   for (int64_t r = 0; r < step; ++r, dst += rest) {
     // Column c0 + r + step * i lies inside for lo <= i < hi.
     const int64_t first = c0 + r, ss = step * sw;
-    const int64_t lo = min64(n, first >= 0 ? 0 : step == 1 ? -first : ceil_div(-first, step));
-    const int64_t hi = max64(lo, min64(n, first >= W  ? 0
-                                          : step == 1 ? W - first
-                                                      : ceil_div(W - first, step)));
+    const int64_t lo = min64(n, first >= 0 ? 0 : ceil_div(-first, step));
+    const int64_t hi = max64(lo, min64(n, first >= W ? 0 : ceil_div(W - first, step)));
     for (int64_t i = 0; i < lo; ++i) dst[i] = 0;
     for (int64_t i = hi; i < n; ++i) dst[i] = 0;
     const T* const s = src + first * sw;
-    if (act != Act::none) {
-      const T* const g = gate + first * gate_sw;
-      if (ss == 1 && gate_sw == 1)
-        each_vector<T>(lo, hi, [&](int64_t i, int lanes) {
-          store_upto(dst + i, gated<T>(act, load_upto(s + i, lanes), load_upto(g + i, lanes)), lanes);
-        });
-      else
-        for (int64_t i = lo; i < hi; ++i)
-          dst[i] = gated<T>(act, splat(s[i * ss]), splat(g[i * step * gate_sw]))[0];
-    } else if (ss == 1) {
-      each_vector<T>(lo, hi,
-                     [&](int64_t i, int lanes) { store_upto(dst + i, load_upto(s + i, lanes), lanes); });
-    } else {
-      for (int64_t i = lo; i < min64(hi, from); ++i) dst[i] = s[i * ss];
-      for (int64_t i = max64(lo, past); i < hi; ++i) dst[i] = s[i * ss];
+    if (act == Act::none) {
+      for (int64_t i = lo; i < hi; ++i) dst[i] = s[i * ss];
+      continue;
     }
+    const T* const g = gate + first * gate_sw;
+    if (ss == 1 && gate_sw == 1)
+      each_vector<T>(lo, hi, [&](int64_t i, int lanes) {
+        store_upto(dst + i, gated<T>(act, load_upto(s + i, lanes), load_upto(g + i, lanes)), lanes);
+      });
+    else
+      for (int64_t i = lo; i < hi; ++i)
+        dst[i] = gated<T>(act, splat(s[i * ss]), splat(g[i * step * gate_sw]))[0];
   }
 }
 
@@ -94,16 +105,22 @@ Rows<T> rows_of(const Volume<T>& x, const Volume<T>& gate, Act act, const Box& b
   for (int64_t d = b.d0; d < b.d1; ++d) {
     T* dst = buffer + (d - b.d0) * plane;
     for (int64_t r = b.r0; r < b.r1; ++r, dst += row) {
+      const T* const from = x.p + d * x.sd + r * x.sh;
       if (d < 0 || d >= x.D || r < 0 || r >= x.H)
         __builtin_memset(dst, 0, row * sizeof(T));
+      else if (act == Act::none && x.sw == 1 && step == 1)
+        copy_row(dst, from, x.W, b.c0, n);
+      else if (act == Act::none && x.sw == 1 && step == 2)
+        copy_row_by_two(dst, rest, from, x.W, b.c0, n);
       else
-        copy_row(dst, rest, x.p + d * x.sd + r * x.sh,
-                 act == Act::none ? nullptr : gate.p + d * gate.sd + r * gate.sh, act, x.W, x.sw,
-                 act == Act::none ? 0 : gate.sw, b.c0, n, step);
+        copy_row_any(dst, rest, from, act == Act::none ? nullptr : gate.p + d * gate.sd + r * gate.sh, act,
+                     x.W, x.sw, act == Act::none ? 0 : gate.sw, b.c0, n, step);
     }
   }
   return {buffer, plane, row, rest};
 }
+
+constexpr int kRows = kVecBytes == 64 ? 8 : 4;  // of a tile one vector wide
 
 template <class T>
 struct PlaneTile {
@@ -155,11 +172,11 @@ void plane_tile(const PlaneTile<T>& t) {
   finish<T, M, V>(acc, t);
 }
 
-template <class T, int V>
-void plane_tiles(PlaneTile<T> t, int64_t rows) {
-  constexpr int M = kVecBytes == 64 ? 8 / V * (V == 3 ? 2 : 1) : 4 / V + (V > 2);
+template <class T, int M, int V>
+DLCORE_INLINE void plane_tiles(PlaneTile<T> t, int64_t rows) {
   for (; rows >= M; rows -= M, t.x += M * t.x_row, t.y += M * t.y_row) plane_tile<T, M, V>(t);
-  for (; rows > 0; --rows, t.x += t.x_row, t.y += t.y_row) plane_tile<T, 1, V>(t);
+  if constexpr (M > 1)
+    if (rows > 0) plane_tiles<T, M / 2, V>(t, rows);
 }
 
 // The same for 3 x 3 neighbouring taps of output rows S apart: each row is read once, aligned, and shifted in
@@ -198,28 +215,29 @@ void plane_tile_3x3(const PlaneTile<T>& t) {
   finish<T, M, V>(acc, t);
 }
 
-template <class T, int S, int V>
-void plane_tiles_3x3(PlaneTile<T> t, int64_t rows) {
-  constexpr int M = 4 / V * (kVecBytes == 64 ? 2 : 1);
+template <class T, int S, int M, int V>
+DLCORE_INLINE void plane_tiles_3x3(PlaneTile<T> t, int64_t rows) {
   for (; rows >= M; rows -= M, t.x += M * t.x_row, t.y += M * t.y_row) plane_tile_3x3<T, S, M, V>(t);
-  for (; rows > 0; --rows, t.x += t.x_row, t.y += t.y_row) plane_tile_3x3<T, S, 1, V>(t);
+  if constexpr (M > 1)
+    if (rows > 0) plane_tiles_3x3<T, S, M / 2, V>(t, rows);
 }
 
-// dst[F * j + f] = src[f * ld + j] for the columns j < cols of phases f < F.
+// dst[F * j + f] = src[f * ld + j] for the first `out` columns; ld a multiple of the vector.
 template <class T>
 void weave(T* dst, int64_t step, const T* src, int64_t ld, int64_t out, int64_t F) {
   constexpr int L = kLanes<T>;
-  int64_t w = 0;
   if (F == 2 && step == 1) {
     Vec<Int<T>> low, high;
     for (int j = 0; j < L; ++j) low[j] = j / 2 + j % 2 * L, high[j] = L / 2 + j / 2 + j % 2 * L;
-    for (; w + 2 * L <= out; w += 2 * L) {
+    for (int64_t w = 0; w < out; w += 2 * L) {
       const Vec<T> a = load(src + w / 2), b = load(src + ld + w / 2);
-      store(dst + w, shuffle(a, b, low));
-      store(dst + w + L, shuffle(a, b, high));
+      store_upto(dst + w, shuffle(a, b, low), static_cast<int>(min64(L, out - w)));
+      if (out - w > L) store_upto(dst + w + L, shuffle(a, b, high), static_cast<int>(min64(L, out - w - L)));
     }
+    return;
   }
-  for (; w < out; ++w) dst[w * step] = src[w % F * ld + w / F];
+  for (int64_t f = 0; f < F; ++f, src += ld)
+    for (int64_t j = 0, w = f; w < out; ++j, w += F) dst[w * step] = src[j];
 }
 
 }  // namespace
@@ -304,21 +322,21 @@ void depthwise_planes(const Pass<T>& p) {
               t.x = in.p + j, t.y = (direct ? y : woven + fw * ld) + j, t.n = direct ? nj - j : ld - j;
               const int64_t vectors = ceil_div(nj - j, L);
               if (three[f] == 1 && vectors >= 2)
-                plane_tiles_3x3<T, 1, 2>(t, rows), j += 2 * L;
+                plane_tiles_3x3<T, 1, kRows / 2, 2>(t, rows), j += 2 * L;
               else if (three[f] == 1)
-                plane_tiles_3x3<T, 1, 1>(t, rows), j += L;
+                plane_tiles_3x3<T, 1, kRows, 1>(t, rows), j += L;
               else if (three[f] == 2 && vectors >= 2)
-                plane_tiles_3x3<T, 2, 2>(t, rows), j += 2 * L;
+                plane_tiles_3x3<T, 2, kRows / 2, 2>(t, rows), j += 2 * L;
               else if (three[f] == 2)
-                plane_tiles_3x3<T, 2, 1>(t, rows), j += L;
+                plane_tiles_3x3<T, 2, kRows, 1>(t, rows), j += L;
               else if (vectors >= 4)
-                plane_tiles<T, 4>(t, rows), j += 4 * L;
+                plane_tiles<T, kRows / 4, 4>(t, rows), j += 4 * L;
               else if (vectors == 3)
-                plane_tiles<T, 3>(t, rows), j += 3 * L;
+                plane_tiles<T, kRows / 4, 3>(t, rows), j += 3 * L;
               else if (vectors == 2)
-                plane_tiles<T, 2>(t, rows), j += 2 * L;
+                plane_tiles<T, kRows / 2, 2>(t, rows), j += 2 * L;
               else
-                plane_tiles<T, 1>(t, rows), j += L;
+                plane_tiles<T, kRows, 1>(t, rows), j += L;
             }
             for (int64_t i = 0; i < (direct || fw + 1 < Fw ? 0 : rows); ++i)
               weave(y + i * Fh * p.out_sh, p.out_sw, woven + i * y_row, ld, p.w.out, Fw);
@@ -609,10 +627,15 @@ void depthwise_planes_weight(const ConvArgs& p) {
   // Blocks of rows whose window stays in L1 and whose sums stay short.
   const int64_t row = step * row_length<T>(wide), size = 6144 / max64(1, p.stride[1] * row * deep);
   const int64_t bi = min64(P, max64(4, min64(size, 256 / ceil_div(Q, L)))), bis = ceil_div(P, bi);
+  const int64_t reach = (bi - 1) * p.stride[1] + high;  // rows of the window
+  const Rows<T> shape = {nullptr, reach * row, row, row / step};
+  int64_t* const off = scratch<int64_t>(2, taps);
+  for (int64_t k = 0; k < taps; ++k)
+    off[k] = shape.at(k / p.kernel[2] / p.kernel[1] * p.dil[0], k / p.kernel[2] % p.kernel[1] * p.dil[1],
+                      k % p.kernel[2] * p.dil[2], step);
   const bool three =
       p.kernel[0] == 1 && p.kernel[1] == 3 && p.kernel[2] == 3 && p.dil[1] == 1 && p.dil[2] == 1 && step <= 2;
   parallel_for(p.C, max64(1, kGrain / max64(1, p.N * Z * P * Q * taps)), [&](int64_t c0, int64_t c1) {
-    int64_t* const off = scratch<int64_t>(6, taps);
     Vec<T>* const total = scratch<Vec<T>>(7, taps);
     for (int64_t c = c0; c < c1; ++c) {
       Vec<T> sum = {};
@@ -634,15 +657,12 @@ void depthwise_planes_weight(const ConvArgs& p) {
         const int64_t d0 = z * p.stride[0] - p.pad[0], r0 = i0 * p.stride[1] - p.pad[1];
         const Rows<T> xw = rows_of(x, x, Act::none,
                                    {d0, d0 + deep, r0, r0 + (i1 - i0 - 1) * p.stride[1] + high, -p.pad[2], 0},
-                                   step, wide, (bi - 1) * p.stride[1] + high, 3);
+                                   step, wide, reach, 3);
         Rows<T> gw = {dy.p + z * dy.sd + i0 * dy.sh, 0, dy.sh, 0};
         if (p.act != Act::none || dy.sw != 1) {
           const Volume<T> gate = p.act == Act::none ? dy : volume(p.out, p.result, p.os);
           gw = rows_of(dy, gate, p.act, {z, z + 1, i0, i1, 0, 0}, 1, Q, bi, 4);
         }
-        for (int64_t k = 0; k < taps; ++k)
-          off[k] = xw.at(k / p.kernel[2] / p.kernel[1] * p.dil[0], k / p.kernel[2] % p.kernel[1] * p.dil[1],
-                         k % p.kernel[2] * p.dil[2], step);
         WeightRows<T> t = {xw.p, p.stride[1] * xw.row, off, gw.p, gw.row, i1 - i0, Q};
         if (three && step == 1) weight_rows_3x3<T, 1>(t, xw.row, xw.rest, total);
         if (three && step == 2) weight_rows_3x3<T, 2>(t, xw.row, xw.rest, total);

@@ -422,7 +422,7 @@ void conv_forward(const ConvArgs& a) {
 
 template <class T>
 void conv_backward_input(const ConvArgs& a) {
-  const ConvArgs c = simplify<T>(a);
+  const ConvArgs c = simplify<T>(a, a.bias != nullptr);
   Pass<T> p{};
   p.in = volume<T>(c.y, c.result, c.O, c.ys), p.in_n = c.ys[0];
   p.gate = volume<T>(c.out, c.result, c.O, c.os), p.gate_n = c.os[0];

@@ -193,9 +193,10 @@ const T* pack_weights(const Pass<T>& p, bool depthwise) {
   return packed;
 }
 
-// Outputs z0..z1 x i0..i1 x j0..j1 (in phase units) of one image, all channels.
+// Outputs z0..z1 x i0..i1 x j0..j1 (in phase units) of one image: groups g0..g1 of a depthwise pass, else all
+// channels.
 struct Block {
-  int64_t n, z0, z1, i0, i1, j0, j1;
+  int64_t n, g0, g1, z0, z1, i0, i1, j0, j1;
 };
 
 template <class T>
@@ -203,8 +204,8 @@ void run_block(const Pass<T>& p, const Block& b, const T* packed, bool depthwise
   constexpr int NR = Tile<T>::NR, MR = Tile<T>::MR, L = kLanes<T>;
   const int64_t Fd = p.d.phases(), Fh = p.h.phases(), Fw = p.w.phases();
   const int64_t step_d = p.d.step(), step_h = p.h.step(), step_w = p.w.step();
-  const int64_t channels = p.G * p.Co;
-  const int64_t cp = depthwise ? round_up(p.G, L) : p.in.C;
+  const int64_t channels = (b.g1 - b.g0) * p.Co;
+  const int64_t cp = depthwise ? round_up(channels, L) : p.in.C;
 
   const int64_t d0 = max64(0, b.z0 * step_d + reach[0].lo);  // planes outside are never read
   const Box box = {d0,
@@ -214,15 +215,16 @@ void run_block(const Pass<T>& p, const Block& b, const T* packed, bool depthwise
                    b.j0 * step_w + reach[2].lo,
                    (b.j1 - 1) * step_w + reach[2].hi + 1};
   Volume<T> in = p.in, gate = p.gate;
-  in.p += b.n * p.in_n;
-  if (p.gate_act != Act::none) gate.p += b.n * p.gate_n;
+  in.p += b.n * p.in_n + b.g0 * in.sc;
+  if (p.gate_act != Act::none) gate.p += b.n * p.gate_n + b.g0 * gate.sc;
+  if (depthwise) in.C = gate.C = channels;
   const Window<T> x = gradient_window(in, gate, p.gate_act, 1, 0, 0, box, cp, 3);
 
   // The block's corner of the output, or of its channels-last copy.
   const int64_t z0 = b.z0 * Fd, z1 = min64(p.d.out, b.z1 * Fd);
   const int64_t h0 = b.i0 * Fh, h1 = min64(p.h.out, b.i1 * Fh);
   const int64_t w0 = b.j0 * Fw, w1 = min64(p.w.out, b.j1 * Fw);
-  T* const out = p.out + b.n * p.out_n + z0 * p.out_sd + h0 * p.out_sh + w0 * p.out_sw;
+  T* const out = p.out + b.n * p.out_n + b.g0 * p.out_sc + z0 * p.out_sd + h0 * p.out_sh + w0 * p.out_sw;
   const bool direct = p.out_sc == 1 || channels == 1;
   const int64_t y_pix = direct ? p.out_sw : channels, y_row = direct ? p.out_sh : (w1 - w0) * channels;
   const int64_t y_plane = direct ? p.out_sd : (h1 - h0) * y_row;
@@ -296,10 +298,10 @@ void run_block(const Pass<T>& p, const Block& b, const T* packed, bool depthwise
     };
     if (depthwise) {
       const int64_t wide = round_up(p.G, L);
-      for (int64_t c = 0; c < p.G; c += L) {
-        t.b_step = wide, t.n = min64(L, p.G - c);
-        t.bias = p.bias ? p.bias + c : nullptr;
-        sweep(x.p + c, yp + c, packed + done * wide + c,
+      for (int64_t c = 0; c < channels; c += L) {
+        t.b_step = wide, t.n = min64(L, channels - c);
+        t.bias = p.bias ? p.bias + b.g0 + c : nullptr;
+        sweep(x.p + c, yp + c, packed + done * wide + b.g0 + c,
               [&](int64_t m) { run_depthwise<T, kDepthwiseRows>(m, t); });
       }
     } else {
@@ -334,6 +336,8 @@ template <class T>
 void run(const Pass<T>& p) {
   if (p.N * p.d.out * p.h.out * p.w.out * p.G * p.Co == 0) return;
   const bool depthwise = p.Ci == 1 && p.Co == 1 && p.G > 1;
+  if (depthwise && p.in.sc == 1 && p.out_sc == 1 && p.gate_act == Act::none && p.G >= kLanes<T>)
+    return depthwise_pixels(p);
   if (depthwise && p.in.sw == 1 && p.in.sc != 1 && p.out_sc != 1 &&
       long_rows<T>(ceil_div(p.w.out, p.w.phases())))
     return depthwise_planes(p);
@@ -345,17 +349,21 @@ void run(const Pass<T>& p) {
   const int64_t F = p.d.phases() * p.h.phases() * p.w.phases(), dense = p.d.step() * p.h.step() * p.w.step();
   const int64_t nz = ceil_div(p.d.out, p.d.phases()), ni = ceil_div(p.h.out, p.h.phases()),
                 nj = ceil_div(p.w.out, p.w.phases());
-  const int64_t pixel = max64(p.w.step() * p.in.C, F * p.G * p.Co);  // elements a column
+  // A few planes at a time where they must be transposed: they lie together.
+  const int64_t lump = depthwise && p.in.sc != 1 ? min64(p.G, 4 * kLanes<T>) : p.G,
+                lumps = ceil_div(p.G, lump);
+  const int64_t in_C = depthwise ? lump : p.in.C;
+  const int64_t pixel = max64(p.w.step() * in_C, F * lump * p.Co);  // elements a column
   const int64_t most = max64(4 * Tile<T>::MR, kBlock / 2 / max64(1, pixel));
   int64_t bj = nj <= most ? nj : round_up(ceil_div(nj, ceil_div(nj, most)), Tile<T>::MR);
-  const int64_t rows = max64(1, kBlock / max64(1, bj * max64(pixel, dense * p.in.C)));
+  const int64_t rows = max64(1, kBlock / max64(1, bj * max64(pixel, dense * in_C)));
   int64_t bi = min64(ni, rows);
   int64_t bz = bi == ni && bj == nj ? min64(nz, max64(1, rows / ni)) : 1;
   const int64_t threads = num_threads();
   if (threads > 1) {
-    if (bz > 1 && p.N * ceil_div(nz, bz) < 4 * threads)
-      bz = min64(bz, max64(1, ceil_div(nz, ceil_div(4 * threads, p.N))));
-    const int64_t planes = p.N * ceil_div(nz, bz);
+    if (bz > 1 && p.N * lumps * ceil_div(nz, bz) < 4 * threads)
+      bz = min64(bz, max64(1, ceil_div(nz, ceil_div(4 * threads, p.N * lumps))));
+    const int64_t planes = p.N * lumps * ceil_div(nz, bz);
     if (planes * ceil_div(nj, bj) * ceil_div(ni, bi) < 4 * threads)
       bi = min64(bi, max64(1, ceil_div(ni, ceil_div(4 * threads, planes * ceil_div(nj, bj)))));
     if (planes * ceil_div(nj, bj) * ceil_div(ni, bi) < 2 * threads)
@@ -363,14 +371,17 @@ void run(const Pass<T>& p) {
   }
   if (2 * nj <= Tile<T>::MR) bi = round_up(bi, 2);
   const int64_t bzs = ceil_div(nz, bz), bis = ceil_div(ni, bi), bjs = ceil_div(nj, bj);
-  const int64_t work = bz * bi * bj * p.G * p.Co * p.Ci * p.taps();
-  parallel_for(p.N * bzs * bis * bjs, max64(1, 8 * kGrain / max64(1, work)), [&](int64_t b0, int64_t b1) {
-    for (int64_t b = b0; b < b1; ++b) {
-      const int64_t z = b / bjs / bis % bzs * bz, i = b / bjs % bis * bi, j = b % bjs * bj;
-      run_block<T>(p, {b / bjs / bis / bzs, z, min64(nz, z + bz), i, min64(ni, i + bi), j, min64(nj, j + bj)},
-                   packed, depthwise, reach);
-    }
-  });
+  const int64_t work = bz * bi * bj * lump * p.Co * p.Ci * p.taps();
+  parallel_for(
+      p.N * lumps * bzs * bis * bjs, max64(1, 8 * kGrain / max64(1, work)), [&](int64_t b0, int64_t b1) {
+        for (int64_t b = b0; b < b1; ++b) {
+          const int64_t n = b / bjs / bis / bzs / lumps, g = b / bjs / bis / bzs % lumps * lump;
+          const int64_t z = b / bjs / bis % bzs * bz, i = b / bjs % bis * bi, j = b % bjs * bj;
+          const Block block = {
+              n, g, min64(p.G, g + lump), z, min64(nz, z + bz), i, min64(ni, i + bi), j, min64(nj, j + bj)};
+          run_block<T>(p, block, packed, depthwise, reach);
+        }
+      });
 }
 
 template <class T>
@@ -411,7 +422,7 @@ void conv_forward(const ConvArgs& a) {
 
 template <class T>
 void conv_backward_input(const ConvArgs& a) {
-  const ConvArgs c = simplify<T>(a);
+  const ConvArgs c = simplify<T>(a, a.bias != nullptr);
   Pass<T> p{};
   p.in = volume<T>(c.y, c.result, c.O, c.ys), p.in_n = c.ys[0];
   p.gate = volume<T>(c.out, c.result, c.O, c.os), p.gate_n = c.os[0];

@@ -226,10 +226,37 @@ inline Window<T> gradient_window(const Volume<T>& dy, const Volume<T>& out, Act 
 // ---- geometry
 // -----------------------------------------------------------------------------------------------------------
 
+// Where the kernel covers the whole input, as in the first layer of a generator or a convolution that is a
+// linear layer, channels and taps become one axis if they lie alike in x and w.
+inline void merge_taps(ConvArgs* p) {
+  for (int i = 0; i < 3; ++i)
+    if (p->kernel[i] != p->size[i] || p->pad[i] != 0 || p->result[i] != 1) return;
+  const int64_t length[4] = {p->C, p->size[0], p->size[1], p->size[2]};
+  int order[4];  // of the axes, slowest first
+  int count = 0;
+  for (int i = 0; i < 4; ++i) {
+    if (length[i] == 1) continue;
+    int j = count++;
+    for (; j > 0 && p->xs[order[j - 1] + 1] < p->xs[i + 1]; --j) order[j] = order[j - 1];
+    order[j] = i;
+  }
+  if (p->groups != 1 || count == 0) return;
+  for (int k = 0; k + 1 < count; ++k) {
+    const int a = order[k] + 1, b = order[k + 1] + 1;
+    if (p->xs[a] != p->xs[b] * length[b - 1] || p->ws[a] != p->ws[b] * length[b - 1]) return;
+  }
+  p->C = length[0] * length[1] * length[2] * length[3];
+  p->xs[1] = p->xs[order[count - 1] + 1], p->ws[1] = p->ws[order[count - 1] + 1];
+  for (int i = 0; i < 3; ++i) p->size[i] = p->kernel[i] = p->stride[i] = p->dil[i] = 1;
+  p->xs[4] = p->xs[0], p->ys[4] = p->ys[0], p->os[4] = p->os[0];  // images as the pixels of a row
+  p->result[2] = p->size[2] = p->N, p->N = 1;
+}
+
 // The same convolution with fewer, longer axes: pixels of an unpadded 1x1 become one row; a tall and narrow
-// output is seen lying, because tiles run along the columns.
+// output is seen lying, because tiles run along the columns. input_bias: there is a bias of x's channels.
 template <class T>
-inline ConvArgs simplify(ConvArgs p) {
+inline ConvArgs simplify(ConvArgs p, bool input_bias = false) {
+  if (!input_bias) merge_taps(&p);
   bool pointwise = true;
   for (int i = 0; i < 3; ++i)
     pointwise =
@@ -329,13 +356,16 @@ DLCORE_INLINE void for_taps(const Pass<T>& p, int64_t fd, int64_t fh, int64_t fw
   }
 }
 
-// Depthwise passes over row-major planes, in conv_depthwise.cpp. Short rows would leave lanes idle.
+// In conv_depthwise.cpp. Depthwise passes over row-major planes; short rows would leave lanes idle.
 template <class T>
 DLCORE_INLINE bool long_rows(int64_t columns) {
-  return 4 * columns >= kLanes<T>;
+  return 4 * columns >= 3 * kLanes<T>;
 }
 template <class T>
 void depthwise_planes(const Pass<T>& p);
+// Depthwise passes over pixels with unit channel stride and at least a vector of channels; no gate.
+template <class T>
+void depthwise_pixels(const Pass<T>& p);
 template <class T>
 void depthwise_planes_weight(const ConvArgs& a);
 

@@ -241,8 +241,10 @@ void conv_backward_weight(const ConvArgs& a) {
   const bool depthwise = Cg == 1 && Og == 1 && p.groups > 1;
   if (depthwise && p.xs[4] == 1 && p.xs[1] != 1 && p.ys[1] != 1 && long_rows<T>(Q))
     return depthwise_planes_weight<T>(p);
-  const int64_t G = depthwise ? 1 : p.groups;                          // groups that are looped over
-  const int64_t Ci = depthwise ? p.C : Cg, Co = depthwise ? p.O : Og;  // channels of one of them
+  // Groups that are looped over, and their channels; a few planes at a time where they must be transposed.
+  const int64_t lump = p.xs[1] == 1 ? p.C : min64(p.C, 4 * L);
+  const int64_t G = depthwise ? ceil_div(p.C, lump) : p.groups;
+  const int64_t Ci = depthwise ? lump : Cg, Co = depthwise ? lump : Og;
   const bool multiplied = weight_by_gemm<T>(p);
   if (multiplied && !p.bias) return;
   const int64_t K = multiplied ? 0 : depthwise ? taps : taps * Cg;
@@ -293,11 +295,12 @@ void conv_backward_weight(const ConvArgs& a) {
         Box read = box;
         reach(0, &read.d0, &read.d1), reach(1, &read.r0, &read.r1), reach(2, &read.c0, &read.c1);
         auto volume = [&](const void* data, const int64_t (&size)[3], int64_t C, const int64_t (&s)[5]) {
+          const int64_t here = depthwise ? min64(C, p.C - g * C) : C;
           return Volume<T>{static_cast<const T*>(data) + n * s[0] + g * C * s[1],
                            size[0],
                            size[1],
                            size[2],
-                           C,
+                           here,
                            s[2],
                            s[3],
                            s[4],

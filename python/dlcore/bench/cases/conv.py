@@ -81,6 +81,43 @@ def _depthwise(n: int, h: int, c: int) -> Case:
     return Case(f"conv2d 3x3 depthwise {n}x{c}x{h}x{h}", "conv", ["conv_forward"], 18.0 * size, moved, make)
 
 
+def _conv3d(n: int, d: int, h: int, c: int, o: int) -> Case:
+    def make(rng: np.random.Generator) -> Pair:
+        x, w = normal(rng, n, c, d, h, h), normal(rng, o, c, 3, 3, 3)
+
+        def theirs() -> Any:
+            xp = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1), (1, 1)))
+            y = np.tensordot(sliding_window_view(xp, (3, 3, 3), (2, 3, 4)), w, ([1, 5, 6, 7], [1, 2, 3, 4]))
+            return y.transpose(0, 4, 1, 2, 3)
+
+        return lambda: K.conv3d(x, w, padding=1), theirs
+
+    flops, moved = 54.0 * n * d * h * h * c * o, 4.0 * (n * d * h * h * (c + o) + 27 * c * o)
+    name = f"conv3d 3x3x3 {n}x{c}x{d}x{h}x{h} -> {o}"
+    return Case(name, "conv", ["conv_forward"], flops, moved, make)
+
+
+def _transpose(n: int, h: int, c: int, o: int) -> Case:
+    """4x4 stride 2, a generator's layer: NumPy multiplies once and adds the sixteen taps in their places."""
+
+    def make(rng: np.random.Generator) -> Pair:
+        x, w = normal(rng, n, c, h, h), normal(rng, c, o, 4, 4)
+
+        def theirs() -> Any:
+            part = np.tensordot(w, x, ([0], [1]))  # (o, 4, 4, n, h, h)
+            y = np.zeros((o, n, 2 * h + 2, 2 * h + 2), np.float32)
+            for r in range(4):
+                for s in range(4):
+                    y[:, :, r : r + 2 * h : 2, s : s + 2 * h : 2] += part[:, r, s]
+            return y[:, :, 1:-1, 1:-1].transpose(1, 0, 2, 3)
+
+        return lambda: K.conv_transpose2d(x, w, stride=2, padding=1), theirs
+
+    flops, moved = 32.0 * n * h * h * c * o, 4.0 * (n * h * h * (c + 4 * o) + 16 * c * o)
+    name = f"conv_transpose2d 4x4/2 {n}x{c}x{h}x{h} -> {o}"
+    return Case(name, "conv", ["conv_backward_input"], flops, moved, make)
+
+
 def _conv1d(n: int, t: int, c: int, o: int) -> Case:
     def make(rng: np.random.Generator) -> Pair:
         x, w = normal(rng, n, c, t), normal(rng, o, c, 5)
@@ -123,6 +160,8 @@ CASES = [
     _padded(8, 56, 64, 64),
     _pointwise(8, 28, 256, 64),
     _depthwise(8, 56, 64),
+    _conv3d(1, 8, 28, 64, 128),
+    _transpose(8, 16, 128, 64),
     _conv1d(16, 512, 64, 64),
     _backward(64, 13, 32, 64),
 ]

@@ -86,12 +86,16 @@ T step(int64_t in, int64_t out, bool align, std::optional<double> factor) {
   return factor && *factor > 0 ? static_cast<T>(1.0 / *factor) : static_cast<T>(in) / static_cast<T>(out);
 }
 
+// torch's rounding: in T, then to float, for either dtype.
 template <class T>
 Matrix<T> nearest(int64_t in, int64_t out, bool exact, std::optional<double> factor) {
   Matrix<T> m = Matrix<T>::empty(in, out);
-  const T scale = step<T>(in, out, false, factor), shift = exact ? T(0.5) : T(0);
-  for (int64_t o = 0; o < out; ++o, m.end_row())
-    m.add(std::min(static_cast<int64_t>(std::floor((static_cast<T>(o) + shift) * scale)), in - 1), 1);
+  const T scale = step<T>(in, out, false, factor);
+  for (int64_t o = 0; o < out; ++o, m.end_row()) {
+    const T place = static_cast<T>(o),
+            at = exact ? scale * (place + T(0.5)) - T(0.5) + T(0.5) : scale * place;
+    m.add(std::min(static_cast<int64_t>(std::floor(static_cast<float>(at))), in - 1), 1);
+  }
   return m;
 }
 

@@ -34,7 +34,7 @@ def test_drawn_geometry(geometry, last, seed):
     windows = [ref.axis_windows(shape[2 + i], k[i], s[i], pairs[i], d[i], ceil_mode) for i in range(2)]
     a = _C.from_numpy(x)
     if all(inside for axis in windows for inside, _ in axis):
-        want, index = ref._max(x, 2, *windows, True)
+        want, index = ref._max(x, 2, windows, True)
         y, saved = _C.max_pool(a, k, s, pads, d, ceil_mode, "indices")
         np.testing.assert_array_equal(y.numpy(), want)
         np.testing.assert_array_equal(saved.numpy(), index)
@@ -50,13 +50,13 @@ def test_drawn_geometry(geometry, last, seed):
         return
     for include in (True, False):
         y = _C.avg_pool(a, k, s, pads, ceil_mode, include).numpy()
-        np.testing.assert_allclose(y, ref._avg(x, 2, *windows, include, None), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(y, ref._avg(x, 2, windows, include, None), rtol=1e-5, atol=1e-5)
         dy = np.random.default_rng(seed).standard_normal(y.shape).astype(np.float32)
         dx = _C.avg_pool_backward(
             _C.from_numpy(dy), shape, k, s, pads, ceil_mode, include, None, last
         ).numpy()
         np.testing.assert_allclose(
-            dx, ref.avg_backward(dy, shape, 2, *windows, include, None), rtol=1e-5, atol=1e-5
+            dx, ref.avg_backward(dy, shape, 2, windows, include, None), rtol=1e-5, atol=1e-5
         )
 
 

@@ -10,15 +10,21 @@ namespace dlcore {
 namespace DLCORE_ISA {
 namespace {
 
-// The rows that a window sees, and their order: depth by depth.
+// The rows that a window sees, in order, depth by depth: where they lie, and the columns of theirs that may
+// be read (with margins, where they are a copy).
 struct Rows {
   Span d, h;
+  int64_t origin, d_step, h_step;
+  int64_t left, right;
 };
+DLCORE_INLINE Rows rows_of(const PoolShape& p, int64_t od, int64_t oh) {
+  const Span d = span(p.d, od), h = span(p.h, oh);
+  return {d, h, d.start * p.x_ds + h.start * p.x_hs, p.d.dilation * p.x_ds, p.h.dilation * p.x_hs, 0, p.w.in};
+}
 template <class F>
-DLCORE_INLINE void each_row(const PoolShape& p, const Rows& r, const F& f) {
+DLCORE_INLINE void each_row(const Rows& r, const F& f) {
   for (int64_t k = r.d.lo; k < r.d.hi; ++k)
-    for (int64_t i = r.h.lo; i < r.h.hi; ++i)
-      f((r.d.start + k * p.d.dilation) * p.x_ds + (r.h.start + i * p.h.dilation) * p.x_hs, k, i);
+    for (int64_t i = r.h.lo; i < r.h.hi; ++i) f(r.origin + k * r.d_step + i * r.h_step, k, i);
 }
 
 DLCORE_INLINE int64_t code(const PoolShape& p, PoolSave s, const Rows& r, Span w, int64_t k, int64_t i,
@@ -39,7 +45,7 @@ DLCORE_INLINE void max_channels(const PoolArgs& p, const T* x, T* y, int64_t at,
   Code<T> c[U];
   const auto first = splat(static_cast<Int<T>>(code(p, S, r, w, r.d.lo, r.h.lo, w.lo)));
   for (int u = 0; u < U; ++u) m[u] = splat(static_cast<T>(-__builtin_inf())), c[u] = first;
-  each_row(p, r, [&](int64_t row, int64_t k, int64_t i) __attribute__((always_inline)) {
+  each_row(r, [&](int64_t row, int64_t k, int64_t i) __attribute__((always_inline)) {
     const T* q = x + row + w.start * p.x_ws;
     for (int64_t j = w.lo; j < w.hi; ++j) {
       const T* at_j = q + j * p.w.dilation * p.x_ws;
@@ -63,7 +69,7 @@ DLCORE_INLINE void avg_channels(const PoolArgs& p, const T* x, T* y, const Rows&
   constexpr int L = kLanes<T>;
   Vec<T> sum[U];
   for (int u = 0; u < U; ++u) sum[u] = Vec<T>{};
-  each_row(p, r, [&](int64_t row, int64_t, int64_t) __attribute__((always_inline)) {
+  each_row(r, [&](int64_t row, int64_t, int64_t) __attribute__((always_inline)) {
     const T* q = x + row + w.start * p.x_ws;
     Vec<T> part[U] = {};  // a sum a row: shorter chains of roundings in long windows
     for (int64_t j = w.lo; j < w.hi; ++j)
@@ -118,8 +124,8 @@ DLCORE_INLINE void for_channel_rows(const PoolArgs& p, const F& f) {
   parallel_for(p.N * p.d.out * p.h.out, max64(1, kGrain / work), [&](int64_t b, int64_t e) {
     for (int64_t t = b; t < e; ++t) {
       const int64_t oh = t % p.h.out, od = t / p.h.out % p.d.out, n = t / p.h.out / p.d.out;
-      f(static_cast<const T*>(p.x) + n * p.x_ns, n * p.y_ns + od * p.y_ds + oh * p.y_hs,
-        Rows{span(p.d, od), span(p.h, oh)}, od, oh);
+      f(static_cast<const T*>(p.x) + n * p.x_ns, n * p.y_ns + od * p.y_ds + oh * p.y_hs, rows_of(p, od, oh),
+        od, oh);
     }
   });
 }
@@ -193,18 +199,25 @@ DLCORE_INLINE Vec<T> load_stepped(const T* p) {
     return evens_odds<T>(load(p), load(p + kLanes<T> - 1));
 }
 
-// A full vector of windows that lie inside along w (kernel K, or p.w.kernel where K is 0): no checks inside.
+// A full vector of windows that lie in the columns that may be read (kernel K, or p.w.kernel where K is 0):
+// no checks inside.
 template <class T, PoolSave S, int Step, int K>
 DLCORE_INLINE void max_inside(const PoolArgs& p, const T* x, T* y, int64_t at, const Rows& r, int64_t ow) {
   constexpr int L = kLanes<T>;
   const int64_t w0 = ow * Step - p.w.before, d = p.w.dilation, kernel = K ? K : p.w.kernel;
   const Span w{w0, 0, 0};
   Vec<T> m = splat(static_cast<T>(-__builtin_inf()));
-  Code<T> step = {};
+  Code<T> step = {}, c = {};
   if constexpr (S == PoolSave::indices)
     for (int l = 0; l < L; ++l) step[l] = l * Step;
-  Code<T> c = splat(static_cast<Int<T>>(code(p, S, r, w, r.d.lo, r.h.lo, 0))) + step;
-  each_row(p, r, [&](int64_t row, int64_t k, int64_t i) __attribute__((always_inline)) {
+  if constexpr (S != PoolSave::none) {  // until something beats -inf, the first element inside
+    c = splat(static_cast<Int<T>>(code(p, S, r, w, r.d.lo, r.h.lo, 0))) + step;
+    for (int l = 0; w0 + l * Step < 0 && l < L; ++l) {
+      const int64_t j = ceil_div(-(w0 + l * Step), d);
+      c[l] = static_cast<Int<T>>(code(p, S, r, w, r.d.lo, r.h.lo, j) + step[l]);
+    }
+  }
+  each_row(r, [&](int64_t row, int64_t k, int64_t i) __attribute__((always_inline)) {
     const T* q = x + row + w0;
     const auto first = static_cast<Int<T>>(code(p, S, r, w, k, i, 0));
     const auto apart = static_cast<Int<T>>(S == PoolSave::indices ? d : 1);
@@ -222,12 +235,19 @@ DLCORE_INLINE void max_inside(const PoolArgs& p, const T* x, T* y, int64_t at, c
   store_codes<T, S>(p.saved, at, c, L);
 }
 
+// Whether a full vector of windows can be read without looking at columns.
+template <class T>
+DLCORE_INLINE bool readable(const PoolShape& p, const Rows& r, int64_t w0) {
+  const int64_t last = w0 + (kLanes<T> - 1) * p.w.stride + (p.w.kernel - 1) * p.w.dilation;
+  return p.w.stride <= 2 && w0 >= r.left && last < r.right;
+}
+
 template <class T, PoolSave S>
 DLCORE_INLINE void max_columns(const PoolArgs& p, const T* x, T* y, int64_t at, const Rows& r, int64_t ow,
                                int n) {
   constexpr int L = kLanes<T>;
   const int64_t w0 = ow * p.w.stride - p.w.before, d = p.w.dilation;
-  if (n == L && p.w.stride <= 2 && w0 >= 0 && w0 + (L - 1) * p.w.stride + (p.w.kernel - 1) * d < p.w.in) {
+  if (n == L && readable<T>(p, r, w0)) {
     if (p.w.stride == 2) {
       if (p.w.kernel == 2) return max_inside<T, S, 2, 2>(p, x, y, at, r, ow);
       if (p.w.kernel == 3) return max_inside<T, S, 2, 3>(p, x, y, at, r, ow);
@@ -246,7 +266,7 @@ DLCORE_INLINE void max_columns(const PoolArgs& p, const T* x, T* y, int64_t at, 
       c[l] = static_cast<Int<T>>(code(p, S, r, origin, r.d.lo, r.h.lo, j) + step[l]);
     }
   }
-  each_row(p, r, [&](int64_t row, int64_t k, int64_t i) __attribute__((always_inline)) {
+  each_row(r, [&](int64_t row, int64_t k, int64_t i) __attribute__((always_inline)) {
     for (int64_t j = 0; j < p.w.kernel; ++j) {
       const Vec<T> v =
           load_columns(x + row, w0 + j * d, p.w.stride, n, p.w.in, static_cast<T>(-__builtin_inf()));
@@ -264,7 +284,7 @@ template <class T, int Step, int K>
 DLCORE_INLINE Vec<T> sum_inside(const PoolArgs& p, const T* x, const Rows& r, int64_t w0) {
   const int64_t kernel = K ? K : p.w.kernel;
   Vec<T> sum = {};
-  each_row(p, r, [&](int64_t row, int64_t, int64_t) __attribute__((always_inline)) {
+  each_row(r, [&](int64_t row, int64_t, int64_t) __attribute__((always_inline)) {
     const T* q = x + row + w0;
     Vec<T> part = load_stepped<T, Step>(q);
 #pragma GCC unroll 3
@@ -279,29 +299,22 @@ DLCORE_INLINE void avg_columns(const PoolArgs& p, const T* x, T* y, const Rows& 
                                int n) {
   constexpr int L = kLanes<T>;
   const int64_t w0 = ow * p.w.stride - p.w.before;
-  const bool inside = w0 >= 0 && w0 + (n - 1) * p.w.stride + p.w.kernel <= p.w.in;
-  if (inside) {
-    Vec<T> sum = {};
-    if (n == L && p.w.stride == 2)
-      sum = p.w.kernel == 2 ? sum_inside<T, 2, 2>(p, x, r, w0) : sum_inside<T, 2, 0>(p, x, r, w0);
-    else if (n == L && p.w.stride == 1)
-      sum = p.w.kernel == 3 ? sum_inside<T, 1, 3>(p, x, r, w0) : sum_inside<T, 1, 0>(p, x, r, w0);
-    else
-      each_row(p, r, [&](int64_t row, int64_t, int64_t) __attribute__((always_inline)) {
-        Vec<T> part = load_columns(x + row, w0, p.w.stride, n, p.w.in, T(0));
-        for (int64_t j = 1; j < p.w.kernel; ++j)
-          part += load_columns(x + row, w0 + j, p.w.stride, n, p.w.in, T(0));
-        sum += part;
-      });
-    return store_upto(y, sum / splat(static_cast<T>(rows * (p.divisor ? 1 : p.w.kernel))), n);
-  }
   Vec<T> sum = {};
-  each_row(p, r, [&](int64_t row, int64_t, int64_t) __attribute__((always_inline)) {
-    Vec<T> part = load_columns(x + row, w0, p.w.stride, n, p.w.in, T(0));
-    for (int64_t j = 1; j < p.w.kernel; ++j)
-      part += load_columns(x + row, w0 + j, p.w.stride, n, p.w.in, T(0));
-    sum += part;
-  });
+  if (n == L && readable<T>(p, r, w0)) {
+    if (p.w.stride == 2)
+      sum = p.w.kernel == 2 ? sum_inside<T, 2, 2>(p, x, r, w0) : sum_inside<T, 2, 0>(p, x, r, w0);
+    else
+      sum = p.w.kernel == 3 ? sum_inside<T, 1, 3>(p, x, r, w0) : sum_inside<T, 1, 0>(p, x, r, w0);
+  } else {
+    each_row(r, [&](int64_t row, int64_t, int64_t) __attribute__((always_inline)) {
+      Vec<T> part = load_columns(x + row, w0, p.w.stride, n, p.w.in, T(0));
+      for (int64_t j = 1; j < p.w.kernel; ++j)
+        part += load_columns(x + row, w0 + j, p.w.stride, n, p.w.in, T(0));
+      sum += part;
+    });
+  }
+  if (w0 >= 0 && w0 + (n - 1) * p.w.stride + p.w.kernel <= p.w.in)
+    return store_upto(y, sum / splat(static_cast<T>(rows * (p.divisor ? 1 : p.w.kernel))), n);
   T a[L];
   for (int l = 0; l < L; ++l) a[l] = static_cast<T>(rows * (l < n ? divisor_columns(p, ow + l) : 1));
   store_upto(y, sum / load(a), n);
@@ -312,7 +325,7 @@ template <class T>
 void max_single(const PoolArgs& p, const T* x, T* y, int64_t at, const Rows& r, Span w) {
   T m = static_cast<T>(-__builtin_inf());
   int64_t index = code(p, PoolSave::indices, r, w, r.d.lo, r.h.lo, w.lo);
-  each_row(p, r, [&](int64_t row, int64_t k, int64_t i) {
+  each_row(r, [&](int64_t row, int64_t k, int64_t i) {
     for (int64_t j = w.lo; j < w.hi; ++j) {
       const T v = x[row + w.start + j];
       if (v > m || v != v) m = v, index = code(p, PoolSave::indices, r, w, k, i, j);
@@ -360,25 +373,51 @@ DLCORE_INLINE void for_columns(int64_t OW, const F& f) {
   for (int64_t ow = 0; ow < OW; ow += L) f(min64(ow, OW - L), L);
 }
 
+// The rows of a window with margins of `outside`, so that no vector of outputs looks at columns.
+template <class T>
+DLCORE_INLINE Rows with_margins(const PoolArgs& p, const T** x, const Rows& r, int64_t after, T outside) {
+  const int64_t before = p.w.before, pitch = before + p.w.in + after, tall = r.h.hi - r.h.lo;
+  T* copy = scratch<T>(2, max64(1, (r.d.hi - r.d.lo) * tall * pitch));
+  T* to = copy;
+  each_row(r, [&](int64_t row, int64_t, int64_t) {
+    for (int64_t w = 0; w < before; ++w) to[w] = outside;
+    __builtin_memcpy(to + before, *x + row, static_cast<size_t>(p.w.in) * sizeof(T));
+    for (int64_t w = before + p.w.in; w < pitch; ++w) to[w] = outside;
+    to += pitch;
+  });
+  *x = copy;
+  Rows m = r;
+  m.d_step = tall * pitch, m.h_step = pitch, m.origin = before - r.d.lo * m.d_step - r.h.lo * pitch;
+  m.left = -before, m.right = p.w.in + after;
+  return m;
+}
+
 // Calls f(x volume, y row, offset of the row, rows that it sees, od, oh) for every row of every output
 // volume.
 template <class T, class F>
-DLCORE_INLINE void for_rows(const PoolArgs& p, const F& f) {
+DLCORE_INLINE void for_rows(const PoolArgs& p, T outside, const F& f) {
   const int64_t work = max64(1, p.w.out * window_size(p)), rows = p.d.out * p.h.out;
+  const int64_t reach = (p.w.out - 1) * p.w.stride - p.w.before + (p.w.kernel - 1) * p.w.dilation + 1;
+  const int64_t after = max64(0, reach - p.w.in);
+  const bool margins =
+      p.w.kernel > 0 && p.w.stride <= 2 && p.w.out >= kLanes<T> && (p.w.before > 0 || after > 0);
   parallel_for(p.N * p.C * rows, max64(1, kGrain / work), [&](int64_t b, int64_t e) {
     for (int64_t t = b; t < e; ++t) {
       const int64_t plane = t / rows, n = plane / p.C, c = plane % p.C;
       const int64_t od = t % rows / p.h.out, oh = t % p.h.out;
       const int64_t at = n * p.y_ns + c * p.y_cs + od * p.y_ds + oh * p.y_hs;
-      f(static_cast<const T*>(p.x) + n * p.x_ns + c * p.x_cs, static_cast<T*>(p.y) + at, at,
-        Rows{span(p.d, od), span(p.h, oh)}, od, oh);
+      const T* x = static_cast<const T*>(p.x) + n * p.x_ns + c * p.x_cs;
+      Rows r = rows_of(p, od, oh);
+      if (margins) r = with_margins(p, &x, r, after, outside);
+      f(x, static_cast<T*>(p.y) + at, at, r, od, oh);
     }
   });
 }
 
 template <class T, PoolSave S>
 void max_forward_rows(const PoolArgs& p) {
-  for_rows<T>(p, [&](const T* x, T* y, int64_t at, const Rows& r, int64_t, int64_t) {
+  const T low = static_cast<T>(-__builtin_inf());
+  for_rows<T>(p, low, [&](const T* x, T* y, int64_t at, const Rows& r, int64_t, int64_t) {
     if (p.w.kernel == 0) {
       for (int64_t ow = 0; ow < p.w.out; ++ow) max_single(p, x, y + ow, at + ow, r, span(p.w, ow));
     } else {
@@ -390,7 +429,7 @@ void max_forward_rows(const PoolArgs& p) {
 template <class T>
 void avg_forward_rows(const PoolArgs& p) {
   const bool along_window = p.w.kernel == 0 || (2 * p.w.out < kLanes<T> && p.w.kernel > 3);
-  for_rows<T>(p, [&](const T* x, T* y, int64_t, const Rows& r, int64_t od, int64_t oh) {
+  for_rows<T>(p, T(0), [&](const T* x, T* y, int64_t, const Rows& r, int64_t od, int64_t oh) {
     const int64_t rows = divisor_rows(p, od, oh);
     if (along_window) {
       for (int64_t ow = 0; ow < p.w.out; ++ow)

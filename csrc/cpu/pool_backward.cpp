@@ -9,18 +9,59 @@ namespace {
 
 // ---- channels-last
 
-// Calls f(dx, n, d, h, w, windows along d, along h, along w) for every input pixel.
-template <class T, class F>
-DLCORE_INLINE void for_pixels(const PoolBackwardArgs& p, const F& f) {
-  const int64_t work = max64(1, p.w.in * p.C * 2), rows = p.d.in * p.h.in;
-  parallel_for(p.N * rows, max64(1, kGrain / work), [&](int64_t b, int64_t e) {
+// A window over a pixel: where its output is, and what the pixel is to it (its byte offset, or its share).
+template <class V>
+struct Window {
+  int64_t at;
+  V value;
+};
+
+// How many windows cover an element of the axis, at most.
+DLCORE_INLINE int64_t most_windows(const PoolAxis& a) {
+  int64_t most = 0;
+  for (int64_t i = 0; i < a.in; ++i) {
+    const Cover c = cover(a, i);
+    most = max64(most, c.hi - c.lo);
+  }
+  return most;
+}
+
+// dx of every pixel from the windows that cover it. `row(od, oh, d, h)` is what a row of windows is to a row
+// of pixels, negative where dilation steps over it; `make(row value, ow, w, &value)` says the same of a
+// window, false likewise; `add(sum, value, offset, lanes)` adds a vector of channels.
+template <class T, class V, class Row, class Make, class Add>
+DLCORE_INLINE void gather_pixels(const PoolBackwardArgs& p, const Row& row, const Make& make,
+                                 const Add& add) {
+  const int64_t rows = p.d.in * p.h.in, most_rows = most_windows(p.d) * most_windows(p.h);
+  const int64_t most = most_rows * most_windows(p.w);
+  parallel_for(p.N * rows, max64(1, kGrain / max64(1, p.w.in * p.C * 2)), [&](int64_t b, int64_t e) {
     Cover* ws = scratch<Cover>(2, p.w.in);
+    Window<int64_t>* over = scratch<Window<int64_t>>(3, max64(1, most_rows));
+    Window<V>* windows = scratch<Window<V>>(4, max64(1, most));
     for (int64_t w = 0; w < p.w.in; ++w) ws[w] = cover(p.w, w);
     for (int64_t t = b; t < e; ++t) {
       const int64_t n = t / rows, d = t % rows / p.h.in, h = t % p.h.in;
       const Cover ds = cover(p.d, d), hs = cover(p.h, h);
+      int64_t count = 0;
+      for (int64_t od = ds.lo; od < ds.hi; ++od)
+        for (int64_t oh = hs.lo; oh < hs.hi; ++oh) {
+          over[count] = {n * p.y_ns + od * p.y_ds + oh * p.y_hs, row(od, oh, d, h)};
+          count += over[count].value >= 0;
+        }
       T* dx = static_cast<T*>(p.dx) + n * p.x_ns + d * p.x_ds + h * p.x_hs;
-      for (int64_t w = 0; w < p.w.in; ++w) f(dx + w * p.x_ws, n, d, h, w, ds, hs, ws[w]);
+      for (int64_t w = 0; w < p.w.in; ++w, dx += p.x_ws) {
+        int64_t found = 0;
+        for (int64_t r = 0; r < count; ++r)
+          for (int64_t ow = ws[w].lo; ow < ws[w].hi; ++ow) {
+            windows[found].at = over[r].at + ow * p.y_ws;
+            found += make(over[r].value, ow, w, &windows[found].value);
+          }
+        each_vector<T>(0, p.C, [&](int64_t c, int lanes) __attribute__((always_inline)) {
+          Vec<T> sum = {};
+          for (int64_t i = 0; i < found; ++i) add(&sum, windows[i].value, windows[i].at + c, lanes);
+          store_upto(dx + c, sum, lanes);
+        });
+      }
     }
   });
 }
@@ -38,6 +79,11 @@ void max_backward_tiles(const PoolBackwardArgs& p) {
       const int64_t n = t / rows / slabs, od = t / rows % slabs, oh = t % rows;
       const int64_t deep = min64(kd, p.d.in - od * kd), tall = min64(kh, p.h.in - oh * kh);
       T* dx = static_cast<T*>(p.dx) + n * p.x_ns + od * kd * p.x_ds + oh * kh * p.x_hs;
+      // Zeros first, by a memset that need not read what it overwrites; then the maxima, in cache.
+      for (int64_t k = 0; k < deep; ++k)
+        for (int64_t i = 0; i < tall; ++i)
+          __builtin_memset(static_cast<void*>(dx + k * p.x_ds + i * p.x_hs), 0,
+                           static_cast<size_t>(p.w.in * p.C) * sizeof(T));
       const int64_t windows = od < p.d.out && oh < p.h.out ? min64(p.w.out, ceil_div(p.w.in, kw)) : 0;
       for (int64_t ow = 0; ow < windows; ++ow) {
         const int64_t wide = min64(kw, p.w.in - ow * kw);
@@ -54,63 +100,42 @@ void max_backward_tiles(const PoolBackwardArgs& p) {
                            lanes);
         }
       }
-      for (int64_t k = 0; k < deep; ++k)
-        for (int64_t i = 0; i < tall; ++i)
-          for (int64_t w = windows * kw; w < p.w.in; ++w)
-            for (int64_t c = 0; c < p.C; c += L)
-              store_upto(dx + k * p.x_ds + i * p.x_hs + w * p.x_ws + c, Vec<T>{},
-                         static_cast<int>(min64(L, p.C - c)));
     }
   });
 }
 
 template <class T>
 void max_backward_channels(const PoolBackwardArgs& p) {
-  constexpr int L = kLanes<T>;
   if (side_by_side(p.d) && side_by_side(p.h) && side_by_side(p.w)) return max_backward_tiles<T>(p);
-  for_pixels<T>(p, [&](T* dx, int64_t n, int64_t d, int64_t h, int64_t w, Cover ds, Cover hs, Cover ws) {
-    for (int64_t c = 0; c < p.C; c += L) {
-      const int lanes = static_cast<int>(min64(L, p.C - c));
-      Vec<T> sum = {};
-      for (int64_t od = ds.lo; od < ds.hi; ++od) {
-        const int64_t k = element(p.d, od, d);
-        if (k < 0) continue;
-        for (int64_t oh = hs.lo; oh < hs.hi; ++oh) {
-          const int64_t i = element(p.h, oh, h);
-          if (i < 0) continue;
-          for (int64_t ow = ws.lo; ow < ws.hi; ++ow) {
-            const int64_t j = element(p.w, ow, w);
-            if (j < 0) continue;
-            const int64_t at = n * p.y_ns + od * p.y_ds + oh * p.y_hs + ow * p.y_ws + c;
-            const Code<T> offset = load_offsets<T>(static_cast<const uint8_t*>(p.saved) + at, lanes);
-            const Vec<T> dy = load_upto(static_cast<const T*>(p.dy) + at, lanes);
-            const auto here = static_cast<Int<T>>((k * p.h.kernel + i) * p.w.kernel + j);
-            sum += offset == splat(here) ? dy : Vec<T>{};
-          }
-        }
-      }
-      store_upto(dx + c, sum, lanes);
-    }
-  });
+  gather_pixels<T, Int<T>>(
+      p,
+      [&](int64_t od, int64_t oh, int64_t d, int64_t h) {
+        const int64_t k = element(p.d, od, d), i = element(p.h, oh, h);
+        return k < 0 || i < 0 ? -1 : (k * p.h.kernel + i) * p.w.kernel;
+      },
+      [&](int64_t first, int64_t ow, int64_t w, Int<T>* offset) {
+        const int64_t j = element(p.w, ow, w);
+        *offset = static_cast<Int<T>>(first + j);
+        return j >= 0;
+      },
+      [&](Vec<T>* sum, Int<T> offset, int64_t at, int lanes) __attribute__((always_inline)) {
+        const Code<T> kept = load_offsets<T>(static_cast<const uint8_t*>(p.saved) + at, lanes);
+        const Vec<T> dy = load_upto(static_cast<const T*>(p.dy) + at, lanes);
+        *sum += kept == splat(offset) ? dy : Vec<T>{};
+      });
 }
 
 template <class T>
 void avg_backward_channels(const PoolBackwardArgs& p) {
-  constexpr int L = kLanes<T>;
-  for_pixels<T>(p, [&](T* dx, int64_t n, int64_t, int64_t, int64_t, Cover ds, Cover hs, Cover ws) {
-    for (int64_t c = 0; c < p.C; c += L) {
-      const int lanes = static_cast<int>(min64(L, p.C - c));
-      Vec<T> sum = {};
-      for (int64_t od = ds.lo; od < ds.hi; ++od)
-        for (int64_t oh = hs.lo; oh < hs.hi; ++oh)
-          for (int64_t ow = ws.lo; ow < ws.hi; ++ow) {
-            const T* dy = static_cast<const T*>(p.dy) + n * p.y_ns + od * p.y_ds + oh * p.y_hs + ow * p.y_ws;
-            const T share = T(1) / static_cast<T>(divisor_rows(p, od, oh) * divisor_columns(p, ow));
-            sum += load_upto(dy + c, lanes) * splat(share);
-          }
-      store_upto(dx + c, sum, lanes);
-    }
-  });
+  gather_pixels<T, T>(
+      p, [&](int64_t od, int64_t oh, int64_t, int64_t) { return p.divisor ? 1 : divisor_rows(p, od, oh); },
+      [&](int64_t rows, int64_t ow, int64_t, T* share) {
+        *share = T(1) / static_cast<T>(p.divisor ? p.divisor : rows * divisor_columns(p, ow));
+        return true;
+      },
+      [&](Vec<T>* sum, T share, int64_t at, int lanes) __attribute__((always_inline)) {
+        *sum += load_upto(static_cast<const T*>(p.dy) + at, lanes) * splat(share);
+      });
 }
 
 // ---- row-major
@@ -136,7 +161,8 @@ DLCORE_INLINE void interleave_store(T* p, Vec<T> a, Vec<T> b, int n) {  // a0 b0
 
 DLCORE_INLINE bool halves(const PoolAxis& a) { return a.kernel == 2 && side_by_side(a); }
 
-// Calls f(dx row, offset of the output volume, d, h) for every row of every input volume.
+// Calls f(dx row, offset of the output volume, d, h, whether it is the first row of its part) for every row
+// of every input volume.
 template <class T, class F>
 DLCORE_INLINE void for_dx_rows(const PoolBackwardArgs& p, const F& f) {
   const int64_t rows = p.d.in * p.h.in;
@@ -144,98 +170,85 @@ DLCORE_INLINE void for_dx_rows(const PoolBackwardArgs& p, const F& f) {
     for (int64_t t = b; t < e; ++t) {
       const int64_t plane = t / rows, n = plane / p.C, c = plane % p.C, d = t % rows / p.h.in, h = t % p.h.in;
       f(static_cast<T*>(p.dx) + n * p.x_ns + c * p.x_cs + d * p.x_ds + h * p.x_hs, n * p.y_ns + c * p.y_cs, d,
-        h);
+        h, t == b);
     }
   });
 }
 
-// Windows two columns wide with stride 2 that do not overlap: an input row is an output row spread over its
-// two columns.
-template <class T>
-void max_backward_halves(const PoolBackwardArgs& p) {
-  constexpr int L = kLanes<T>;
-  const int64_t pairs = min64(p.w.out, p.w.in / 2);
-  for_dx_rows<T>(p, [&](T* dx, int64_t plane, int64_t d, int64_t h) {
-    const Cover ds = cover(p.d, d), hs = cover(p.h, h);
-    if (ds.lo >= ds.hi || hs.lo >= hs.hi) {
-      for (int64_t w = 0; w < p.w.in; ++w) dx[w] = 0;
-      return;
-    }
-    const int64_t row = element(p.d, ds.lo, d) * p.h.kernel + element(p.h, hs.lo, h);
-    const int64_t at = plane + ds.lo * p.y_ds + hs.lo * p.y_hs;
-    const T* dy = static_cast<const T*>(p.dy) + at;
-    const uint8_t* offsets = static_cast<const uint8_t*>(p.saved) + at;
-    const auto left = splat(static_cast<Int<T>>(2 * row)), right = splat(static_cast<Int<T>>(2 * row + 1));
-    for (int64_t ow = 0; ow < pairs; ow += L) {
-      const int n = static_cast<int>(min64(L, pairs - ow));
-      const Vec<T> g = load_upto(dy + ow, n);
-      const Code<T> o = load_offsets<T>(offsets + ow, n);
-      interleave_store<T>(dx + 2 * ow, o == left ? g : Vec<T>{}, o == right ? g : Vec<T>{}, n);
-    }
-    for (int64_t w = 2 * pairs; w < p.w.in; ++w)
-      dx[w] = w / 2 < p.w.out && offsets[w / 2] == 2 * row + w % 2 ? dy[w / 2] : T(0);
-  });
+// The position in the volume of the element that a window's byte offset names; -1 outside (a dilated window
+// may see nothing).
+DLCORE_INLINE int64_t position(const PoolShape& p, uint8_t o, int64_t od, int64_t oh, int64_t ow) {
+  const int64_t j = o % p.w.kernel, i = o / p.w.kernel % p.h.kernel, k = o / p.w.kernel / p.h.kernel;
+  const int64_t d = od * p.d.stride - p.d.before + k * p.d.dilation;
+  const int64_t h = oh * p.h.stride - p.h.before + i * p.h.dilation;
+  const int64_t w = ow * p.w.stride - p.w.before + j * p.w.dilation;
+  const bool inside = d >= 0 && d < p.d.in && h >= 0 && h < p.h.in && w >= 0 && w < p.w.in;
+  return inside ? (d * p.h.in + h) * p.w.in + w : -1;
 }
 
+// Row-major: a volume a thread, zeroed, then added to in the outputs' order. Volumes are dense. `delta`,
+// where it is not null, holds the places of a window's elements from its corner, by byte offset.
 template <class T>
-DLCORE_INLINE void zero(T* p, int64_t n) {
-  each_vector<T>(0, n, [&](int64_t i, int lanes) { store_upto(p + i, Vec<T>{}, lanes); });
+void scatter_volume(const PoolBackwardArgs& p, const int64_t* delta, int64_t plane) {
+  const int64_t size = p.d.in * p.h.in * p.w.in, from = plane / p.C * p.y_ns + plane % p.C * p.y_cs;
+  T* dx = static_cast<T*>(p.dx) + plane / p.C * p.x_ns + plane % p.C * p.x_cs;
+  auto add = [&](int64_t i, T g) __attribute__((always_inline)) {
+    if (static_cast<uint64_t>(i) < static_cast<uint64_t>(size)) dx[i] += g;
+  };
+  __builtin_memset(static_cast<void*>(dx), 0, static_cast<size_t>(size) * sizeof(T));
+  for (int64_t od = 0; od < p.d.out; ++od)
+    for (int64_t oh = 0; oh < p.h.out; ++oh) {
+      const int64_t at = from + od * p.y_ds + oh * p.y_hs;
+      const T* dy = static_cast<const T*>(p.dy) + at;
+      const uint8_t* offsets = static_cast<const uint8_t*>(p.saved) + at;
+      const int64_t* indices = static_cast<const int64_t*>(p.saved) + at;
+      if (p.save == PoolSave::indices) {
+        for (int64_t ow = 0; ow < p.w.out; ++ow) add(indices[ow], dy[ow]);
+      } else if (delta) {
+        const int64_t d0 = od * p.d.stride - p.d.before, h0 = oh * p.h.stride - p.h.before;
+        const int64_t corner = (d0 * p.h.in + h0) * p.w.in - p.w.before;
+        for (int64_t ow = 0; ow < p.w.out; ++ow) add(corner + ow * p.w.stride + delta[offsets[ow]], dy[ow]);
+      } else {
+        for (int64_t ow = 0; ow < p.w.out; ++ow) add(position(p, offsets[ow], od, oh, ow), dy[ow]);
+      }
+    }
 }
 
-// The position in the volume that an output's maximum came from; not in [0, size) where its window saw
-// nothing.
-struct Position {
-  const PoolBackwardArgs& p;
-  const int64_t* delta;  // offsets: from the window's corner, by byte; null where dilation can step outside
-  DLCORE_INLINE int64_t operator()(int64_t at, int64_t od, int64_t oh, int64_t ow) const {
-    if (p.save == PoolSave::indices) return static_cast<const int64_t*>(p.saved)[at];
-    const uint8_t o = static_cast<const uint8_t*>(p.saved)[at];
-    const int64_t d0 = od * p.d.stride - p.d.before, h0 = oh * p.h.stride - p.h.before,
-                  w0 = ow * p.w.stride - p.w.before;
-    if (delta) return (d0 * p.h.in + h0) * p.w.in + w0 + delta[o];
-    const int64_t j = o % p.w.kernel, i = o / p.w.kernel % p.h.kernel, k = o / p.w.kernel / p.h.kernel;
-    const int64_t d = d0 + k * p.d.dilation, h = h0 + i * p.h.dilation, w = w0 + j * p.w.dilation;
-    const bool inside = d >= 0 && d < p.d.in && h >= 0 && h < p.h.in && w >= 0 && w < p.w.in;
-    return inside ? (d * p.h.in + h) * p.w.in + w : -1;
-  }
-};
-
-// One volume (or, channels-last, a strip of channels) a thread: zero, then add in the outputs' order. Volumes
-// are dense: positions step by x_ws.
 template <class T>
 void max_backward_scatter(const PoolBackwardArgs& p) {
-  const int64_t strip = p.channels_last ? 16 : 1, strips = ceil_div(p.C, strip);
-  const int64_t size = p.d.in * p.h.in * p.w.in, outs = p.d.out * p.h.out * p.w.out;
   const bool table =
       p.save == PoolSave::offsets && p.d.dilation == 1 && p.h.dilation == 1 && p.w.dilation == 1;
-  parallel_for(
-      p.N * strips, max64(1, kGrain / max64(1, (size + 4 * outs) * strip)), [&](int64_t b, int64_t e) {
-        int64_t* delta = table ? scratch<int64_t>(2, 256) : nullptr;
-        for (int64_t o = 0; table && o < 256; ++o) {
-          const int64_t j = o % p.w.kernel, i = o / p.w.kernel % p.h.kernel, k = o / p.w.kernel / p.h.kernel;
-          delta[o] = (k * p.h.in + i) * p.w.in + j;
-        }
-        const Position position{p, delta};
-        for (int64_t t = b; t < e; ++t) {
-          const int64_t n = t / strips, c0 = t % strips * strip, width = min64(p.C, c0 + strip) - c0;
-          T* dx = static_cast<T*>(p.dx) + n * p.x_ns + c0 * p.x_cs;
-          if (p.channels_last) {
-            for (int64_t i = 0; i < size; ++i)
-              for (int64_t c = 0; c < width; ++c) dx[i * p.x_ws + c] = 0;
-          } else {
-            each_vector<T>(0, size, [&](int64_t i, int lanes) { store_upto(dx + i, Vec<T>{}, lanes); });
-          }
-          for (int64_t od = 0; od < p.d.out; ++od)
-            for (int64_t oh = 0; oh < p.h.out; ++oh) {
-              int64_t at = n * p.y_ns + c0 * p.y_cs + od * p.y_ds + oh * p.y_hs;
-              for (int64_t ow = 0; ow < p.w.out; ++ow, at += p.y_ws)
-                for (int64_t c = 0; c < width; ++c) {
-                  const int64_t i = position(at + c, od, oh, ow);
-                  if (i >= 0 && i < size) dx[i * p.x_ws + c] += static_cast<const T*>(p.dy)[at + c];
-                }
-            }
-        }
-      });
+  const int64_t work = max64(1, p.d.in * p.h.in * p.w.in + 4 * p.d.out * p.h.out * p.w.out);
+  parallel_for(p.N * p.C, max64(1, kGrain / work), [&](int64_t b, int64_t e) {
+    int64_t* delta = table ? scratch<int64_t>(2, 256) : nullptr;
+    for (int64_t o = 0; table && o < 256; ++o) {
+      const int64_t j = o % p.w.kernel, i = o / p.w.kernel % p.h.kernel, k = o / p.w.kernel / p.h.kernel;
+      delta[o] = (k * p.h.in + i) * p.w.in + j;
+    }
+    for (int64_t plane = b; plane < e; ++plane) scatter_volume<T>(p, delta, plane);
+  });
+}
+
+// Channels-last, by positions: a strip of channels a thread. Positions step by x_ws.
+template <class T>
+void max_backward_strips(const PoolBackwardArgs& p) {
+  const int64_t strip = 16, strips = ceil_div(p.C, strip);
+  const int64_t size = p.d.in * p.h.in * p.w.in, outs = p.d.out * p.h.out * p.w.out;
+  parallel_for(p.N * strips, max64(1, kGrain / max64(1, (size + 4 * outs) * strip)),
+               [&](int64_t b, int64_t e) {
+                 for (int64_t t = b; t < e; ++t) {
+                   const int64_t c0 = t % strips * strip, width = min64(p.C, c0 + strip) - c0;
+                   T* dx = static_cast<T*>(p.dx) + t / strips * p.x_ns + c0;
+                   for (int64_t i = 0; i < size; ++i)
+                     for (int64_t c = 0; c < width; ++c) dx[i * p.x_ws + c] = 0;
+                   const int64_t from = t / strips * p.y_ns + c0;
+                   for (int64_t o = 0; o < outs; ++o)
+                     for (int64_t at = from + o * p.y_ws, c = 0; c < width; ++c, ++at) {
+                       const int64_t i = static_cast<const int64_t*>(p.saved)[at];
+                       if (i >= 0 && i < size) dx[i * p.x_ws + c] += static_cast<const T*>(p.dy)[at];
+                     }
+                 }
+               });
 }
 
 // An average's gradient is separable: sum the output rows that cover an input row, then spread the columns.
@@ -243,9 +256,14 @@ template <class T>
 void avg_backward_rows(const PoolBackwardArgs& p) {
   constexpr int L = kLanes<T>;
   const bool pairs = halves(p.w) && 2 * p.w.out <= p.w.in;
-  for_dx_rows<T>(p, [&](T* dx, int64_t plane, int64_t d, int64_t h) {
+  for_dx_rows<T>(p, [&](T* dx, int64_t plane, int64_t d, int64_t h, bool first) {
     T* sum = scratch<T>(2, p.w.out + L);
     const Cover ds = cover(p.d, d), hs = cover(p.h, h);
+    if (h > 0 && !first) {  // the row before under the same windows is the same
+      const Cover before = cover(p.h, h - 1);
+      if (before.lo == hs.lo && before.hi == hs.hi)
+        return void(__builtin_memcpy(dx, dx - p.x_hs, static_cast<size_t>(p.w.in) * sizeof(T)));
+    }
     for (int64_t ow = 0; ow < p.w.out; ow += L) store(sum + ow, Vec<T>{});
     for (int64_t od = ds.lo; od < ds.hi; ++od)
       for (int64_t oh = hs.lo; oh < hs.hi; ++oh) {
@@ -278,11 +296,8 @@ void avg_backward_rows(const PoolBackwardArgs& p) {
 
 template <class T>
 void max_pool_backward(const PoolBackwardArgs& p) {
-  if (p.save == PoolSave::indices) return max_backward_scatter<T>(p);
-  if (p.channels_last) return max_backward_channels<T>(p);
-  const bool apart =
-      p.d.kernel <= p.d.stride && p.d.dilation == 1 && p.h.kernel <= p.h.stride && p.h.dilation == 1;
-  if (halves(p.w) && apart) return max_backward_halves<T>(p);
+  if (p.channels_last)
+    return p.save == PoolSave::indices ? max_backward_strips<T>(p) : max_backward_channels<T>(p);
   max_backward_scatter<T>(p);
 }
 

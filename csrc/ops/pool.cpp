@@ -337,9 +337,12 @@ static std::tuple<Array, Array> fractional_max_pool(const Array& x, const Dims& 
     args.sample[i] = j < 0     ? -1
                      : nd == 2 ? 1 - j
                                : j;  // torch's order: (width, height) or (depth, height, width)
-    if (args.kernel[i] < 1 || args.out[i] < 1 || args.kernel[i] > args.in[i] ||
-        args.out[i] > args.in[i] - args.kernel[i] + 1)
-      value_error(op.c_str(), "output_size + kernel_size - 1 must be at most the input's size, all positive",
+    // torch's 3-d form wants one element more.
+    const int64_t most = args.in[i] - args.kernel[i] + (nd == 2 || j < 0 ? 1 : 0);
+    if (args.kernel[i] < 1 || args.out[i] < 1 || args.kernel[i] > args.in[i] || args.out[i] > most)
+      value_error(op.c_str(),
+                  nd == 2 ? "output_size + kernel_size - 1 must be at most the input's size, all positive"
+                          : "output_size + kernel_size - 1 must be less than the input's size, all positive",
                   {{"x", x}, {"kernel_size", kernel}, {"output_size", out_size}});
   }
   Array y = Array::empty(planes.shape(out), x.dtype(), x.device());

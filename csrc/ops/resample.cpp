@@ -1,8 +1,8 @@
 // Interpolation, padding by index, unfold and fold, sampling at grid positions.
 //
 // Interpolation and padding are a sparse matrix an axis (ResampleAxis), built here; a gradient is the same
-// kernel with the transposed matrices. Source positions are computed in x's dtype, as torch does: where an
-// output falls between two sources (nearest) depends on the rounding.
+// kernel with the transposed matrices. Nearest sources are computed in x's dtype, as torch does: which one it
+// is depends on the rounding. Weights are computed in double.
 #include <cmath>
 #include <optional>
 #include <string>
@@ -66,86 +66,99 @@ Mode parse_mode(const std::string& op, const std::string& mode) {
   value_error(op.c_str(), "mode must be nearest, nearest-exact, linear, cubic or lanczos", {{"mode", mode}});
 }
 
-template <class T>
-T convolution1(T x, T a) {
-  return ((a + 2) * x - (a + 3)) * x * x + 1;
-}
-template <class T>
-T convolution2(T x, T a) {
-  return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a;
-}
+double convolution1(double x, double a) { return ((a + 2) * x - (a + 3)) * x * x + 1; }
+double convolution2(double x, double a) { return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a; }
 
 // The antialiasing filters, by their distance from the centre.
-template <class T>
-T filter(Mode mode, T x) {
+double filter(Mode mode, double x) {
   x = std::abs(x);
-  if (mode == Mode::linear) return x < 1 ? 1 - x : T(0);
-  if (mode == Mode::cubic) return x < 1 ? convolution1(x, T(-0.5)) : x < 2 ? convolution2(x, T(-0.5)) : T(0);
-  const T pi = static_cast<T>(3.14159265358979323846);
+  if (mode == Mode::linear) return x < 1 ? 1 - x : 0;
+  if (mode == Mode::cubic) return x < 1 ? convolution1(x, -0.5) : x < 2 ? convolution2(x, -0.5) : 0;
+  const double pi = 3.14159265358979323846;
   if (x >= 3) return 0;
-  return x == 0 ? T(1) : 3 * std::sin(pi * x) * std::sin(pi * x / 3) / (pi * pi * x * x);
+  return x == 0 ? 1 : 3 * std::sin(pi * x) * std::sin(pi * x / 3) / (pi * pi * x * x);
 }
 
+// The distance of neighbouring outputs in the input.
 template <class T>
-Matrix<T> interpolation(int64_t in, int64_t out, Mode mode, bool align, std::optional<double> factor,
-                        bool antialias) {
+T step(int64_t in, int64_t out, bool align, std::optional<double> factor) {
+  if (align) return out > 1 ? static_cast<T>(in - 1) / static_cast<T>(out - 1) : T(0);
+  return factor && *factor > 0 ? static_cast<T>(1.0 / *factor) : static_cast<T>(in) / static_cast<T>(out);
+}
+
+// torch's rounding: in T, then to float, for either dtype.
+template <class T>
+Matrix<T> nearest(int64_t in, int64_t out, bool exact, std::optional<double> factor) {
   Matrix<T> m = Matrix<T>::empty(in, out);
-  T scale;
-  if (align)
-    scale = out > 1 ? static_cast<T>(in - 1) / static_cast<T>(out - 1) : T(0);
-  else
-    scale = factor && *factor > 0 ? static_cast<T>(1.0 / *factor) : static_cast<T>(in) / static_cast<T>(out);
-  const T size = static_cast<T>(mode == Mode::linear ? 2 : mode == Mode::cubic ? 4 : 6);
+  const T scale = step<T>(in, out, false, factor);
   for (int64_t o = 0; o < out; ++o, m.end_row()) {
-    const T centre = scale * (static_cast<T>(o) + T(0.5));
-    if (mode == Mode::nearest || mode == Mode::nearest_exact) {
-      const T at = mode == Mode::nearest ? scale * static_cast<T>(o) : centre;
-      m.add(std::min(static_cast<int64_t>(std::floor(at)), in - 1), 1);
-      continue;
-    }
-    if (antialias) {
-      const T support = scale >= 1 ? size * T(0.5) * scale : size * T(0.5),
-              inverse = scale >= 1 ? 1 / scale : T(1);
-      const int64_t lo = std::max<int64_t>(static_cast<int64_t>(centre - support + T(0.5)), 0);
-      const int64_t hi = std::min(static_cast<int64_t>(centre + support + T(0.5)), in);
-      T total = 0;
-      for (int64_t i = lo; i < hi; ++i)
-        total += filter(mode, (static_cast<T>(i) - centre + T(0.5)) * inverse);
-      for (int64_t i = lo; i < hi; ++i) {
-        const T w = filter(mode, (static_cast<T>(i) - centre + T(0.5)) * inverse);
-        m.add(i, total != 0 ? w / total : w);
-      }
-      continue;
-    }
-    T at = align ? scale * static_cast<T>(o) : centre - T(0.5);
-    if (mode == Mode::linear) {
-      if (in == out) at = static_cast<T>(o);
-      at = std::max(at, T(0));
-    }
-    const int64_t low = std::min(static_cast<int64_t>(std::floor(at)), in - 1);
-    const T t = std::min(std::max(at - static_cast<T>(low), T(0)), T(1));
-    if (mode == Mode::linear) {
-      m.add(low, 1 - t);
-      m.add(std::min(low + 1, in - 1), t);
-    } else {
-      const T a = T(-0.75);
-      const T w[4] = {convolution2(t + 1, a), convolution1(t, a), convolution1(1 - t, a),
-                      convolution2(2 - t, a)};
-      for (int k = 0; k < 4; ++k) m.add(std::min(std::max<int64_t>(low - 1 + k, 0), in - 1), w[k]);
+    const T place = static_cast<T>(o),
+            at = exact ? scale * (place + T(0.5)) - T(0.5) + T(0.5) : scale * place;
+    m.add(std::min(static_cast<int64_t>(std::floor(static_cast<float>(at))), in - 1), 1);
+  }
+  return m;
+}
+
+// Weights by the filter around the output's centre, widened where the output is smaller.
+template <class T>
+Matrix<T> antialiased(int64_t in, int64_t out, Mode mode, bool align, std::optional<double> factor) {
+  Matrix<T> m = Matrix<T>::empty(in, out);
+  const double scale = step<double>(in, out, align, factor), wide = std::max(scale, 1.0);
+  const double reach = (mode == Mode::linear ? 1 : mode == Mode::cubic ? 2 : 3) * wide;
+  for (int64_t o = 0; o < out; ++o, m.end_row()) {
+    const double centre = scale * (static_cast<double>(o) + 0.5);
+    const int64_t lo = std::max<int64_t>(static_cast<int64_t>(centre - reach + 0.5), 0);
+    const int64_t hi = static_cast<int64_t>(std::min(centre + reach + 0.5, static_cast<double>(in)));
+    auto weight = [&](int64_t i) { return filter(mode, (static_cast<double>(i) - centre + 0.5) / wide); };
+    double total = 0;
+    for (int64_t i = lo; i < hi; ++i) total += weight(i);
+    for (int64_t i = lo; i < hi; ++i) {
+      const double w = weight(i);
+      if (w != 0) m.add(i, static_cast<T>(w / total));  // the filter's ends: no 0 * inf
     }
   }
   return m;
 }
 
 template <class T>
+Matrix<T> interpolation(int64_t in, int64_t out, Mode mode, bool align, std::optional<double> factor,
+                        bool antialias) {
+  if (mode == Mode::nearest || mode == Mode::nearest_exact)
+    return nearest<T>(in, out, mode == Mode::nearest_exact, factor);
+  if (antialias) return antialiased<T>(in, out, mode, align, factor);
+  Matrix<T> m = Matrix<T>::empty(in, out);
+  const double scale = step<double>(in, out, align, factor), last = static_cast<double>(in - 1);
+  for (int64_t o = 0; o < out; ++o, m.end_row()) {
+    const auto place = static_cast<double>(o);
+    double at = align ? scale * place : scale * (place + 0.5) - 0.5;
+    if (mode == Mode::linear) at = in == out ? place : std::max(at, 0.0);
+    const double floor = std::min(std::floor(at), last), t = std::min(std::max(at - floor, 0.0), 1.0);
+    const auto low = static_cast<int64_t>(floor);
+    if (mode == Mode::linear) {
+      m.add(low, static_cast<T>(1 - t));
+      m.add(std::min(low + 1, in - 1), static_cast<T>(t));
+    } else {
+      const double a = -0.75, w[4] = {convolution2(t + 1, a), convolution1(t, a), convolution1(1 - t, a),
+                                      convolution2(2 - t, a)};
+      for (int k = 0; k < 4; ++k)
+        m.add(std::min(std::max<int64_t>(low - 1 + k, 0), in - 1), static_cast<T>(w[k]));
+    }
+  }
+  return m;
+}
+
+// Circular margins wrap around what negative numbers leave of the axis.
+template <class T>
 Matrix<T> padding(int64_t in, int64_t before, int64_t out, const std::string& mode) {
   Matrix<T> m = Matrix<T>::empty(in, out);
+  const int64_t after = out - in - before, cut = std::min<int64_t>(before, 0);
+  const int64_t left = std::max<int64_t>(1, in + cut + std::min<int64_t>(after, 0));
   for (int64_t o = 0; o < out; ++o, m.end_row()) {
     int64_t i = o - before;
     if (mode == "reflect")
       i = i < 0 ? -i : i >= in ? 2 * (in - 1) - i : i;
     else if (mode == "circular")
-      i = i < 0 ? i + in : i >= in ? i - in : i;
+      i = ((i + cut) % left + left) % left - cut;
     m.add(std::min(std::max<int64_t>(i, 0), in - 1), 1);
   }
   return m;
@@ -197,7 +210,7 @@ Array apply(const char* op, const Array& x, const Dims& size, bool transposed, b
   for (int i = 0; i < nd; ++i) shape[shape.n - nd + i] = size[i];
   for (int i = shape.n - nd; i < shape.n; ++i)
     if (shape[i] < 1 || shape[i] >= kLimit || x.dim(i) < 1 || x.dim(i) >= kLimit)
-      value_error(op, "sizes before and after must be positive", {{"x", x}, {"size", size}});
+      value_error(op, "sizes before and after must be positive (and below 2^31)", {{"x", x}, {"size", size}});
   Array y = last ? empty_in_format(shape, x.dtype(), x.device(), nd, true)
                  : Array::empty(shape, x.dtype(), x.device());
   if (y.numel() == 0) return y;

@@ -57,7 +57,26 @@ GEOMETRY_1D = [
     ((0, 2, 4), 2, None, 0, 1),
 ]
 LARGE_1D = [((2, 19, 301), 2, 2, 0, 1), ((3, 4, 77), 5, 3, 2, 3), ((2, 3, 4099), 4, 1, 2, 1)]
-LAST = {1: nlc, 2: nhwc}
+GEOMETRY_3D = [
+    ((1, 1, 1, 1, 1), 1, None, 0, 1),
+    ((1, 2, 2, 4, 6), 2, None, 0, 1),
+    ((2, 3, 3, 4, 4), (2, 3, 2), (1, 2, 2), (0, 1, 1), (2, 1, 1)),
+    ((2, 3, 2, 5), (3, 1, 2), (2, 1, 3), (1, 0, 0), 1),
+    ((0, 2, 3, 3, 3), 2, None, 0, 1),
+]
+LARGE_3D = [
+    ((2, 3, 6, 12, 34), 2, 2, 0, 1),
+    ((1, 19, 5, 7, 18), 3, 2, 1, 1),
+    ((1, 4, 7, 9, 40), (2, 3, 3), (3, 1, 1), (1, 1, 0), (1, 2, 1)),
+    ((1, 2, 9, 10, 35), (7, 7, 6), (2, 3, 4), 3, 1),
+]
+
+
+def ndhwc(x):
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(x, -4, -1)), -1, -4)
+
+
+LAST = {1: nlc, 2: nhwc, 3: ndhwc}
 
 
 def max_samples(rng, geometry, n, grad=True):
@@ -109,10 +128,12 @@ ADAPTIVE = {
         ((1, 2, 3, 2), (5, 4)),
         ((0, 2, 5, 5), 2),
     ],
+    3: [((1, 2, 3, 4, 5), 2), ((2, 3, 3, 2), (None, 2, 3)), ((1, 2, 2, 3, 3), 1), ((0, 2, 2, 2, 2), 1)],
 }
 LARGE_ADAPTIVE = {
     1: [((2, 33, 500), 7), ((3, 5, 1031), 1)],
     2: [((2, 37, 13, 17), (6, 5)), ((3, 65, 7, 7), 1), ((2, 5, 56, 57), 1), ((1, 3, 80, 33), (1, 9))],
+    3: [((1, 33, 5, 13, 17), (2, 6, 5)), ((2, 3, 9, 7, 30), 1)],
 }
 
 
@@ -127,6 +148,10 @@ def adaptive_samples(rng, n, geometry, make, grad=True):
                 )
             )
     return samples
+
+
+def drawn_pool(name, x, kernel, size, samples):
+    return getattr(F, name)(x, kernel, size, return_indices=True, _random_samples=samples)
 
 
 def normal(rng, *shape):
@@ -161,7 +186,7 @@ def adaptive_backward_samples(rng, n, geometry):
     samples = []
     for shape, size in geometry[n]:
         dy = rng.standard_normal(
-            ref._avg(np.zeros(shape), n, *ref._adaptive(np.empty(shape), n, size), False, None).shape
+            ref._avg(np.zeros(shape), n, ref._adaptive(np.empty(shape), n, size), False, None).shape
         )
         samples += [
             Sample((dy, shape), id=f"{shape}"),
@@ -183,8 +208,9 @@ def twin(f, n):
 x4 = np.ones((1, 2, 5, 5), np.float32)
 x3 = np.ones((1, 2, 5), np.float32)
 i4 = np.zeros((1, 2, 2, 2), np.int64)
-GEOMETRY = {1: GEOMETRY_1D, 2: GEOMETRY_2D}
-LARGE = {1: LARGE_1D, 2: LARGE_2D}
+x5 = np.ones((1, 2, 5, 5, 5), np.float32)
+GEOMETRY = {1: GEOMETRY_1D, 2: GEOMETRY_2D, 3: GEOMETRY_3D}
+LARGE = {1: LARGE_1D, 2: LARGE_2D, 3: LARGE_3D}
 
 
 def errors(name, x, n):
@@ -201,7 +227,7 @@ def errors(name, x, n):
         Error((x, 2, 1, 2), ValueError, "padding must be at least 0 and at most half of the kernel"),
         Error((x, 2, 1, -1), ValueError, "padding must be at least 0 and at most half of the kernel"),
         Error((x, 2.0), TypeError, f"{name}: kernel_size must be an integer"),
-        Error((x, (2, 2, 2)), ValueError, f"{name}: kernel_size must be one integer or {n} of them"),
+        Error((x, (2,) * 4), ValueError, f"{name}: kernel_size must be one integer or {n} of them"),
         Error((x, 1 << 40), ValueError, "kernel_size must be positive|must fit"),
         Error((x[..., :0], 1), ValueError, "sizes of the pooled axes must be positive"),
         Error((x[:, :0], 2), ValueError, "there must be channels"),
@@ -210,7 +236,7 @@ def errors(name, x, n):
 
 
 CASES = []
-for n, x in ((1, x3), (2, x4)):
+for n, x in ((1, x3), (2, x4), (3, x5)):
     name = f"max_pool{n}d"
     CASES += [
         OpCase(
@@ -234,7 +260,7 @@ for n, x in ((1, x3), (2, x4)):
             large=partial(avg_samples, geometry=LARGE[n], n=n, grad=False),
             errors=errors(f"avg_pool{n}d", x, n)
             + [Error((x, 2, 2, 0, False, True, 0), ValueError, "divisor_override must not be zero")]
-            * (n == 2),
+            * (n > 1),
         ),
         OpCase(
             f"adaptive_max_pool{n}d",
@@ -246,7 +272,7 @@ for n, x in ((1, x3), (2, x4)):
             large=partial(adaptive_samples, n=n, geometry=LARGE_ADAPTIVE, make=distinct, grad=False),
             errors=[
                 Error((x, -1), ValueError, "output sizes must not be negative"),
-                Error((x, (1, 2, 3)), ValueError, f"output_size must be one integer or {n} of them"),
+                Error((x, (1,) * 4), ValueError, f"output_size must be one integer or {n} of them"),
                 Error((x[0, 0], 1), ValueError, "must have"),
             ],
             exact=True,
@@ -274,7 +300,7 @@ for n, x in ((1, x3), (2, x4)):
             large=partial(max_backward_samples, n=n, geometry=LARGE[n]),
             errors=[
                 Error((x, np.zeros(x.shape, np.int32), x.shape), TypeError, "indices must be int64"),
-                Error((x, np.full(x.shape, 99), x.shape), ValueError, "indices must lie in the planes of"),
+                Error((x, np.full(x.shape, 999), x.shape), ValueError, "indices must lie in the planes of"),
                 Error((x, i4[..., :1], x.shape), ValueError, "saved must have"),
             ],
         ),
@@ -297,3 +323,46 @@ for n, x in ((1, x3), (2, x4)):
             errors=[Error((x, (*x.shape[:-1], 0)), ValueError, "must be positive")],
         ),
     ]
+
+
+FRACTIONAL = {
+    2: [((2, 3, 7, 9), 2, 3), ((1, 2, 5, 5), (2, 1), (4, 5)), ((3, 6, 8), 3, (1, 4)), ((0, 2, 5, 5), 2, 2)],
+    3: [((1, 2, 4, 5, 6), 2, (2, 3, 2)), ((2, 4, 4, 4), (1, 2, 3), (3, 2, 1))],
+}
+LARGE_FRACTIONAL = {2: [((3, 40, 31, 33), 2, (17, 19))], 3: [((1, 40, 9, 10, 33), 2, (4, 7, 20))]}
+
+
+def fractional_samples(rng, n, geometry):
+    samples = []
+    for shape, kernel, size in geometry[n]:
+        lead = shape[:2] if len(shape) == n + 2 else (1, shape[0])
+        u = rng.random((*lead, n)).astype(np.float32).astype(float)  # the same draws in both dtypes
+        samples.append(Sample((distinct(rng, *shape), kernel, size, u), {}, f"{shape} k={kernel} to {size}"))
+    return samples
+
+
+for n, x in ((2, x4), (3, x5)):
+    name = f"fractional_max_pool{n}d"
+    u = np.zeros((1, 2, n), np.float32)
+    CASES.append(
+        OpCase(
+            name,
+            ["fractional_max_pool_forward", "max_pool_backward"],
+            getattr(K, name),
+            getattr(ref, name),
+            partial(fractional_samples, n=n, geometry=FRACTIONAL),
+            functional=partial(drawn_pool, name),
+            large=partial(fractional_samples, n=n, geometry=LARGE_FRACTIONAL),
+            errors=[
+                Error((x, 2, 9, u), ValueError, f"{name}: output_size . kernel_size - 1 must be"),
+                Error((x, 6, 1, u), ValueError, "output_size . kernel_size - 1 must be"),
+                Error((x, 0, 1, u), ValueError, "all positive"),
+                Error((x, 2, -1, u), ValueError, "all positive"),
+                Error((x, 2, 2, u[:, :1]), ValueError, "_random_samples must have shape"),
+                Error((x, 2, 2, u.astype(np.float64)), TypeError, "must have the dtype of x"),
+                Error((x[0, 0], 2, 2, u), ValueError, "dimensions, got"),
+                Error((x.astype(np.int64), 2, 2, u), TypeError, "must be float32 or float64"),
+            ],
+            exact=True,
+        )
+    )

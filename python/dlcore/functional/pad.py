@@ -65,13 +65,20 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
             raise ValueError(
                 f"pad: a {mode} margin must fit into the axis, got pad={tuple(pad)}, input={shape}"
             )
-    if input.is_floating_point() and input.device == "cpu" and all(input.shape[len(shape) - len(margins) :]):
+    padded = [shape[d] + before + after for d, before, after in margins]
+    if padded == [0] and mode != "circular":
+        raise ValueError(f"pad: nothing would be left of the axis, got pad={tuple(pad)}, input={shape}")
+    if input.is_floating_point() and input.device == "cpu" and all(padded) and all(shape[-len(margins) :]):
         return _by_place(input, margins[::-1], mode)
     x = input
     for d, before, after in margins:
         n = shape[d]
-        rows = np.pad(np.arange(n), (max(before, 0), max(after, 0)), mode=_MODES[mode])  # type: ignore[call-overload]
-        rows = rows[max(-before, 0) : len(rows) - max(-after, 0)]
+        rows, kept = np.arange(n), slice(max(-before, 0), n - max(-after, 0))
+        rows = rows[kept] if mode == "circular" else rows  # it wraps around what is left
+        if rows.size:
+            rows = np.pad(rows, (max(before, 0), max(after, 0)), mode=_MODES[mode])  # type: ignore[call-overload]
+        if mode != "circular":
+            rows = rows[kept.start : len(rows) - max(-after, 0)]
         x = index_select(x, d, Tensor(_C.to_device(_C.from_numpy(np.ascontiguousarray(rows)), input.device)))
     return x
 

@@ -430,13 +430,17 @@ def _max_unpool(
         raise ValueError(f"{op}: only the batch may be empty, got input={x.shape}")
     kernel = _sizes(op, "kernel_size", kernel_size, n)
     steps = _strides(op, stride, kernel)
-    if any(s < 1 for s in steps):
+    if n == 3 and any(s < 1 for s in steps):  # torch looks at 3-d strides only
         raise ValueError(f"{op}: stride must be positive, got stride={stride}")
     size = _unpool_size(op, x, kernel, steps, _sizes(op, "padding", padding, n), output_size)
     lead = x.shape[:-n]
     zeros = Tensor(_C.full((*lead, prod(size)), 0.0, x.dtype, x.device))
+    if prod(size) == 0:  # nowhere to look
+        nothing = zeros.reshape(*lead, *size).array
+        return record(nothing, (x,), lambda g, needs: (_C.full(x.shape, 0.0, x.dtype, x.device),))
     try:
-        y = scatter(zeros, -1, indices.reshape(*lead, -1), x.reshape(*lead, -1))
+        flat = (*lead, prod(x.shape[-n:]))
+        y = scatter(zeros, -1, indices.reshape(flat), x.reshape(flat))
     except IndexError as e:
         raise IndexError(f"{op}: indices must lie in an output of {size}: {e}") from None
     return y.reshape(*lead, *size)

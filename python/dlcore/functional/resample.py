@@ -180,9 +180,9 @@ def grid_sample(
     """y[n, :, p] = input[n, :, grid[n, p]], interpolated: coordinates (w, h) or (w, h, d) in [-1, 1].
 
     input (N, C, H, W) and grid (N, H_out, W_out, 2) -> (N, C, H_out, W_out); or input (N, C, D, H, W) and
-    grid (N, D_out, H_out, W_out, 3). -1 and 1 are the outer edges of the first and last pixel, their centres with
-    `align_corners`. mode "bilinear" (trilinear in volumes), "nearest" or "bicubic" (planes only); what lies
-    outside is 0 ("zeros"), the edge's value ("border") or mirrored ("reflection"). NaN counts as -1.
+    grid (N, D_out, H_out, W_out, 3). -1 and 1 are the outer edges of the first and last pixel, their centres
+    with `align_corners`. mode "bilinear" (trilinear in volumes), "nearest" or "bicubic" (planes only); what
+    lies outside is 0 ("zeros"), the edge's value ("border") or mirrored ("reflection"). NaN counts as -1.
 
     Raises ValueError for shapes and modes, TypeError for integer data.
 
@@ -228,8 +228,7 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
         raise ValueError(f"affine_grid: theta must be floating, got {theta.dtype}")
     if theta.ndim != 3 or theta.shape[1:] != (n, n + 1) or theta.shape[0] != sizes[0]:
         raise ValueError(
-            f"affine_grid: theta must have shape {(sizes[0], n, n + 1)}, got theta={theta.shape}, "
-            f"size={sizes}"
+            f"affine_grid: theta must be {(sizes[0], n, n + 1)}, got theta={theta.shape}, size={sizes}"
         )
     if min(sizes) <= 0:
         raise ValueError(f"affine_grid: size must be positive, got size={sizes}")

@@ -85,7 +85,8 @@ class _CircularPad(_Pad):
 
 
 class ConstantPad1d(_ConstantPad):
-    """`value` around the last axis of x (..., L); negative numbers crop.
+    """`value` around the last axis of x (..., L); negative
+    numbers crop.
 
     >>> import dlcore
     >>> dlcore.nn.ConstantPad1d(1, 5.0)(dlcore.tensor([[1.0, 2.0, 3.0]])).tolist()
@@ -96,7 +97,8 @@ class ConstantPad1d(_ConstantPad):
 
 
 class ConstantPad2d(_ConstantPad):
-    """`value` around the last two axes of x (..., H, W); negative numbers crop.
+    """`value` around the last two axes of x (..., H, W); negative
+    numbers crop.
 
     >>> import dlcore
     >>> dlcore.nn.ConstantPad2d(1, 5.0)(dlcore.ones(1, 2, 3)).shape
@@ -107,7 +109,8 @@ class ConstantPad2d(_ConstantPad):
 
 
 class ConstantPad3d(_ConstantPad):
-    """`value` around the last three axes of x (..., D, H, W); negative numbers crop.
+    """`value` around the last three axes of x (..., D, H, W); negative
+    numbers crop.
 
     >>> import dlcore
     >>> dlcore.nn.ConstantPad3d(1, 5.0)(dlcore.ones(1, 2, 3, 4)).shape
@@ -118,7 +121,8 @@ class ConstantPad3d(_ConstantPad):
 
 
 class ZeroPad1d(_ZeroPad):
-    """Zeros around the last axis of x (..., L); negative numbers crop.
+    """Zeros around the last axis of x (..., L); negative
+    numbers crop.
 
     >>> import dlcore
     >>> dlcore.nn.ZeroPad1d(1)(dlcore.tensor([[1.0, 2.0, 3.0]])).tolist()
@@ -129,7 +133,8 @@ class ZeroPad1d(_ZeroPad):
 
 
 class ZeroPad2d(_ZeroPad):
-    """Zeros around the last two axes of x (..., H, W); negative numbers crop.
+    """Zeros around the last two axes of x (..., H, W); negative
+    numbers crop.
 
     >>> import dlcore
     >>> dlcore.nn.ZeroPad2d(1)(dlcore.ones(1, 2, 3)).shape
@@ -140,7 +145,8 @@ class ZeroPad2d(_ZeroPad):
 
 
 class ZeroPad3d(_ZeroPad):
-    """Zeros around the last three axes of x (..., D, H, W); negative numbers crop.
+    """Zeros around the last three axes of x (..., D, H, W); negative
+    numbers crop.
 
     >>> import dlcore
     >>> dlcore.nn.ZeroPad3d(1)(dlcore.ones(1, 2, 3, 4)).shape
@@ -151,7 +157,8 @@ class ZeroPad3d(_ZeroPad):
 
 
 class ReflectionPad1d(_ReflectionPad):
-    """Mirrored margins (without the edge) around the last axis of x (..., L); negative numbers crop.
+    """Mirrored margins (without the edge) around the last axis of x (..., L); negative
+    numbers crop.
 
     >>> import dlcore
     >>> dlcore.nn.ReflectionPad1d(1)(dlcore.tensor([[1.0, 2.0, 3.0]])).tolist()
@@ -162,7 +169,8 @@ class ReflectionPad1d(_ReflectionPad):
 
 
 class ReflectionPad2d(_ReflectionPad):
-    """Mirrored margins (without the edge) around the last two axes of x (..., H, W); negative numbers crop.
+    """Mirrored margins (without the edge) around the last two axes of x (..., H, W); negative
+    numbers crop.
 
     >>> import dlcore
     >>> dlcore.nn.ReflectionPad2d(1)(dlcore.ones(1, 2, 3)).shape
@@ -173,7 +181,8 @@ class ReflectionPad2d(_ReflectionPad):
 
 
 class ReflectionPad3d(_ReflectionPad):
-    """Mirrored margins (without the edge) around the last three axes of x (..., D, H, W); negative numbers crop.
+    """Mirrored margins (without the edge) around the last three axes of x (..., D, H, W); negative
+    numbers crop.
 
     >>> import dlcore
     >>> dlcore.nn.ReflectionPad3d(1)(dlcore.ones(1, 2, 3, 4)).shape
@@ -184,7 +193,8 @@ class ReflectionPad3d(_ReflectionPad):
 
 
 class ReplicationPad1d(_ReplicationPad):
-    """The edge repeated around the last axis of x (..., L); negative numbers crop.
+    """The edge repeated around the last axis of x (..., L); negative
+    numbers crop.
 
     >>> import dlcore
     >>> dlcore.nn.ReplicationPad1d(1)(dlcore.tensor([[1.0, 2.0, 3.0]])).tolist()
@@ -195,7 +205,8 @@ class ReplicationPad1d(_ReplicationPad):
 
 
 class ReplicationPad2d(_ReplicationPad):
-    """The edge repeated around the last two axes of x (..., H, W); negative numbers crop.
+    """The edge repeated around the last two axes of x (..., H, W); negative
+    numbers crop.
 
     >>> import dlcore
     >>> dlcore.nn.ReplicationPad2d(1)(dlcore.ones(1, 2, 3)).shape
@@ -206,7 +217,8 @@ class ReplicationPad2d(_ReplicationPad):
 
 
 class ReplicationPad3d(_ReplicationPad):
-    """The edge repeated around the last three axes of x (..., D, H, W); negative numbers crop.
+    """The edge repeated around the last three axes of x (..., D, H, W); negative
+    numbers crop.
 
     >>> import dlcore
     >>> dlcore.nn.ReplicationPad3d(1)(dlcore.ones(1, 2, 3, 4)).shape
@@ -217,7 +229,8 @@ class ReplicationPad3d(_ReplicationPad):
 
 
 class CircularPad1d(_CircularPad):
-    """Margins from the other end around the last axis of x (..., L); negative numbers crop.
+    """Margins from the other end around the last axis of x (..., L); negative
+    numbers crop.
 
     >>> import dlcore
     >>> dlcore.nn.CircularPad1d(1)(dlcore.tensor([[1.0, 2.0, 3.0]])).tolist()
@@ -228,7 +241,8 @@ class CircularPad1d(_CircularPad):
 
 
 class CircularPad2d(_CircularPad):
-    """Margins from the other end around the last two axes of x (..., H, W); negative numbers crop.
+    """Margins from the other end around the last two axes of x (..., H, W); negative
+    numbers crop.
 
     >>> import dlcore
     >>> dlcore.nn.CircularPad2d(1)(dlcore.ones(1, 2, 3)).shape
@@ -239,7 +253,8 @@ class CircularPad2d(_CircularPad):
 
 
 class CircularPad3d(_CircularPad):
-    """Margins from the other end around the last three axes of x (..., D, H, W); negative numbers crop.
+    """Margins from the other end around the last three axes of x (..., D, H, W); negative
+    numbers crop.
 
     >>> import dlcore
     >>> dlcore.nn.CircularPad3d(1)(dlcore.ones(1, 2, 3, 4)).shape

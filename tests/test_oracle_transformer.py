@@ -74,8 +74,8 @@ def inputs(rng, batch_first, batched, n, lengths, sizes):
         add_zero_attn=[False, True], kdim=[None, 5], vdim=[None, 8, 3], batch_first=[True, False],
         batched=[True, True, False], kind=["self", "cross", "three"], padding=[None, "bool", "float"],
         mask=[None, "bool2", "float2", "bool3", "float3", "causal", "causal bool"],
-        need_weights=[True, False], average=[True, False], is_causal=[False, False, True], dtype=[np.float64, np.float64, np.float32],
-        training=[False, True],
+        need_weights=[True, False], average=[True, False], is_causal=[False, False, True],
+        dtype=[np.float64, np.float64, np.float32], training=[False, True],
     ),
 )  # fmt: skip
 def test_multihead_attention(a, rng):

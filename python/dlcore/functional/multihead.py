@@ -146,9 +146,8 @@ def _check(
         raise ValueError(f"{_OP}: embed_dim={embed_dim} must be divisible by num_heads, got {heads}")
     samples = query.shape[batch] if n == 3 else 1
     L, S = (query.shape[length], key.shape[length]) if n == 3 else (query.shape[0], key.shape[0])
-    if attn_mask is not None:
-        if attn_mask.ndim not in (2, 3) or attn_mask.shape not in ((L, S), (samples * heads, L, S)):
-            raise _fail(f"attn_mask must be {(L, S)} or {(samples * heads, L, S)}", attn_mask=attn_mask)
+    if attn_mask is not None and attn_mask.shape not in ((L, S), (samples * heads, L, S)):
+        raise _fail(f"attn_mask must be {(L, S)} or {(samples * heads, L, S)}", attn_mask=attn_mask)
     if key_padding_mask is not None and key_padding_mask.shape != ((samples, S) if n == 3 else (S,)):
         raise _fail(
             f"key_padding_mask must be {(samples, S)}, or {(S,)} of one sample",
@@ -201,7 +200,7 @@ def attend(
     if causal:
         attn_mask = None
     q, k, v = _project(query, key, value, weights, in_proj_bias, num_heads, batch_first)
-    N, H, L, D = q.shape
+    N, H, _, D = q.shape
     if attn_mask is not None:
         attn_mask = attn_mask.reshape(*((1, 1) if attn_mask.ndim == 2 else (N, H)), *attn_mask.shape[-2:])
     if key_padding_mask is not None:

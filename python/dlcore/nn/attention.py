@@ -28,8 +28,8 @@ class MultiheadAttention(Module):
     """y = Concat(head₁, …, head_h) Wᵒ, headᵢ = softmax(Q Wᵢ(Q) (K Wᵢ(K))ᵀ / √d) V Wᵢ(V).
 
     forward(query, key, value) takes (L, N, E), (S, N, kdim), (S, N, vdim), with `batch_first` (N, L, E) and
-    so on, without a batch (L, E); it gives y like query and the weights (N, L, S), averaged over the heads unless
-    `average_attn_weights` is False, None unless `need_weights`: without them no score is kept in memory.
+    so on, without a batch (L, E); it gives y like query and the weights (N, L, S), averaged over the heads
+    unless `average_attn_weights` is False, None unless `need_weights`: without them no score is kept.
 
     key_padding_mask (N, S) and attn_mask (L, S) or (N num_heads, L, S) are boolean, True where a key is
     ignored, or floating and added to the scores. `is_causal` says that attn_mask is causal. A query all of

@@ -30,8 +30,12 @@ __all__ = [
 Gradients = tuple[NDArray, ...]
 
 
+def _all(arrays: tuple[_C.Array | None, ...]) -> Gradients:
+    return tuple(out(a) for a in arrays if a is not None)
+
+
 def _result(arrays: tuple[_C.Array | None, ...], statistics: bool) -> Any:
-    ys = tuple(out(a) for a in arrays if a is not None)
+    ys = _all(arrays)
     return ys if statistics else ys[0]
 
 
@@ -64,9 +68,8 @@ def layer_norm_backward(
 ) -> Gradients:
     """dx = rstd (g - mean(g) - x̂ mean(g x̂)) with g = dy w, x̂ = (x - mean) rstd; dweight = Σ dy x̂; dbias =
     Σ dy."""
-    return _result(
-        _C.layer_norm_backward(arr(dy), arr(x), tuple(normalized_shape), opt(weight), arr(mean), arr(rstd)),
-        True,
+    return _all(
+        _C.layer_norm_backward(arr(dy), arr(x), tuple(normalized_shape), opt(weight), arr(mean), arr(rstd))
     )
 
 
@@ -89,9 +92,7 @@ def rms_norm_backward(
     weight: npt.ArrayLike | None = None,
 ) -> Gradients:
     """dx = rstd (g - x̂ mean(g x̂)) with g = dy w, x̂ = x rstd; dweight = Σ dy x̂."""
-    return _result(
-        _C.rms_norm_backward(arr(dy), arr(x), tuple(normalized_shape), opt(weight), arr(rstd)), True
-    )
+    return _all(_C.rms_norm_backward(arr(dy), arr(x), tuple(normalized_shape), opt(weight), arr(rstd)))
 
 
 def batch_norm(
@@ -127,7 +128,7 @@ def batch_norm_backward(
 ) -> Gradients:
     """dx = w rstd (dy - mean(dy) - x̂ mean(dy x̂)), or w rstd dy where the statistics were not of x; dweight =
     Σ dy x̂; dbias = Σ dy."""
-    return _result(_C.batch_norm_backward(arr(dy), arr(x), opt(weight), arr(mean), arr(rstd), training), True)
+    return _all(_C.batch_norm_backward(arr(dy), arr(x), opt(weight), arr(mean), arr(rstd), training))
 
 
 def group_norm(
@@ -152,9 +153,7 @@ def group_norm_backward(
     weight: npt.ArrayLike | None = None,
 ) -> Gradients:
     """dx = rstd (g - mean(g) - x̂ mean(g x̂)) with g = dy w; dweight = Σ dy x̂; dbias = Σ dy."""
-    return _result(
-        _C.group_norm_backward(arr(dy), arr(x), num_groups, opt(weight), arr(mean), arr(rstd)), True
-    )
+    return _all(_C.group_norm_backward(arr(dy), arr(x), num_groups, opt(weight), arr(mean), arr(rstd)))
 
 
 def local_response_norm(

@@ -219,10 +219,25 @@ void reduce_panel(const ReduceArgs& p, const T* x, int64_t r0, int64_t r1, int64
   for (int64_t rb = r0; rb < r1; rb += kRowBlock) {
     const int64_t re = min64(r1, rb + kRowBlock);
     for (int64_t c = 0; c < m; ++c) block[c] = neutral<OP, T>();
-    for (int64_t r = rb; r < re; ++r) {
-      const int64_t at = p.reduced_ndim == 1 ? r * p.reduced_strides[0]
-                                             : offset_of(r, p.reduced_ndim, p.reduced, p.reduced_strides);
-      const T* row = x + at + c0;
+    auto row_at = [&](int64_t r) {
+      return x + c0 +
+             (p.reduced_ndim == 1 ? r * p.reduced_strides[0]
+                                  : offset_of(r, p.reduced_ndim, p.reduced, p.reduced_strides));
+    };
+    int64_t r = rb;
+    for (; r + 4 <= re && !shift; r += 4) {  // four rows a pass: the accumulators are read and written once
+      const T* a = row_at(r);
+      const T* b = row_at(r + 1);
+      const T* d = row_at(r + 2);
+      const T* e = row_at(r + 3);
+      for (int64_t c = 0; c < m; ++c) {
+        const T ab = static_cast<T>(join<OP>(prepare<OP>(a[c], T(0)), prepare<OP>(b[c], T(0))));
+        const T de = static_cast<T>(join<OP>(prepare<OP>(d[c], T(0)), prepare<OP>(e[c], T(0))));
+        block[c] = static_cast<T>(join<OP>(block[c], static_cast<T>(join<OP>(ab, de))));
+      }
+    }
+    for (; r < re; ++r) {
+      const T* row = row_at(r);
       if (shift)
         for (int64_t c = 0; c < m; ++c)
           block[c] = static_cast<T>(join<OP>(block[c], prepare<OP>(row[c], shift[c])));
@@ -304,6 +319,53 @@ DLCORE_INLINE bool better(T x, T best) {
   return (OP == Reduce::max ? best < x : x < best) | (x != x);
 }
 
+// The first place of the extreme of a run, or of its first NaN. Each lane keeps its own best and the number
+// of the vector that it came from; four of them, so that no comparison waits for another.
+template <Reduce OP, class T>
+int64_t arg_run(const T* x, int64_t n) {
+  using I = typename IntOf<T>::type;
+  constexpr int L = kLanes<T>;
+  constexpr int64_t kPart = int64_t(1) << 30;  // the vector numbers fit the lanes' integers
+  int64_t where = 0;
+  for (int64_t p0 = 0; p0 < n; p0 += kPart) {
+    const int64_t m = min64(n - p0, kPart);
+    const T* part = x + p0;
+    Vec<T> best[4];
+    Vec<I> place[4], nan = {};
+    for (int k = 0; k < 4; ++k) best[k] = splat(part[0]), place[k] = Vec<I>{};
+    int64_t i = 0;
+    Vec<I> number = {};
+    for (; i + 4 * L <= m; i += 4 * L, number += 1)
+      for (int k = 0; k < 4; ++k) {
+        const Vec<T> v = load(part + i + k * L);
+        const Vec<I> wins = OP == Reduce::max ? best[k] < v : v < best[k];
+        nan |= v != v;
+        best[k] = wins ? v : best[k];
+        place[k] = wins ? number : place[k];
+      }
+    T top = part[0];
+    int64_t at = 0;
+    bool has_nan = part[0] != part[0];
+    for (int k = 0; k < 4; ++k)
+      for (int l = 0; l < L; ++l) {
+        has_nan |= nan[l] != 0;
+        const T v = best[k][l];
+        const int64_t j = v == part[0] ? 0 : static_cast<int64_t>(place[k][l]) * 4 * L + k * L + l;
+        if ((OP == Reduce::max ? top < v : v < top) || (v == top && j < at)) top = v, at = j;
+      }
+    for (; i < m; ++i) {
+      has_nan |= part[i] != part[i];
+      if (OP == Reduce::max ? top < part[i] : part[i] < top) top = part[i], at = i;
+    }
+    if (has_nan) {
+      for (at = 0; part[at] == part[at];) ++at;
+      top = part[at];
+    }
+    if (p0 == 0 || better<OP>(top, x[where])) where = p0 + at;
+  }
+  return where;
+}
+
 template <Reduce OP, class T>
 void arg_op(const ArgReduceArgs& p) {
   const T* x = static_cast<const T*>(p.x);
@@ -315,11 +377,14 @@ void arg_op(const ArgReduceArgs& p) {
     for (int64_t t = b; t < e; ++t) {
       const int64_t o = t / panels, c0 = t % panels * width, m = min64(p.inner, c0 + width) - c0;
       const T* column = x + o * p.n * p.inner + c0;
-      if (p.inner == 1 && p.n >= 64) {  // the extreme first, at full width, then where it first stands
-        best[0] = static_cast<T>(reduce_run<OP, T>(column, p.n, T(0)));
-        int64_t k = 0;
-        while (column[k] != best[0] && !(best[0] != best[0] && column[k] != column[k])) ++k;
-        index[0] = k;
+      if (p.inner == 1 && p.n >= 64) {
+        if constexpr (kIsFloat<T>) {
+          index[0] = arg_run<OP, T>(column, p.n);
+          best[0] = column[index[0]];
+        } else {  // the extreme first, then where it first stands
+          best[0] = static_cast<T>(reduce_run<OP, T>(column, p.n, T(0)));
+          for (index[0] = 0; column[index[0]] != best[0];) ++index[0];
+        }
       } else {
         for (int64_t c = 0; c < m; ++c) best[c] = column[c], index[c] = 0;
         for (int64_t r = 1; r < p.n; ++r)
@@ -388,9 +453,71 @@ void scan(const ScanArgs& p) {
   }
 }
 
+namespace {
+
+template <Reduce OP, class T>
+void cum_op(const CumExtremeArgs& p) {
+  const T* x = static_cast<const T*>(p.x);
+  T* values = static_cast<T*>(p.values);
+  const int64_t width = min64(p.inner, 256), panels = ceil_div(p.inner, max64(1, width));
+  parallel_for(p.outer * panels, max64(1, kGrain / max64(1, p.n * width)), [&](int64_t b, int64_t e) {
+    T best[256];
+    int64_t index[256];
+    for (int64_t t = b; t < e; ++t) {
+      const int64_t o = t / panels, c0 = t % panels * width, m = min64(p.inner, c0 + width) - c0;
+      for (int64_t r = 0; r < p.n; ++r) {
+        const int64_t at = (o * p.n + r) * p.inner + c0;
+        for (int64_t c = 0; c < m; ++c) {
+          const T v = x[at + c];
+          const bool wins = r == 0 || v != v || (OP == Reduce::max ? best[c] <= v : v <= best[c]);
+          if (wins) best[c] = v, index[c] = r;
+          values[at + c] = best[c], p.indices[at + c] = index[c];
+        }
+      }
+    }
+  });
+}
+
+// log(e^a + e^b); equal infinities stay what they are.
+DLCORE_INLINE double log_add(double a, double b) {
+  const double high = a < b || b != b ? b : a, low = a < b || b != b ? a : b;
+  if (high == low && high - high != 0) return high;
+  return high + __builtin_log1p(__builtin_exp(low - high));
+}
+
+}  // namespace
+
+template <class T>
+void cum_extreme(const CumExtremeArgs& p) {
+  if (p.largest)
+    cum_op<Reduce::max, Bytes<T>>(p);
+  else
+    cum_op<Reduce::min, Bytes<T>>(p);
+}
+
+template <class T>
+void logcumsumexp(const LogCumsumArgs& p) {
+  const T* x = static_cast<const T*>(p.x);
+  T* y = static_cast<T*>(p.y);
+  const int64_t columns = p.outer * p.inner;
+  parallel_for(columns, max64(1, kGrain / 32 / max64(1, p.n)), [&](int64_t b, int64_t e) {
+    for (int64_t t = b; t < e; ++t) {
+      const int64_t first = t / p.inner * p.n * p.inner + t % p.inner;
+      double total = -__builtin_inf();
+      for (int64_t r = 0; r < p.n; ++r) {
+        const int64_t at = first + (p.reverse ? p.n - 1 - r : r) * p.inner;
+        total = log_add(total, static_cast<double>(x[at]));
+        y[at] = static_cast<T>(total);
+      }
+    }
+  });
+}
+
 DLCORE_INSTANTIATE_ALL(reduce, ReduceArgs)
 DLCORE_INSTANTIATE_ALL(arg_reduce, ArgReduceArgs)
 DLCORE_INSTANTIATE_ALL(scan, ScanArgs)
+DLCORE_INSTANTIATE_ALL(cum_extreme, CumExtremeArgs)
+DLCORE_INSTANTIATE_FLOATS(logcumsumexp, LogCumsumArgs)
 
 }  // namespace DLCORE_ISA
 }  // namespace dlcore

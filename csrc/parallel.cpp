@@ -42,7 +42,7 @@ inline void relax() {
 class Pool {
  public:
   explicit Pool(int threads) : threads_(threads), errors_(threads) {
-    for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
+    for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
   }
 
   // Joins the workers. Only for a pool of this process: a forked child abandons its parent's.
@@ -50,7 +50,7 @@ class Pool {
     {
       std::lock_guard<std::mutex> lock(sleep_mutex_);
       stop_ = true;
-      generation_.fetch_add(1);
+      ticket_.fetch_add(kJob);
     }
     sleep_.notify_all();
     for (auto& w : workers_) w.join();
@@ -62,17 +62,18 @@ class Pool {
     n_ = n, grain_ = grain, body_ = body, ctx_ = ctx;
     const int64_t grains = (n + grain - 1) / grain;
     parts_ = static_cast<int>(std::min<int64_t>(threads_, grains));
-    pending_.store(threads_ - 1, std::memory_order_relaxed);
+    done_.store(0, std::memory_order_relaxed);
     {
-      // Under the lock, so that a worker about to sleep either sees the new generation or gets the
-      // notification.
+      // Under the lock, so that a worker about to sleep either sees the new job or gets the notification.
       std::lock_guard<std::mutex> lock(sleep_mutex_);
-      generation_.fetch_add(1, std::memory_order_release);
+      const uint64_t job = ticket_.load(std::memory_order_relaxed) / kJob + 1;
+      ticket_.store(job * kJob + static_cast<uint64_t>(parts_) * kParts, std::memory_order_release);
     }
-    if (sleepers_.load() > 0) sleep_.notify_all();
-    part(0);
+    for (int i = 1, asleep = sleepers_.load(); i < parts_ && i <= asleep; ++i) sleep_.notify_one();
+    while (work_on_one()) {
+    }
     int spins = 0;
-    while (pending_.load(std::memory_order_acquire) != 0) {
+    while (done_.load(std::memory_order_acquire) != parts_) {
       if (++spins < 4000)
         relax();
       else
@@ -87,8 +88,22 @@ class Pool {
   }
 
  private:
+  // Claims a part of the current job and does it; false where none is left. The caller claims too, so that a
+  // worker that is slow to wake delays nobody. A claim succeeds only while its job lasts: the caller leaves
+  // run() when every claimed part is done.
+  bool work_on_one() {
+    uint64_t ticket = ticket_.load(std::memory_order_acquire);
+    for (;;) {
+      const uint64_t next = ticket % kParts, parts = ticket % kJob / kParts;
+      if (next >= parts) return false;
+      if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel)) continue;
+      part(static_cast<int>(next));
+      done_.fetch_add(1, std::memory_order_release);
+      return true;
+    }
+  }
+
   void part(int i) {
-    if (i >= parts_) return;
     const int64_t grains = (n_ + grain_ - 1) / grain_;
     const int64_t begin = grains * i / parts_ * grain_;
     const int64_t end = std::min(n_, grains * (i + 1) / parts_ * grain_);
@@ -102,26 +117,30 @@ class Pool {
     t_inside = false;
   }
 
-  void work(int i) {
-    uint64_t seen = 0;
+  void work() {
+    uint64_t seen = 0;  // job
+    auto news = [&] { return ticket_.load(std::memory_order_acquire) / kJob != seen; };
     for (;;) {
       const auto until = std::chrono::steady_clock::now() + kSpin;
       int spins = 0;
-      while (generation_.load(std::memory_order_acquire) == seen) {
+      while (!news()) {
         relax();
         if (++spins % 64 == 0 && std::chrono::steady_clock::now() > until) {
           std::unique_lock<std::mutex> lock(sleep_mutex_);
           sleepers_.fetch_add(1);
-          sleep_.wait(lock, [&] { return generation_.load(std::memory_order_acquire) != seen; });
+          sleep_.wait(lock, news);
           sleepers_.fetch_sub(1);
         }
       }
-      seen = generation_.load(std::memory_order_acquire);
+      seen = ticket_.load(std::memory_order_acquire) / kJob;
       if (stop_) return;
-      part(i);
-      pending_.fetch_sub(1, std::memory_order_release);
+      while (work_on_one()) {
+      }
     }
   }
+
+  // The ticket: the job's number, how many parts it has, how many of them are claimed.
+  static constexpr uint64_t kParts = uint64_t(1) << 16, kJob = uint64_t(1) << 32;
 
   const int threads_;
   std::vector<std::thread> workers_;
@@ -130,9 +149,9 @@ class Pool {
   void (*body_)(void*, int64_t, int64_t) = nullptr;
   void* ctx_ = nullptr;
   int parts_ = 0;
-  bool stop_ = false;
-  std::atomic<uint64_t> generation_{0};
-  std::atomic<int> pending_{0};
+  std::atomic<bool> stop_{false};
+  std::atomic<uint64_t> ticket_{0};
+  std::atomic<int> done_{0};
   std::atomic<int> sleepers_{0};
   std::mutex sleep_mutex_;
   std::condition_variable sleep_;

@@ -413,8 +413,12 @@ DLCORE_INLINE Vec<T> value(Vec<T> x, Vec<T> p, Vec<T> q) {
     return x / (one + absolute<T>(x));
   else if constexpr (OP == Unary::logsigmoid)
     return (x > zero ? zero : x) - log1p<T>(exp<T>(-absolute<T>(x)));
+  else if constexpr (OP == Unary::threshold)
+    return x <= p ? q : x;
+  else if constexpr (OP == Unary::hardshrink)
+    return (x >= -p) & (x <= p) ? zero : x;
   else
-    return x <= p ? q : x;  // threshold
+    return x > p ? x - p : x < -p ? x + p : x * zero;  // softshrink; NaN stays
 }
 
 template <Unary OP, class T>
@@ -494,6 +498,8 @@ DLCORE_INLINE Vec<T> gradient(Vec<T> g, Vec<T> s, Vec<T> p, Vec<T> q) {
     return g * sigmoid<T>(-s);
   else if constexpr (OP == Unary::threshold)
     return s <= p ? zero : g;
+  else if constexpr (OP == Unary::hardshrink || OP == Unary::softshrink)
+    return (s >= -p) & (s <= p) ? zero : g;
   else if constexpr (OP == Unary::neg)
     return -g;
   else

@@ -11,21 +11,26 @@ namespace DLCORE_ISA {
 namespace {
 
 constexpr int64_t kEntries = 64;  // entries that are summed before they join the total: shorter sums
+constexpr int64_t kAhead = 8;  // entries: a row, which may lie anywhere, is asked for so long before its turn
+constexpr int kVectors =
+    kVecBytes == 64 ? 16 : 8;  // of a row that are summed at a time: half of the registers
 
-// Calls f(j, columns) for blocks of up to four vectors of a row.
+// Calls f(j, columns) for blocks of up to kVectors vectors of a row.
 template <class T, class F>
 DLCORE_INLINE void each_columns(int64_t inner, const F& f) {
-  constexpr int64_t kWidth = 4 * kLanes<T>;
+  constexpr int64_t kWidth = kVectors * kLanes<T>;
   for (int64_t j = 0; j < inner; j += kWidth) f(j, static_cast<int>(min64(kWidth, inner - j)));
 }
 
-// The sum of scale(i) row(i) over [0, m), columns [j, j + w): four accumulators.
+// The sum of scale(i) row(i) over [0, m) (row is known for [0, known)), columns [j, j + w): one accumulator a
+// vector.
 template <class T>
 struct Columns {
-  Vec<T> v[4];
+  Vec<T> v[kVectors];
 };
 template <class T, class Row, class Scale>
-DLCORE_INLINE Columns<T> sum_rows(int64_t m, int64_t j, int w, const Row& row, const Scale& scale) {
+DLCORE_INLINE Columns<T> sum_rows(int64_t m, int64_t known, int64_t j, int w, const Row& row,
+                                  const Scale& scale) {
   constexpr int L = kLanes<T>;
   Columns<T> total = {};
   for (int64_t b = 0; b < m; b += kEntries) {
@@ -34,15 +39,20 @@ DLCORE_INLINE Columns<T> sum_rows(int64_t m, int64_t j, int w, const Row& row, c
       const T* x = row(i);
       if (!x) continue;
       x += j;
+      if (i + kAhead < known) {
+        const T* next = row(i + kAhead);
+        for (int k = 0; next && k < w; k += 64 / static_cast<int>(sizeof(T)))
+          __builtin_prefetch(next + j + k);
+      }
       const Vec<T> s = splat(scale(i));
-      if (w == 4 * L) {
-        for (int k = 0; k < 4; ++k) acc.v[k] = fma(load(x + k * L), s, acc.v[k]);
+      if (w == kVectors * L) {
+        for (int k = 0; k < kVectors; ++k) acc.v[k] = fma(load(x + k * L), s, acc.v[k]);
       } else {
         for (int k = 0; k * L < w; ++k)
           acc.v[k] = fma(load_upto(x + k * L, static_cast<int>(min64(L, w - k * L))), s, acc.v[k]);
       }
     }
-    for (int k = 0; k < 4; ++k) total.v[k] += acc.v[k];
+    for (int k = 0; k < kVectors; ++k) total.v[k] += acc.v[k];
   }
   return total;
 }
@@ -97,7 +107,7 @@ void embedding_backward(const EmbeddingBackwardArgs& p) {
     for (int64_t r = b; r < e; ++r) {
       T* out = dw + r * p.inner;
       const int64_t* entries = order + start[r];
-      const int64_t m = start[r + 1] - start[r];
+      const int64_t m = start[r + 1] - start[r], known = start[p.n] - start[r];
       if (m == 0) {
         __builtin_memset(static_cast<void*>(out), 0, static_cast<size_t>(p.inner) * sizeof(T));
         continue;
@@ -105,10 +115,10 @@ void embedding_backward(const EmbeddingBackwardArgs& p) {
       auto row = [&](int64_t i) { return dy + (p.source ? p.source[entries[i]] : entries[i]) * p.inner; };
       const Vec<T> mean = splat(p.by_frequency ? T(1) / static_cast<T>(m) : T(1));
       each_columns<T>(p.inner, [&](int64_t j, int w) {
-        Columns<T> c = scale ? sum_rows<T>(m, j, w, row, [&](int64_t i) { return scale[entries[i]]; })
-                             : sum_rows<T>(m, j, w, row, [](int64_t) { return T(1); });
+        Columns<T> c = scale ? sum_rows<T>(m, known, j, w, row, [&](int64_t i) { return scale[entries[i]]; })
+                             : sum_rows<T>(m, known, j, w, row, [](int64_t) { return T(1); });
         if (p.by_frequency)
-          for (int k = 0; k < 4; ++k) c.v[k] *= mean;
+          for (int k = 0; k < kVectors; ++k) c.v[k] *= mean;
         store_columns(out + j, c, w);
       });
     }
@@ -161,15 +171,16 @@ void embedding_bag_forward(const EmbeddingBagArgs& p) {
         continue;
       }
       int64_t count = m;
+      const int64_t known = p.m - lo;
       if (p.padding >= 0)
         for (int64_t i = 0; i < m; ++i) count -= index[i] == p.padding;
       const Vec<T> divisor = splat(static_cast<T>(max64(1, count)));
       auto row = [&](int64_t i) { return index[i] == p.padding ? nullptr : weight + index[i] * p.inner; };
       each_columns<T>(p.inner, [&](int64_t j, int w) {
-        Columns<T> c = scale ? sum_rows<T>(m, j, w, row, [&](int64_t i) { return scale[lo + i]; })
-                             : sum_rows<T>(m, j, w, row, [](int64_t) { return T(1); });
+        Columns<T> c = scale ? sum_rows<T>(m, known, j, w, row, [&](int64_t i) { return scale[lo + i]; })
+                             : sum_rows<T>(m, known, j, w, row, [](int64_t) { return T(1); });
         if (p.mode == Bag::mean)
-          for (int k = 0; k < 4; ++k) c.v[k] /= divisor;
+          for (int k = 0; k < kVectors; ++k) c.v[k] /= divisor;
         store_columns(out + j, c, w);
       });
     }

@@ -188,7 +188,63 @@ inline void forward_tiles(const CrossEntropyArgs& p) {
   });
 }
 
+// A row's targets, up to the first -1: how many there are, and 1 in `others` for each class that is none.
+template <class T>
+inline int64_t mark_others(const int64_t* target, int64_t n, T* others) {
+  int64_t count = 0;
+  for (int64_t k = 0; k < n; ++k) others[k] = 1;
+  for (; count < n && target[count] >= 0; ++count) others[target[count]] = 0;
+  return count;
+}
+
 }  // namespace
+
+template <class T>
+void multilabel_margin_forward(const MultilabelMarginArgs& p) {
+  const T* x = static_cast<const T*>(p.x);
+  parallel_for(p.rows, sample_grain(p.n), [&](int64_t b, int64_t e) {
+    T* others = scratch<T>(2, max64(1, p.n));
+    for (int64_t r = b; r < e; ++r) {
+      const T* row = x + r * p.n;
+      const int64_t* target = p.target + r * p.n;
+      const int64_t count = mark_others(target, p.n, others);
+      T total = 0;
+      for (int64_t i = 0; i < count; ++i) {
+        const Vec<T> from = splat(T(1) - row[target[i]]);
+        total += row_sum<T>(p.n, [&](int64_t k, int lanes) {
+          return relu(from + load_upto(row + k, lanes)) * load_upto(others + k, lanes);
+        });
+      }
+      static_cast<T*>(p.loss)[r] = total / static_cast<T>(p.n);
+    }
+  });
+}
+
+template <class T>
+void multilabel_margin_backward(const MultilabelMarginBackwardArgs& p) {
+  const T* x = static_cast<const T*>(p.x);
+  parallel_for(p.rows, sample_grain(p.n), [&](int64_t b, int64_t e) {
+    T* others = scratch<T>(2, max64(1, p.n));
+    for (int64_t r = b; r < e; ++r) {
+      const T* row = x + r * p.n;
+      const int64_t* target = p.target + r * p.n;
+      T* dx = static_cast<T*>(p.dx) + r * p.n;
+      const T g = static_cast<const T*>(p.dloss)[r] / static_cast<T>(p.n);
+      const int64_t count = mark_others(target, p.n, others);
+      __builtin_memset(static_cast<void*>(dx), 0, static_cast<size_t>(p.n) * sizeof(T));
+      for (int64_t i = 0; i < count; ++i) {  // first how many margins each class breaks
+        const Vec<T> from = splat(T(1) - row[target[i]]);
+        dx[target[i]] -= row_sum<T>(p.n, [&](int64_t k, int lanes) {
+          const Vec<T> z = from + load_upto(row + k, lanes), other = load_upto(others + k, lanes);
+          const Vec<T> breaks = z > Vec<T>{} ? other : Vec<T>{};
+          store_upto(dx + k, load_upto(dx + k, lanes) + breaks, lanes);
+          return breaks;
+        });
+      }
+      for (int64_t k = 0; k < p.n; ++k) dx[k] *= g;
+    }
+  });
+}
 
 template <class T>
 void cross_entropy_forward(const CrossEntropyArgs& p) {
@@ -293,6 +349,8 @@ void cross_entropy_backward(const CrossEntropyBackwardArgs& p) {
   });
 }
 
+DLCORE_INSTANTIATE_FLOATS(multilabel_margin_forward, MultilabelMarginArgs)
+DLCORE_INSTANTIATE_FLOATS(multilabel_margin_backward, MultilabelMarginBackwardArgs)
 DLCORE_INSTANTIATE_FLOATS(cross_entropy_forward, CrossEntropyArgs)
 DLCORE_INSTANTIATE_FLOATS(cross_entropy_backward, CrossEntropyBackwardArgs)
 

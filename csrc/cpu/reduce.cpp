@@ -5,7 +5,7 @@
 // of a float32 sum stays that of a block. The order depends on the shape alone, never on threads.
 #include "kernels/reduce.h"
 
-#include "cpu/simd.h"
+#include "cpu/softmax.h"
 
 namespace dlcore {
 namespace DLCORE_ISA {
@@ -27,6 +27,7 @@ using Wide = typename WideOf<T>::type;
 
 constexpr int64_t kBlock = 1024;    // elements of a row that are summed in T
 constexpr int64_t kRowBlock = 128;  // rows that columns are summed over in T
+constexpr int64_t kPanel = 2048;    // columns that are summed together at most
 constexpr int64_t kChunk = 65536;   // elements a partial result covers where outputs are few
 
 template <class T>
@@ -215,7 +216,7 @@ void reduce_panel(const ReduceArgs& p, const T* x, int64_t r0, int64_t r1, int64
   using W = Wide<T>;
   const int64_t m = c1 - c0;
   for (int64_t c = 0; c < m; ++c) acc[c] = neutral<OP, W>();
-  T block[512];
+  T block[kPanel];
   for (int64_t rb = r0; rb < r1; rb += kRowBlock) {
     const int64_t re = min64(r1, rb + kRowBlock);
     for (int64_t c = 0; c < m; ++c) block[c] = neutral<OP, T>();
@@ -242,12 +243,14 @@ void reduce_columns(const ReduceArgs& p) {
   T* y = static_cast<T*>(p.y);
   const int kd = p.kept_ndim - 1;
   const int64_t columns = p.kept[kd], outer = product(p.kept, kd), rows = product(p.reduced, p.reduced_ndim);
-  const int64_t width = min64(columns, 512), panels = ceil_div(columns, width);
+  // Whole rows where there are many, which reads memory in order; else enough panels for the threads.
+  const int64_t width = columns <= kPanel && rows > 2 * kRowBlock ? columns : min64(columns, 512);
+  const int64_t panels = ceil_div(columns, width);
   const int64_t height = max64(kRowBlock, kChunk / width), cuts = max64(1, ceil_div(rows, height));
   const int64_t tasks = outer * panels * cuts;
   W* partial = cuts > 1 ? scratch<W>(0, tasks * width) : nullptr;
   parallel_for(tasks, max64(1, kGrain / max64(1, width * min64(rows, height))), [&](int64_t b, int64_t e) {
-    W local[512];
+    W local[kPanel];
     for (int64_t t = b; t < e; ++t) {
       const int64_t cut = t % cuts, panel = t / cuts % panels, o = t / cuts / panels;
       const int64_t c0 = panel * width, c1 = min64(columns, c0 + width);
@@ -262,12 +265,11 @@ void reduce_columns(const ReduceArgs& p) {
   if (!partial) return;
   for (int64_t g = 0; g < outer * panels; ++g) {
     const int64_t o = g / panels, c0 = g % panels * width, c1 = min64(columns, c0 + width);
-    for (int64_t c = c0; c < c1; ++c) {
-      W total = neutral<OP, W>();
-      for (int64_t cut = 0; cut < cuts; ++cut)
-        total = static_cast<W>(join<OP>(total, partial[(g * cuts + cut) * width + c - c0]));
-      y[o * columns + c] = finish<T>(p, total);
-    }
+    W* const total = partial + g * cuts * width;
+    for (int64_t cut = 1; cut < cuts; ++cut)
+      for (int64_t c = 0; c < c1 - c0; ++c)
+        total[c] = static_cast<W>(join<OP>(total[c], total[cut * width + c]));
+    for (int64_t c = c0; c < c1; ++c) y[o * columns + c] = finish<T>(p, total[c - c0]);
   }
 }
 
@@ -304,6 +306,63 @@ DLCORE_INLINE bool better(T x, T best) {
   return (OP == Reduce::max ? best < x : x < best) | (x != x);
 }
 
+// The first place of the extreme of a run, or of its first NaN. Each lane keeps its own best and the number
+// of the vector that it came from; four of them, so that no comparison waits for another.
+template <Reduce OP, class T>
+int64_t arg_run(const T* x, int64_t n) {
+  using I = typename IntOf<T>::type;
+  constexpr int L = kLanes<T>;
+  constexpr int64_t kPart = int64_t(1) << 30;  // places fit the lanes' integers
+  int64_t where = 0;
+  for (int64_t p0 = 0; p0 < n; p0 += kPart) {
+    const int64_t m = min64(n - p0, kPart);
+    const T* part = x + p0;
+    Vec<T> best[4];
+    Vec<I> place[4], nan = {};
+    for (int k = 0; k < 4; ++k) best[k] = splat(part[0]), place[k] = Vec<I>{};
+    int64_t i = 0;
+    Vec<I> number = {};
+    auto offer = [&](int k, Vec<T> v) __attribute__((always_inline)) {
+      const Vec<I> wins = OP == Reduce::max ? best[k] < v : v < best[k];
+      nan |= v != v;
+      best[k] = wins ? v : best[k];
+      place[k] = wins ? number : place[k];
+    };
+    for (; i + 4 * L <= m; i += 4 * L, number += 1)
+      for (int k = 0; k < 4; ++k) offer(k, load(part + i + k * L));
+    for (int k = 0; i < m; ++k, i += L) {
+      const int lanes = static_cast<int>(min64(L, m - i));
+      offer(k, lanes == L ? load(part + i) : lanes_below<T>(lanes) ? load_n(part + i, lanes) : best[k]);
+    }
+    // The best of each lane's four, the earlier of equals; lanes that nothing has beaten stand for element 0.
+    Vec<I> lane;
+    for (int l = 0; l < L; ++l) lane[l] = l;
+    for (int k = 0; k < 4; ++k)
+      place[k] = best[k] == splat(part[0]) ? Vec<I>{} : place[k] * 4 * L + k * L + lane;
+    for (int k = 1; k < 4; ++k) {
+      const Vec<I> wins = (OP == Reduce::max ? best[0] < best[k] : best[k] < best[0]) |
+                          ((best[k] == best[0]) & (place[k] < place[0]));
+      best[0] = wins ? best[k] : best[0];
+      place[0] = wins ? place[k] : place[0];
+    }
+    T top = best[0][0];
+    int64_t at = place[0][0];
+    bool has_nan = nan[0] != 0;
+    for (int l = 1; l < L; ++l) {
+      has_nan |= nan[l] != 0;
+      const T v = best[0][l];
+      const int64_t j = place[0][l];
+      if ((OP == Reduce::max ? top < v : v < top) || (v == top && j < at)) top = v, at = j;
+    }
+    if (has_nan) {
+      for (at = 0; part[at] == part[at];) ++at;
+      top = part[at];
+    }
+    if (p0 == 0 || better<OP>(top, x[where])) where = p0 + at;
+  }
+  return where;
+}
+
 template <Reduce OP, class T>
 void arg_op(const ArgReduceArgs& p) {
   const T* x = static_cast<const T*>(p.x);
@@ -315,11 +374,14 @@ void arg_op(const ArgReduceArgs& p) {
     for (int64_t t = b; t < e; ++t) {
       const int64_t o = t / panels, c0 = t % panels * width, m = min64(p.inner, c0 + width) - c0;
       const T* column = x + o * p.n * p.inner + c0;
-      if (p.inner == 1 && p.n >= 64) {  // the extreme first, at full width, then where it first stands
-        best[0] = static_cast<T>(reduce_run<OP, T>(column, p.n, T(0)));
-        int64_t k = 0;
-        while (column[k] != best[0] && !(best[0] != best[0] && column[k] != column[k])) ++k;
-        index[0] = k;
+      if (p.inner == 1 && p.n >= 64) {
+        if constexpr (kIsFloat<T>) {
+          index[0] = arg_run<OP, T>(column, p.n);
+          best[0] = column[index[0]];
+        } else {  // the extreme first, then where it first stands
+          best[0] = static_cast<T>(reduce_run<OP, T>(column, p.n, T(0)));
+          for (index[0] = 0; column[index[0]] != best[0];) ++index[0];
+        }
       } else {
         for (int64_t c = 0; c < m; ++c) best[c] = column[c], index[c] = 0;
         for (int64_t r = 1; r < p.n; ++r)
@@ -360,6 +422,25 @@ void arg_reduce(const ArgReduceArgs& p) {
     arg_op<Reduce::min, Bytes<T>>(p);
 }
 
+namespace {
+
+template <int ROWS, class T>
+inline void scan_rows(const ScanArgs& p, const T* x, T* y, bool prod) {
+  using W = Wide<T>;
+  W acc[ROWS];
+  for (int j = 0; j < ROWS; ++j) acc[j] = prod ? W(1) : W(0);
+  for (int64_t r = 0; r < p.n; ++r) {
+    const int64_t at = p.reverse ? p.n - 1 - r : r;
+    for (int j = 0; j < ROWS; ++j) {
+      const W v = static_cast<W>(x[j * p.n + at]), before = acc[j];
+      acc[j] = prod ? before * v : before + v;
+      y[j * p.n + at] = static_cast<T>(p.exclusive ? before : acc[j]);
+    }
+  }
+}
+
+}  // namespace
+
 // One column after another where they are rows, else panels of columns; each column is a chain, so threads
 // share columns.
 template <class T>
@@ -369,6 +450,13 @@ void scan(const ScanArgs& p) {
     const T* x = static_cast<const T*>(p.x);
     T* y = static_cast<T*>(p.y);
     const bool prod = p.op == Reduce::prod;
+    if (p.inner == 1) {  // eight rows side by side: eight chains of additions, not one
+      parallel_for(p.outer, max64(8, kGrain / 4 / max64(1, p.n)), [&](int64_t b, int64_t e) {
+        for (; b + 8 <= e; b += 8) scan_rows<8>(p, x + b * p.n, y + b * p.n, prod);
+        for (; b < e; ++b) scan_rows<1>(p, x + b * p.n, y + b * p.n, prod);
+      });
+      return;
+    }
     const int64_t width = min64(p.inner, 256), panels = ceil_div(p.inner, max64(1, width));
     parallel_for(p.outer * panels, max64(1, kGrain / max64(1, p.n * width)), [&](int64_t b, int64_t e) {
       W acc[256];
@@ -388,9 +476,81 @@ void scan(const ScanArgs& p) {
   }
 }
 
+namespace {
+
+template <Reduce OP, class T>
+void cum_op(const CumExtremeArgs& p) {
+  const T* x = static_cast<const T*>(p.x);
+  T* values = static_cast<T*>(p.values);
+  const int64_t width = min64(p.inner, 256), panels = ceil_div(p.inner, max64(1, width));
+  parallel_for(p.outer * panels, max64(1, kGrain / max64(1, p.n * width)), [&](int64_t b, int64_t e) {
+    T best[256];
+    int64_t index[256];
+    for (int64_t t = b; t < e; ++t) {
+      if (p.inner == 1) {
+        int64_t where = 0, at = t * p.n;
+        T top = x[at];
+        for (int64_t r = 0; r < p.n; ++r, ++at) {
+          const T v = x[at];
+          if (v != v || (OP == Reduce::max ? top <= v : v <= top)) top = v, where = r;
+          values[at] = top, p.indices[at] = where;
+        }
+        continue;
+      }
+      const int64_t o = t / panels, c0 = t % panels * width, m = min64(p.inner, c0 + width) - c0;
+      for (int64_t r = 0; r < p.n; ++r) {
+        const int64_t at = (o * p.n + r) * p.inner + c0;
+        for (int64_t c = 0; c < m; ++c) {
+          const T v = x[at + c];
+          const bool wins = r == 0 || v != v || (OP == Reduce::max ? best[c] <= v : v <= best[c]);
+          if (wins) best[c] = v, index[c] = r;
+          values[at + c] = best[c], p.indices[at + c] = index[c];
+        }
+      }
+    }
+  });
+}
+
+// log(e^a + e^b); equal infinities stay what they are.
+DLCORE_INLINE double log_add(double a, double b) {
+  const double high = a < b || b != b ? b : a, low = a < b || b != b ? a : b;
+  if (high == low && high - high != 0) return high;
+  return high + __builtin_log1p(__builtin_exp(low - high));
+}
+
+}  // namespace
+
+template <class T>
+void cum_extreme(const CumExtremeArgs& p) {
+  if (p.largest)
+    cum_op<Reduce::max, Bytes<T>>(p);
+  else
+    cum_op<Reduce::min, Bytes<T>>(p);
+}
+
+template <class T>
+void logcumsumexp(const LogCumsumArgs& p) {
+  const T* x = static_cast<const T*>(p.x);
+  T* y = static_cast<T*>(p.y);
+  const int64_t columns = p.outer * p.inner;
+  parallel_for(columns, max64(1, kGrain / 32 / max64(1, p.n)), [&](int64_t b, int64_t e) {
+    for (int64_t t = b; t < e; ++t) {
+      const int64_t first = t / p.inner * p.n * p.inner + t % p.inner;
+      double total = -__builtin_inf();
+      for (int64_t r = 0; r < p.n; ++r) {
+        const int64_t at = first + (p.reverse ? p.n - 1 - r : r) * p.inner;
+        total = log_add(total, static_cast<double>(x[at]));
+        y[at] = static_cast<T>(total);
+      }
+    }
+  });
+}
+
 DLCORE_INSTANTIATE_ALL(reduce, ReduceArgs)
 DLCORE_INSTANTIATE_ALL(arg_reduce, ArgReduceArgs)
 DLCORE_INSTANTIATE_ALL(scan, ScanArgs)
+DLCORE_INSTANTIATE_ALL(cum_extreme, CumExtremeArgs)
+DLCORE_INSTANTIATE_FLOATS(logcumsumexp, LogCumsumArgs)
 
 }  // namespace DLCORE_ISA
 }  // namespace dlcore

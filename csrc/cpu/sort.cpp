@@ -36,12 +36,15 @@ struct ItemOf<uint64_t> {
 template <class T>
 using Item = typename ItemOf<Key<T>>::type;
 
+template <class T>
+constexpr bool kIsReal = __is_same(T, float) || __is_same(T, double);
+
 // Ascending in x; `flip` (0 or all ones) reverses the order.
 template <class T>
 DLCORE_INLINE Key<T> key_of(T x, Key<T> flip) {
   using K = Key<T>;
   constexpr K high = K(1) << (8 * sizeof(K) - 1);
-  if constexpr (T(0.5) != T(0) && !__is_same(T, bool)) {
+  if constexpr (kIsReal<T>) {
     const K bits = bitcast<K>(x + T(0));  // -0 + 0 is 0
     const K ordered = bits & high ? ~bits : bits | high;
     return (x != x ? ~K(0) : ordered) ^ flip;
@@ -341,27 +344,49 @@ void kth(const RankArgs& p) {
   });
 }
 
-template <class T>
-void searchsorted(const SearchArgs& p) {
+namespace {
+
+// How many of a row come before x: no branch, so that one search overlaps with the next.
+template <bool RIGHT, class T>
+DLCORE_INLINE int64_t count_before(const T* row, int64_t n, T x) {
+  const T* at = row;
+  while (n > 1) {
+    const int64_t half = n / 2;
+    const T v = at[half - 1];
+    at += half & -static_cast<int64_t>(RIGHT ? v <= x : v < x);
+    n -= half;
+  }
+  return at - row + (n == 1 && (RIGHT ? *at <= x : *at < x));
+}
+
+// NaN is the largest: it comes after all numbers (before itself, too, with RIGHT).
+template <bool RIGHT, class T>
+inline void search(const SearchArgs& p) {
   const T* sorted = static_cast<const T*>(p.sorted);
   const T* x = static_cast<const T*>(p.x);
   const int steps = 64 - __builtin_clzll(static_cast<uint64_t>(p.n) | 1);
   parallel_for(p.rows * p.m, max64(1, kGrain / 4 / steps), [&](int64_t b, int64_t e) {
     for (int64_t t = b; t < e; ++t) {
       const T* row = p.shared ? sorted : sorted + t / p.m * p.n;
-      const Key<T> key = key_of(x[t], Key<T>(0));
-      int64_t lo = 0, hi = p.n;
-      while (lo < hi) {
-        const int64_t mid = lo + (hi - lo) / 2;
-        const Key<T> k = key_of(row[mid], Key<T>(0));
-        if (p.right ? k <= key : k < key)
-          lo = mid + 1;
-        else
-          hi = mid;
+      if constexpr (kIsReal<T>) {
+        if (x[t] != x[t]) {
+          p.y[t] = RIGHT ? p.n : count_before<true>(row, p.n, static_cast<T>(__builtin_inf()));
+          continue;
+        }
       }
-      p.y[t] = lo;
+      p.y[t] = count_before<RIGHT>(row, p.n, x[t]);
     }
   });
+}
+
+}  // namespace
+
+template <class T>
+void searchsorted(const SearchArgs& p) {
+  if (p.right)
+    search<true, T>(p);
+  else
+    search<false, T>(p);
 }
 
 DLCORE_INSTANTIATE_ALL(sort, SortArgs)

@@ -256,6 +256,10 @@ __device__ T float_unary(Unary op, T x, T p, T q) {
       return (x > T(0) ? T(0) : x) - log1p(exp(-fabs(x)));
     case Unary::threshold:
       return x <= p ? q : x;
+    case Unary::hardshrink:
+      return x >= -p && x <= p ? T(0) : x;
+    case Unary::softshrink:
+      return x > p ? x - p : x < -p ? x + p : x * T(0);
   }
   return x;
 }
@@ -373,6 +377,9 @@ __device__ T apply_backward(Unary op, T g, T s, T p, T q) {
       return g * sigmoid(-s);
     case Unary::threshold:
       return s <= p ? T(0) : g;
+    case Unary::hardshrink:
+    case Unary::softshrink:
+      return s >= -p && s <= p ? T(0) : g;
     default:
       return T(0);  // sign, floor, ceil, round, trunc
   }

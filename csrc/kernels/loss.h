@@ -42,8 +42,26 @@ struct CrossEntropyBackwardArgs {
   bool log_probs;
 };
 
+// loss[r] = sum over the targets t and the other classes k of max(0, 1 - (x[r, t] - x[r, k])) / n; a row's
+// targets end at the first -1.
+struct MultilabelMarginArgs {
+  const void* x;          // (rows, n), contiguous
+  const int64_t* target;  // (rows, n), in [-1, n)
+  void* loss;             // (rows,)
+  int64_t rows, n;
+};
+struct MultilabelMarginBackwardArgs {
+  const void* x;
+  const int64_t* target;
+  const void* dloss;  // (rows,)
+  void* dx;
+  int64_t rows, n;
+};
+
 // clang-format off
 #define DLCORE_KERNELS_LOSS(X)        \
+  X(multilabel_margin_forward, MultilabelMarginArgs, FLOATS) \
+  X(multilabel_margin_backward, MultilabelMarginBackwardArgs, FLOATS) \
   X(cross_entropy_forward, CrossEntropyArgs, FLOATS) \
   X(cross_entropy_backward, CrossEntropyBackwardArgs, FLOATS)
 // clang-format on

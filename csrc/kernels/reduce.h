@@ -41,11 +41,31 @@ struct ScanArgs {
   int64_t outer, n, inner;
 };
 
+// values[o, k, i] = the largest (smallest) of x[o, 0..k, i], indices where it last stood; NaN is the largest
+// and the smallest.
+struct CumExtremeArgs {
+  bool largest;
+  const void* x;     // (outer, n, inner), contiguous
+  void* values;      // likewise
+  int64_t* indices;  // likewise
+  int64_t outer, n, inner;
+};
+
+// y[o, k, i] = log of the sum of e^x[o, 0..k, i]; of e^x[o, k.., i] with reverse.
+struct LogCumsumArgs {
+  bool reverse;
+  const void* x;  // (outer, n, inner), contiguous
+  void* y;        // likewise
+  int64_t outer, n, inner;
+};
+
 // clang-format off
 #define DLCORE_KERNELS_REDUCE(X)      \
   X(reduce, ReduceArgs, ALL)          \
   X(arg_reduce, ArgReduceArgs, ALL)   \
-  X(scan, ScanArgs, ALL)
+  X(scan, ScanArgs, ALL)              \
+  X(cum_extreme, CumExtremeArgs, ALL) \
+  X(logcumsumexp, LogCumsumArgs, FLOATS)
 // clang-format on
 
 }  // namespace dlcore

@@ -95,6 +95,7 @@ static void check_index_shape(const char* op, const char* name, const Array& bou
   if (index.ndim() != bound.ndim())
     value_error(op, std::string("index must have as many dimensions as ") + name,
                 {{name, bound}, {"index", index}});
+  if (index.numel() == 0) return;
   for (int k = 0; k < index.ndim(); ++k)
     if (k != d && index.dim(k) > bound.dim(k))
       value_error(op, std::string("index must not be longer than ") + name + " off the axis",

@@ -140,8 +140,50 @@ static Array cross_entropy_backward(const Array& dloss, const Array& x, const Ar
   return dx;
 }
 
+// x and target (C,) or (N, C); labels int64, in [-1, C).
+static Array multilabel_targets(const char* op, const Array& x, const Array& target) {
+  check_floating(op, "x", x);
+  check_same_device(op, "x", x, "target", target);
+  if (x.ndim() > 2 || (x.ndim() > 0 && x.dim(-1) == 0))
+    value_error(op, "x must be (C,) or (N, C) with C > 0", {{"x", x}});
+  check_shape(op, "target", target, x.shape());
+  if (target.dtype() != DType::i64) type_error(op, "labels must be int64", {{"target", target}});
+  const Array labels = contiguous(target);
+  const int64_t n = x.ndim() ? x.dim(-1) : 1;
+  for (int64_t i = 0; i < labels.numel(); ++i)
+    if (labels.ptr<int64_t>()[i] < -1 || labels.ptr<int64_t>()[i] >= n)
+      index_error(op, "labels must lie in [-1, " + std::to_string(n) + ")",
+                  {{"label", labels.ptr<int64_t>()[i]}});
+  return labels;
+}
+
+static Array multilabel_margin_forward(const Array& x, const Array& target) {
+  const Array labels = multilabel_targets("multilabel_margin_loss", x, target), from = contiguous(x);
+  Array loss = Array::empty(x.ndim() == 2 ? Dims{x.dim(0)} : Dims{}, x.dtype(), x.device());
+  const int64_t n = x.ndim() ? x.dim(-1) : 1;
+  MultilabelMarginArgs args{from.data(), labels.ptr<int64_t>(), loss.data(), x.numel() / n, n};
+  if (loss.numel() > 0) DLCORE_LAUNCH(multilabel_margin_forward, x.dtype(), x.device(), args);
+  return loss;
+}
+
+static Array multilabel_margin_backward(const Array& dloss, const Array& x, const Array& target) {
+  const char* op = "multilabel_margin_loss_backward";
+  const Array labels = multilabel_targets(op, x, target), from = contiguous(x);
+  check_same(op, "x", x, "dloss", dloss);
+  check_shape(op, "dloss", dloss, x.ndim() == 2 ? Dims{x.dim(0)} : Dims{});
+  const Array g = contiguous(dloss);
+  Array dx = Array::empty(x.shape(), x.dtype(), x.device());
+  const int64_t n = x.ndim() ? x.dim(-1) : 1;
+  MultilabelMarginBackwardArgs args{from.data(), labels.ptr<int64_t>(), g.data(),
+                                    dx.data(),   x.numel() / n,         n};
+  if (dx.numel() > 0) DLCORE_LAUNCH(multilabel_margin_backward, x.dtype(), x.device(), args);
+  return dx;
+}
+
 void bind_loss(py::module_& m) {
   using namespace py::literals;
+  def_op(m, "multilabel_margin_forward", &multilabel_margin_forward, "x"_a, "target"_a);
+  def_op(m, "multilabel_margin_backward", &multilabel_margin_backward, "dloss"_a, "x"_a, "target"_a);
   def_op(m, "cross_entropy_forward", &cross_entropy_forward, "x"_a, "target"_a, "weight"_a = py::none(),
          "reduction"_a = "mean", "ignore_index"_a = -100, "label_smoothing"_a = 0.0, "log_probs"_a = false);
   def_op(m, "cross_entropy_backward", &cross_entropy_backward, "dloss"_a, "x"_a, "target"_a, "weight"_a,

@@ -135,6 +135,28 @@ Array scan(const char* name, Reduce op, const Array& x, int64_t axis, bool rever
   return y;
 }
 
+std::pair<Array, Array> cum_extreme(const Array& x, int64_t axis, bool largest) {
+  CumExtremeArgs args{};
+  const Array c = around(largest ? "cummax" : "cummin", x, axis, &args.outer, &args.n, &args.inner);
+  Array values = Array::empty_like(c), indices = Array::empty(c.shape(), DType::i64, x.device());
+  if (values.numel() == 0) return {values, indices};
+  args.largest = largest, args.x = c.data(), args.values = values.data(),
+  args.indices = indices.ptr<int64_t>();
+  DLCORE_LAUNCH(cum_extreme, x.dtype(), x.device(), args);
+  return {values, indices};
+}
+
+Array logcumsumexp(const Array& x, int64_t axis, bool reverse) {
+  check_floating("logcumsumexp", "x", x);
+  LogCumsumArgs args{};
+  const Array c = around("logcumsumexp", x, axis, &args.outer, &args.n, &args.inner);
+  Array y = Array::empty_like(c);
+  if (y.numel() == 0) return y;
+  args.reverse = reverse, args.x = c.data(), args.y = y.data();
+  DLCORE_LAUNCH(logcumsumexp, x.dtype(), x.device(), args);
+  return y;
+}
+
 }  // namespace
 
 // The sum over all axes but one.
@@ -168,6 +190,8 @@ void bind_reduce(py::module_& m) {
         return reduce_op("var", Reduce::sumsq, x, axes, keepdim, &mean, true, correction);
       },
       "x"_a, "axes"_a = py::none(), "correction"_a = 1.0, "keepdim"_a = false);
+  def_op(m, "cum_extreme", &cum_extreme, "x"_a, "axis"_a, "largest"_a);
+  def_op(m, "logcumsumexp", &logcumsumexp, "x"_a, "axis"_a, "reverse"_a = false);
   def_op(m, "arg_reduce", &arg_reduce, "x"_a, "axis"_a, "largest"_a, "keepdim"_a = false);
   def_op(
       m, "cumsum",

@@ -958,6 +958,18 @@ class Tensor:
     def cumprod(self, dim: builtins.int, *, dtype: DTypeLike = None) -> Tensor:
         return _F.cumprod(self, dim, dtype=dtype)
 
+    def cummax(self, dim: builtins.int) -> Any:
+        return _F.cummax(self, dim)
+
+    def cummin(self, dim: builtins.int) -> Any:
+        return _F.cummin(self, dim)
+
+    def logsumexp(self, dim: Any, keepdim: builtins.bool = False) -> Tensor:
+        return _F.logsumexp(self, dim, keepdim)
+
+    def logcumsumexp(self, dim: builtins.int) -> Tensor:
+        return _F.logcumsumexp(self, dim)
+
     def softmax(self, dim: builtins.int | None = None, dtype: DTypeLike = None) -> Tensor:
         return _F.softmax(self, dim, dtype)
 

@@ -169,6 +169,8 @@ CASES = [
     unary("softsign", ref.softsign),
     unary("logsigmoid", ref.logsigmoid),
     unary("threshold", ref.threshold, parameters=(0.5, -1.5)),
+    unary("hardshrink", ref.hardshrink, parameters=(0.6,)),
+    unary("softshrink", ref.softshrink, parameters=(0.6,)),
     binary("add", np.add, F.add),
     binary("sub", np.subtract, F.sub),
     binary("mul", np.multiply, F.mul),

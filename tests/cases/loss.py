@@ -94,6 +94,26 @@ def nll_samples(rng):
     return out
 
 
+def multilabel_samples(rng, large=False):
+    out = []
+    shapes = [(300, 70), (40, 1000)] if large else [(4, 5), (5,), (3, 1), (2, 33), (0, 4)]
+    for shape in shapes:
+        t = np.full(shape, -1)
+        if t.size:
+            for i, row in enumerate(t.reshape(-1, shape[-1])):
+                k = min(shape[-1], i % 4)
+                row[:k] = rng.permutation(shape[-1])[:k]
+        out.append(Sample((rng.standard_normal(shape), t), id=str(shape), grad=not large))
+    return out
+
+
+def multilabel_backward(rng, large=False):
+    return [
+        Sample((np.asarray(rng.standard_normal(s.args[0].shape[:-1])), *s.args), id=s.id, grad=False)
+        for s in multilabel_samples(rng, large)
+    ]
+
+
 f4 = np.ones((2, 3), np.float32)
 t2 = np.array([0, 1])
 ERRORS = [
@@ -139,5 +159,29 @@ CASES = [
         nll_samples,
         functional=F.nll_loss,
         errors=[*ERRORS, Error((f4, f4), ValueError, "labels must have shape")],
+    ),
+    OpCase(
+        "multilabel_margin_loss",
+        ["multilabel_margin_forward", "multilabel_margin_backward"],
+        dlcore.kernels.multilabel_margin_loss,
+        ref.multilabel_margin_loss,
+        multilabel_samples,
+        functional=lambda x, t: F.multilabel_margin_loss(x, t, reduction="none"),
+        errors=[
+            Error((f4, np.zeros((2, 2), np.int64)), ValueError, r"target must have shape \(2, 3\)"),
+            Error((f4, np.full((2, 3), 3)), IndexError, r"labels must lie in \[-1, 3\), got label=3"),
+            Error((f4, f4), TypeError, "labels must be int64"),
+            Error((f4[None], np.zeros((1, 2, 3), np.int64)), ValueError, r"\(C,\) or \(N, C\) with C > 0"),
+        ],
+        large=lambda rng: multilabel_samples(rng, True),
+    ),
+    OpCase(
+        "multilabel_margin_loss_backward",
+        ["multilabel_margin_backward"],
+        dlcore.kernels.multilabel_margin_loss_backward,
+        ref.multilabel_margin_loss_backward,
+        multilabel_backward,
+        errors=[Error((f4[0], f4, np.zeros((2, 3), np.int64)), ValueError, r"dloss must have shape \(2,\)")],
+        large=lambda rng: multilabel_backward(rng, True),
     ),
 ]

@@ -107,4 +107,20 @@ CASES = [
         errors=[Error((f4, 2), IndexError, "axis|dim")],
     ),
     OpCase("cumprod", ["scan"], K.cumprod, np.cumprod, axis_samples, functional=F.cumprod),
+    OpCase(
+        "cummax", ["cum_extreme"], K.cummax, ref.cummax, axis_samples, functional=F.cummax, large=axis_large,
+        exact=True, errors=[Error((f4, 2), IndexError, "axis|dim")],
+    ),
+    OpCase(
+        "cummin", ["cum_extreme"], K.cummin, ref.cummin, axis_samples, functional=F.cummin, large=axis_large,
+        exact=True,
+    ),
+    OpCase(
+        "logcumsumexp", ["logcumsumexp"], K.logcumsumexp, ref.logcumsumexp, axis_samples,
+        functional=F.logcumsumexp, large=axis_large,
+        errors=[
+            Error((f4, 2), IndexError, "axis|dim"),
+            Error((f4.astype(np.int64), 0), TypeError, "must be float32 or float64"),
+        ],
+    ),
 ]  # fmt: skip

@@ -68,6 +68,15 @@ def threshold(x, p=0.0, q=0.0):
     return np.where(x <= p, x.dtype.type(q), x)
 
 
+def hardshrink(x, p=0.5):
+    return np.where(np.abs(x) <= x.dtype.type(p), x.dtype.type(0), x)
+
+
+def softshrink(x, p=0.5):
+    p = x.dtype.type(p)
+    return np.where(x > p, x - p, np.where(x < -p, x + p, x * 0))
+
+
 def clamp(x, p=-np.inf, q=np.inf):
     return np.clip(x, x.dtype.type(p), x.dtype.type(q))
 

@@ -45,3 +45,27 @@ def cross_entropy(x, target, weight=None, reduction="mean", ignore_index=-100, l
 
 def nll_loss(x, target, weight=None, reduction="mean", ignore_index=-100):
     return losses(x, target, weight, reduction, ignore_index, 0.0)
+
+
+def multilabel_margin_loss(x, target):
+    rows, labels = np.atleast_2d(x), np.atleast_2d(target)
+    loss = np.zeros(len(rows), x.dtype)
+    for r, (row, t) in enumerate(zip(rows, labels)):
+        t = t[: np.argmin(t)] if (t < 0).any() else t
+        others = np.delete(row, t)
+        loss[r] = sum(np.maximum(0, 1 - row[k] + others).sum() for k in t) / x.dtype.type(len(row))
+    return loss if x.ndim == 2 else loss.reshape(())
+
+
+def multilabel_margin_loss_backward(dloss, x, target):
+    rows, labels = np.atleast_2d(x), np.atleast_2d(target)
+    dx = np.zeros_like(rows)
+    for r, (row, t) in enumerate(zip(rows, labels)):
+        t = t[: np.argmin(t)] if (t < 0).any() else t
+        g = np.atleast_1d(dloss)[r] / x.dtype.type(len(row))
+        others = np.setdiff1d(np.arange(len(row)), t)
+        for k in t:
+            breaks = others[1 - row[k] + row[others] > 0]
+            dx[r, breaks] += g
+            dx[r, k] -= g * len(breaks)
+    return dx.reshape(x.shape)

@@ -19,6 +19,7 @@ from dlcore.functional.embedding import *  # noqa: F403
 from dlcore.functional.fold import *  # noqa: F403
 from dlcore.functional.index import *  # noqa: F403
 from dlcore.functional.loss import *  # noqa: F403
+from dlcore.functional.margin import *  # noqa: F403
 from dlcore.functional.matmul import *  # noqa: F403
 from dlcore.functional.multihead import *  # noqa: F403
 from dlcore.functional.norm import *  # noqa: F403

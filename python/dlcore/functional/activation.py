@@ -3,17 +3,53 @@
 from __future__ import annotations
 
 import builtins
+import warnings
+from typing import Any
+
+import numpy as np
 
 from dlcore import _C
 from dlcore.autograd import record
-from dlcore.functional.elementwise import add, mul, replace, unary
+from dlcore.functional.elementwise import add, expm1, minimum, mul, replace, unary, where
 from dlcore.functional.elementwise import inplace as _inplace
+from dlcore.functional.softmax import softmax
+from dlcore.random import get_generator
 from dlcore.tensor import Tensor
 
 __all__ = [
-    "celu", "elu", "gelu", "glu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "logsigmoid",
-    "mish", "prelu", "relu", "relu6", "selu", "sigmoid", "silu", "softplus", "softsign", "tanh",
-    "tanhshrink", "threshold",
+    "celu",
+    "celu_",
+    "elu",
+    "elu_",
+    "gelu",
+    "glu",
+    "gumbel_softmax",
+    "hardshrink",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
+    "hardtanh_",
+    "leaky_relu",
+    "leaky_relu_",
+    "logsigmoid",
+    "mish",
+    "prelu",
+    "relu",
+    "relu6",
+    "relu_",
+    "rrelu",
+    "rrelu_",
+    "selu",
+    "selu_",
+    "sigmoid",
+    "silu",
+    "softplus",
+    "softshrink",
+    "softsign",
+    "tanh",
+    "tanhshrink",
+    "threshold",
+    "threshold_",
 ]  # fmt: skip
 
 
@@ -105,7 +141,11 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
         raise ValueError("celu: alpha must not be 0")
     if inplace:
         return replace(input, lambda x: celu(x, alpha))
-    return elu(input) if alpha == 1 else mul(elu(mul(input, 1 / alpha)), alpha)
+    if alpha == 1:
+        return elu(input)
+    if alpha < 0:
+        return where(input > 0, input, mul(expm1(mul(minimum(input, 0.0), 1 / alpha)), alpha))
+    return mul(elu(mul(input, 1 / alpha)), alpha)
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
@@ -164,14 +204,7 @@ def logsigmoid(input: Tensor) -> Tensor:
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """x where x > threshold, value elsewhere."""
-    if inplace:
-        old = threshold
-
-        def again(x: Tensor) -> Tensor:
-            return unary("threshold", x, old, value)
-
-        return _inplace("threshold", input, again, threshold, value)
-    return unary("threshold", input, threshold, value)
+    return threshold_(input, threshold, value) if inplace else unary("threshold", input, threshold, value)
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:
@@ -190,3 +223,145 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
         return (_C.concatenate([da, db], dim),)
 
     return record(y, (input,), glu_backward)
+
+
+def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """0 where |x| <= lambd, x elsewhere.
+
+    >>> import dlcore
+    >>> dlcore.functional.hardshrink(dlcore.tensor([-1.0, 0.25])).tolist()
+    [-1.0, 0.0]
+    """
+    return unary("hardshrink", input, lambd)
+
+
+def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """x - lambd above lambd, x + lambd below -lambd, 0 between. ValueError for a negative lambd.
+
+    >>> import dlcore
+    >>> dlcore.functional.softshrink(dlcore.tensor([-1.0, 0.25])).tolist()
+    [-0.5, 0.0]
+    """
+    if not lambd >= 0:
+        raise ValueError(f"softshrink: lambd must not be negative, got lambd={lambd}")
+    return unary("softshrink", input, lambd)
+
+
+def rrelu(
+    input: Tensor,
+    lower: float = 1.0 / 8,
+    upper: float = 1.0 / 3,
+    training: bool = False,
+    inplace: bool = False,
+    *,
+    rng: Any = None,
+) -> Tensor:
+    """x where x > 0, a x elsewhere; a is drawn from U(lower, upper) for each element in training, else their
+    mean.
+
+    `rng` as in `dropout`. Raises ValueError for lower > upper. Xu et al.: Empirical evaluation of rectified
+    activations (2015).
+
+    >>> import dlcore
+    >>> dlcore.functional.rrelu(dlcore.tensor([-4.0, 1.0]), 0.25, 0.75).tolist()
+    [-2.0, 1.0]
+    """
+    if not lower <= upper:
+        raise ValueError(f"rrelu: lower must not be above upper, got lower={lower}, upper={upper}")
+    if inplace:
+        return replace(input, lambda x: rrelu(x, lower, upper, training, rng=rng))
+    if not training:
+        return leaky_relu(input, (lower + upper) / 2)
+    x = input.array
+    draws = get_generator(rng).uniform(lower, upper, x.shape).astype(x.dtype)
+    slope = _C.where(_C.gt(x, 0), 1.0, _C.to_device(_C.from_numpy(draws), x.device))
+
+    def rrelu_backward(g: _C.Array, needs: tuple[builtins.bool, ...]) -> tuple[_C.Array | None, ...]:
+        return (_C.mul(g, slope),)
+
+    return record(_C.mul(x, slope), (input,), rrelu_backward)
+
+
+def gumbel_softmax(
+    logits: Tensor,
+    tau: float = 1,
+    hard: bool = False,
+    eps: float = 1e-10,
+    dim: int = -1,
+    *,
+    rng: Any = None,
+) -> Tensor:
+    """softmax((x + e) / tau) along `dim`, e being drawn from Gumbel(0, 1); `hard` gives its largest element
+    as one-hot, with the gradient of the soft one.
+
+    `eps` has no effect and is deprecated; `rng` as in `dropout`. Jang et al.: Categorical reparameterization
+    with Gumbel-softmax (ICLR 2017).
+
+    >>> import dlcore
+    >>> y = dlcore.functional.gumbel_softmax(dlcore.zeros(2, 3), hard=True, rng=0)
+    >>> y.sum(-1).tolist()
+    [1.0, 1.0]
+    """
+    if eps != 1e-10:
+        warnings.warn("gumbel_softmax: eps is deprecated and has no effect", UserWarning, stacklevel=2)
+    x = logits.array
+    if x.dtype.kind != "f":
+        raise TypeError(f"gumbel_softmax: logits must be float32 or float64, got {x.dtype}")
+    draws = get_generator(rng).gumbel(size=x.shape)
+    noise = Tensor(_C.to_device(_C.from_numpy(np.asarray(draws, x.dtype)), x.device))
+    soft = softmax(mul(add(logits, noise), 1 / tau), dim)
+    if not hard:
+        return soft
+    index = _C.arg_reduce(soft.array, dim, True, True)[1]
+    y = _C.full(x.shape, 0.0, x.dtype, x.device)
+    _C.scatter_into(y, dim, index, _C.full(index.shape, 1.0, x.dtype, x.device), False)
+
+    def straight_through_backward(
+        g: _C.Array, needs: tuple[builtins.bool, ...]
+    ) -> tuple[_C.Array | None, ...]:
+        return (g,)
+
+    return record(y, (soft,), straight_through_backward)
+
+
+def relu_(input: Tensor) -> Tensor:
+    """`relu` in place."""
+    return relu(input, True)
+
+
+def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
+    """`leaky_relu` in place."""
+    return leaky_relu(input, negative_slope, True)
+
+
+def elu_(input: Tensor, alpha: float = 1.0) -> Tensor:
+    """`elu` in place."""
+    return elu(input, alpha, True)
+
+
+def selu_(input: Tensor) -> Tensor:
+    """`selu` in place."""
+    return selu(input, True)
+
+
+def celu_(input: Tensor, alpha: float = 1.0) -> Tensor:
+    """`celu` in place."""
+    return celu(input, alpha, True)
+
+
+def hardtanh_(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+    """`hardtanh` in place."""
+    return hardtanh(input, min_val, max_val, True)
+
+
+def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
+    """`threshold` in place."""
+    args = (threshold, value)
+    return _inplace("threshold", input, lambda x: unary("threshold", x, *args), *args)
+
+
+def rrelu_(
+    input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False, *, rng: Any = None
+) -> Tensor:
+    """`rrelu` in place."""
+    return rrelu(input, lower, upper, training, True, rng=rng)

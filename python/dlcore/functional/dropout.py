@@ -12,11 +12,19 @@ from typing import Any
 
 from dlcore import _C
 from dlcore.autograd import record
-from dlcore.functional.elementwise import add, mul, sub
+from dlcore.functional.elementwise import add, mul, replace, sub
 from dlcore.random import next_philox
 from dlcore.tensor import Tensor
 
-__all__ = ["alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_dropout"]
+__all__ = [
+    "alpha_dropout",
+    "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
+    "feature_alpha_dropout",
+    "feature_dropout",
+]
 
 
 def _check(op: str, p: float) -> None:
@@ -111,6 +119,23 @@ def feature_dropout(x: Tensor, p: float = 0.5, training: bool = True, *, rng: An
 _SELU_LIMIT = -1.7580993408473766
 
 
+def _alpha_dropout(
+    op: str, x: Tensor, p: float, training: bool, inplace: bool, inner: int, rng: Any
+) -> Tensor:
+    _check(op, p)
+    if not training or p == 0:
+        return x
+    if inplace:
+        return replace(x, lambda t: _alpha_dropout(op, t, p, training, False, inner, rng))
+    if p == 1:
+        return mul(x, 0.0)
+    seed, offset = next_philox(rng)
+    ones = _C.full(x.shape, 1.0, x.dtype, x.device)
+    keep = mul(Tensor(_C.dropout(ones, p, seed, offset, inner)), 1 - p)
+    a = ((1 - p) * (1 + p * _SELU_LIMIT**2)) ** -0.5
+    return sub(mul(add(mul(x, keep), mul(sub(1.0, keep), _SELU_LIMIT)), a), a * p * _SELU_LIMIT)
+
+
 def alpha_dropout(
     x: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False, *, rng: Any = None
 ) -> Tensor:
@@ -119,15 +144,18 @@ def alpha_dropout(
     a = ((1 - p) (1 + p alpha'²))^(-1/2), b = -a p alpha', alpha' = -1.7581. Raises ValueError for p outside
     [0, 1].
     """
-    _check("alpha_dropout", p)
-    if not training or p == 0:
-        return x
-    if inplace:
-        raise RuntimeError("alpha_dropout: inplace=True is not supported")
-    if p == 1:
-        return mul(x, 0.0)
-    seed, offset = next_philox(rng)
-    ones = _C.full(x.shape, 1.0, x.dtype, x.device)
-    keep = mul(Tensor(_C.dropout(ones, p, seed, offset)), 1 - p)
-    a = ((1 - p) * (1 + p * _SELU_LIMIT**2)) ** -0.5
-    return sub(mul(add(mul(x, keep), mul(sub(1.0, keep), _SELU_LIMIT)), a), a * p * _SELU_LIMIT)
+    return _alpha_dropout("alpha_dropout", x, p, training, inplace, 1, rng)
+
+
+def feature_alpha_dropout(
+    x: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False, *, rng: Any = None
+) -> Tensor:
+    """`alpha_dropout` of whole features: one draw an entry of the two first axes of (N, C, ...).
+
+    Raises ValueError for p outside [0, 1], and in training for fewer than two axes.
+    """
+    _check("feature_alpha_dropout", p)
+    if training and p > 0 and x.ndim < 2:
+        raise ValueError(f"feature_alpha_dropout: x must be (N, C, ...), got x={x.shape}")
+    inner = max(1, math.prod(x.shape[2:]))
+    return _alpha_dropout("feature_alpha_dropout", x, p, training, inplace, inner, rng)

@@ -2,12 +2,15 @@
 
 Two operands at a time: axes that both have and the result keeps become a batch, axes that both have and it
 drops are contracted by one batched matmul, the others are rows and columns. Operands are taken from left to
-right.
+right. How they are laid out depends on the equation and the shapes alone and is remembered.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+import math
+import string
+from typing import Any, NamedTuple
 
 from dlcore.functional.matmul import matmul
 from dlcore.functional.shape import diagonal, expand, permute, reshape
@@ -32,13 +35,13 @@ def _labels(term: str, ndim: int, equation: str) -> Labels:
     return [*head, *[str(-k) for k in range(extra, 0, -1)], *tail]
 
 
-def _parse(equation: str, operands: list[Tensor]) -> tuple[list[Labels], Labels]:
+def _parse(equation: str, ranks: list[int]) -> tuple[list[Labels], Labels]:
     text = equation.replace(" ", "")
     left, arrow, right = text.partition("->")
     terms = left.split(",")
-    if len(terms) != len(operands):
-        raise ValueError(f"einsum: {equation!r} has {len(terms)} operands, got {len(operands)}")
-    inputs = [_labels(t, x.ndim, equation) for t, x in zip(terms, operands)]
+    if len(terms) != len(ranks):
+        raise ValueError(f"einsum: {equation!r} has {len(terms)} operands, got {len(ranks)}")
+    inputs = [_labels(t, n, equation) for t, n in zip(terms, ranks)]
     seen = [c for labels in inputs for c in labels]
     dots = sorted({c for c in seen if c[0] == "-"}, key=int)
     if not arrow:
@@ -52,62 +55,131 @@ def _parse(equation: str, operands: list[Tensor]) -> tuple[list[Labels], Labels]
     return inputs, output
 
 
-def _without_repeats(x: Tensor, labels: Labels) -> tuple[Tensor, Labels]:
-    """The diagonal over each label that an operand has twice."""
+class _Operand(NamedTuple):
+    """How an operand is laid out: summed, permuted, broadcast, reshaped; None where it is so already."""
+
+    gone: list[int] | None
+    order: list[int] | None
+    wide: list[int] | None
+    shape: list[int] | None
+
+
+class _Product(NamedTuple):
+    """Two operands as (batch..., M, K) and (batch..., K, N), K contracted (or 1), and the result's shape."""
+
+    a: _Operand
+    b: _Operand
+    contracts: bool
+    shape: list[int]
+
+
+class _Plan(NamedTuple):
+    diagonals: list[list[tuple[int, int]]]
+    products: list[_Product]
+    last: _Operand
+
+
+def _diagonals(labels: Labels, shape: tuple[int, ...]) -> tuple[list[tuple[int, int]], Labels, list[int]]:
+    """The pairs of axes whose diagonal is taken, one for each repetition of a label; it comes last."""
+    pairs, sizes = [], list(shape)
     for c in dict.fromkeys(labels):
         while labels.count(c) > 1:
             i = labels.index(c)
             j = labels.index(c, i + 1)
-            if x.shape[i] != x.shape[j]:
-                raise ValueError(f"einsum: the axes of a repeated label must agree, got {x.shape} for {c!r}")
-            x = diagonal(x, 0, i, j)  # the diagonal comes last
+            if sizes[i] != sizes[j]:
+                raise ValueError(f"einsum: the axes of a repeated label must agree, got {shape} for {c!r}")
+            pairs.append((i, j))
             labels = [*[k for n, k in enumerate(labels) if n not in (i, j)], c]
-    return x, labels
+            sizes = [*[k for n, k in enumerate(sizes) if n not in (i, j)], sizes[i]]
+    return pairs, labels, sizes
 
 
-def _arranged(x: Tensor, labels: Labels, groups: list[Labels], sizes: dict[str, int]) -> Tensor:
-    """x with its axes in the groups' order, each group merged into one axis."""
-    x = permute(x, [labels.index(c) for g in groups for c in g])
-    x = expand(x, [sizes[c] for g in groups for c in g])
-    shape = []
-    for g in groups:
-        n = 1
-        for c in g:
-            n *= sizes[c]
-        shape.append(n)
-    return reshape(x, shape)
+def _lay_out(
+    labels: Labels, shape: list[int], groups: list[Labels], sizes: dict[str, int]
+) -> tuple[_Operand, list[int]]:
+    """An operand's axes in the groups' order, each group one axis, labels in no group summed away."""
+    wanted = [c for g in groups for c in g]
+    gone = [i for i, c in enumerate(labels) if c not in wanted]
+    left = [c for c in labels if c in wanted]
+    order = [left.index(c) for c in wanted]
+    have = [shape[labels.index(c)] for c in wanted]
+    wide = [sizes[c] for c in wanted]
+    merged = [math.prod(sizes[c] for c in g) for g in groups]
+    how = _Operand(
+        gone or None,
+        None if order == list(range(len(order))) else order,
+        None if wide == have else wide,
+        None if merged == wide else merged,
+    )
+    return how, merged
 
 
-def _drop(x: Tensor, labels: Labels, keep: set[str]) -> tuple[Tensor, Labels]:
-    gone = [i for i, c in enumerate(labels) if c not in keep]
-    return (x.sum(gone), [c for c in labels if c in keep]) if gone else (x, labels)
+_MOST_BATCH_AXES = 5  # beside rows, columns and the contracted axis, of the eight that a tensor has
 
 
-def _pair(
-    a: Tensor, la: Labels, b: Tensor, lb: Labels, keep: set[str], sizes: dict[str, int]
-) -> tuple[Tensor, Labels]:
-    a, la = _drop(a, la, keep | set(lb))
-    b, lb = _drop(b, lb, keep | set(la))
-    both = [c for c in la if c in lb]
-    batch, inner = [c for c in both if c in keep], [c for c in both if c not in keep]
-    rows, cols = [c for c in la if c not in lb], [c for c in lb if c not in la]
-    x, y = _arranged(a, la, [batch, rows, inner], sizes), _arranged(b, lb, [batch, inner, cols], sizes)
-    if inner and x.dtype == y.dtype and x.is_floating_point():
-        z = matmul(x, y)
-    elif inner:
-        z = (x.unsqueeze(-1) * y.unsqueeze(1)).sum(2)
-    else:
-        z = x * y  # (B, M, 1) by (B, 1, N)
-    labels = [*batch, *rows, *cols]
-    return reshape(z, [sizes[c] for c in labels]), labels
+@functools.lru_cache(maxsize=512)
+def _plan(equation: str, shapes: tuple[tuple[int, ...], ...]) -> _Plan:
+    terms, output = _parse(equation, [len(s) for s in shapes])
+    found = [_diagonals(t, s) for t, s in zip(terms, shapes)]
+    sizes: dict[str, int] = {}
+    for _, labels, shape in found:
+        for c, n in zip(labels, shape):
+            if sizes.setdefault(c, n) != n and 1 not in (sizes[c], n):
+                raise ValueError(
+                    f"einsum: label {c!r} must have one size, got {sizes[c]} and {n} in {equation!r}"
+                )
+            sizes[c] = n if sizes[c] == 1 else sizes[c]
+    _, la, sa = found[0]
+    products = []
+    for i, (_, lb, sb) in enumerate(found[1:], 1):
+        keep = {c for _, other, _ in found[i + 1 :] for c in other} | set(output)
+        both = [c for c in la if c in lb]
+        batch, inner = [c for c in both if c in keep], [c for c in both if c not in keep]
+        rows = [c for c in la if c not in lb and c in keep]
+        cols = [c for c in lb if c not in la and c in keep]
+        lead = [[c] for c in batch] if len(batch) <= _MOST_BATCH_AXES else [batch]
+        a, _ = _lay_out(la, sa, [*lead, rows, inner], sizes)
+        b, _ = _lay_out(lb, sb, [*lead, inner, cols], sizes)
+        la = [*batch, *rows, *cols]
+        sa = [sizes[c] for c in la]
+        products.append(_Product(a, b, bool(inner), sa))
+    last, _ = _lay_out(la, sa, [[c] for c in output], {**sizes, **dict(zip(la, sa))})
+    return _Plan([d for d, _, _ in found], products, last)
 
 
-def einsum(equation: str, *operands: Any) -> Tensor:
+def _laid_out(x: Tensor, how: _Operand) -> Tensor:
+    if how.gone is not None:
+        x = x.sum(how.gone)
+    if how.order is not None:
+        x = permute(x, how.order)
+    if how.wide is not None:
+        x = expand(x, how.wide)
+    return x if how.shape is None else reshape(x, how.shape)
+
+
+def _from_sublists(args: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
+    """einsum(x, [0, 1], y, [1, 2], [0, 2]) as "AB,BC->AC": the axes of each operand as integers or `...`."""
+    n, letters = len(args) // 2, string.ascii_uppercase + string.ascii_lowercase
+
+    def term(axes: Any) -> str:
+        if not isinstance(axes, (list, tuple)) or not all(
+            c is Ellipsis or (isinstance(c, int) and 0 <= c < 52) for c in axes
+        ):
+            raise ValueError(f"einsum: axes must be lists of integers in [0, 52) and ..., got {axes!r}")
+        return "".join("..." if c is Ellipsis else letters[c] for c in axes)
+
+    equation = ",".join(term(a) for a in args[1 : 2 * n : 2])
+    if len(args) % 2:
+        equation += "->" + term(args[-1])
+    return equation, args[0 : 2 * n : 2]
+
+
+def einsum(equation: Any, *operands: Any) -> Tensor:
     """y[output] = sum over the labels that the output lacks of the product of the operands.
 
     "ij,jk->ik" is a product of matrices; without "->" the labels that occur once, in alphabetical order, are
     the output; "..." stands for the axes that are not named; a repeated label takes a diagonal; axes of size
-    1 broadcast.
+    1 broadcast. Instead of letters, a list of integers may follow each operand and, for the output, the last.
 
     Raises ValueError for labels that do not fit the operands.
 
@@ -116,25 +188,28 @@ def einsum(equation: str, *operands: Any) -> Tensor:
     >>> dlcore.einsum("ij,jk->ik", a, b).tolist()
     [[11.0]]
     """
+    if isinstance(equation, Tensor):
+        equation, operands = _from_sublists((equation, *operands))
     if not isinstance(equation, str):
         raise TypeError(f"einsum: the equation must be a string, got {type(equation).__name__}")
     if len(operands) == 1 and isinstance(operands[0], (tuple, list)):
         operands = tuple(operands[0])
     if not operands or not all(isinstance(x, Tensor) for x in operands):
         raise TypeError("einsum: the operands must be tensors")
-    terms, output = _parse(equation, list(operands))
-    pairs = [_without_repeats(x, labels) for x, labels in zip(operands, terms)]
-    sizes: dict[str, int] = {}
-    for x, labels in pairs:
-        for c, n in zip(labels, x.shape):
-            if sizes.setdefault(c, n) != n and 1 not in (sizes[c], n):
-                raise ValueError(
-                    f"einsum: label {c!r} must have one size, got {sizes[c]} and {n} in {equation!r}"
-                )
-            sizes[c] = n if sizes[c] == 1 else sizes[c]
-    y, labels = pairs[0]
-    for i, (x, lx) in enumerate(pairs[1:], 1):
-        later = {c for _, other in pairs[i + 1 :] for c in other}
-        y, labels = _pair(y, labels, x, lx, later | set(output), sizes)
-    y, labels = _drop(y, labels, set(output))
-    return permute(y, [labels.index(c) for c in output])
+    plan = _plan(equation, tuple([x.shape for x in operands]))
+    xs = []
+    for x, pairs in zip(operands, plan.diagonals):
+        for i, j in pairs:
+            x = diagonal(x, 0, i, j)
+        xs.append(x)
+    y = xs[0]
+    for x, step in zip(xs[1:], plan.products):
+        a, b = _laid_out(y, step.a), _laid_out(x, step.b)
+        if not step.contracts:
+            z = a * b  # (..., M, 1) by (..., 1, N)
+        elif a.dtype == b.dtype and a.is_floating_point():
+            z = matmul(a, b)
+        else:
+            z = (a.unsqueeze(-1) * b.unsqueeze(-3)).sum(-2)
+        y = z if list(z.shape) == step.shape else reshape(z, step.shape)
+    return _laid_out(y, plan.last)

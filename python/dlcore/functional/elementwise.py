@@ -651,7 +651,7 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     [1.0, 0.0]
     """
     if input is None and other is None:
-        return tuple(Tensor(as_array(i)) for i in np.nonzero(condition.detach().cpu().numpy()))
+        return tuple(Tensor(as_array(i)) for i in np.nonzero(np.atleast_1d(condition.detach().cpu().numpy())))
     a, b = _operand(input), _operand(other)
     if not isinstance(a, Tensor) and not isinstance(b, Tensor):
         a = Tensor(_C.full((), a, result_type(a, b), condition.array.device))
@@ -682,10 +682,10 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
             f"masked_fill: value must be a number or a 0-d tensor, got value={value.array.shape}"
         )
     x, c = input.array, mask.array
-    if _CATEGORY[_dtype_and_rank(value)[0].kind] > _CATEGORY[x.dtype.kind]:
-        raise TypeError(
-            f"masked_fill: value of a higher category than input's dtype {x.dtype}, got {value!r}"
-        )
+    if isinstance(value, builtins.float) and x.dtype.kind != "f":  # towards zero, as torch converts it
+        if x.dtype.kind != "b" and not np.iinfo(x.dtype).min <= value <= np.iinfo(x.dtype).max:
+            raise ValueError(f"masked_fill: value must be one that {x.dtype} holds, got {value!r}")
+        value = builtins.bool(value) if x.dtype.kind == "b" else builtins.int(value)
     v = _in(value, x.dtype, x.device)
     data = _C.where(c, v, x)
     return _record(

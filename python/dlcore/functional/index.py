@@ -324,7 +324,9 @@ def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:
     i = _C.reshape(index.array, (1,)) if index.ndim == 0 else index.array
     d, shape = axis("index_select", dim, x.ndim), x.shape
     if x.ndim == 0:
-        return getitem(x[None], index)[0]
+        if index.array.size != 1:
+            raise ValueError(f"index_select: a 0-d tensor has one element to take, got index={index.shape}")
+        return getitem(x[None], index.reshape(-1))[0]
 
     def index_select_backward(g: _C.Array, needs: tuple[bool, ...]) -> Grads:
         dx = _C.full(shape, 0.0, g.dtype, g.device)
@@ -371,18 +373,30 @@ def gather(x: Tensor, dim: int, index: Tensor) -> Tensor:
 
 
 def take_along_dim(x: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
-    """`gather` whose index broadcasts against x off the axis, and may be negative nowhere."""
+    """`gather` whose index broadcasts against x off the axis; negative ones count from the end.
+
+    Without `dim` both are flattened. Raises IndexError beyond [-size, size), ValueError for ranks.
+
+    >>> import dlcore
+    >>> x = dlcore.tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> dlcore.take_along_dim(x, dlcore.tensor([[-1]]), 1).tolist()
+    [[2.0], [4.0]]
+    """
     if dim is None:
-        return gather(x.reshape(-1), 0, indices.reshape(-1))
+        x, indices, dim = x.reshape(-1), indices.reshape(-1), 0
     d = axis("take_along_dim", dim, x.ndim)
     if indices.ndim != x.ndim:
         raise ValueError(
             f"take_along_dim: x and indices must have the same rank, got {x.shape}, {indices.shape}"
         )
+    if indices.dtype == np.int64 and indices.array.size and _C.amin(indices.array).item() < 0:
+        n = x.shape[d] if x.ndim else 1
+        i = indices.array
+        indices = Tensor(_C.where(_C.lt(i, 0), _C.add(i, n), i))
     other = [(*v.shape[:d], 1, *v.shape[d + 1 :]) for v in (x, indices)]
     common = np.broadcast_shapes(*other)
-    a, i = [v.expand((*common[:d], v.shape[d], *common[d + 1 :])) for v in (x, indices)]
-    return gather(a, d, i)
+    wide = [v.expand((*common[:d], v.shape[d], *common[d + 1 :])) for v in (x, indices)]
+    return gather(wide[0], d, wide[1])
 
 
 def scatter(x: Tensor, dim: int, index: Tensor, src: Tensor | float, reduce: str | None = None) -> Tensor:
@@ -448,7 +462,7 @@ def masked_select(x: Tensor, mask: Tensor) -> Tensor:
     """The elements of x where mask is true, 1-d; both are broadcast."""
     if mask.dtype != np.bool_:
         raise TypeError(f"masked_select: mask must be bool, got dtype {mask.dtype}")
-    shape = np.broadcast_shapes(x.shape, mask.shape)
+    shape = np.broadcast_shapes(x.shape, mask.shape) or (1,)
     wide = x if x.shape == shape else x.expand(shape)
     return getitem(wide, np.broadcast_to(_index_array(mask), shape))
 

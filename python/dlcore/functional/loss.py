@@ -9,33 +9,27 @@ import warnings
 from dlcore import _C
 from dlcore.autograd import is_grad_enabled, record
 from dlcore.functional.activation import logsigmoid
-from dlcore.functional.elementwise import absolute, clamp, exp, log, minimum, sqrt, square, where
-from dlcore.functional.reduce import norm
+from dlcore.functional.elementwise import absolute, clamp, exp, log, square, where
 from dlcore.functional.softmax import log_softmax
 from dlcore.tensor import Tensor
 
 __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
-    "cosine_embedding_loss",
     "cross_entropy",
     "cross_entropy_from_probabilities",
     "gaussian_nll_loss",
-    "hinge_embedding_loss",
     "huber_loss",
     "kl_div",
     "l1_loss",
-    "margin_ranking_loss",
     "mse_loss",
     "nll_loss",
     "poisson_nll_loss",
     "smooth_l1_loss",
-    "soft_margin_loss",
-    "triplet_margin_loss",
 ]
 
 
-def _reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
+def legacy_reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
     """torch's legacy arguments, which override `reduction`."""
     if size_average is None and reduce is None:
         return reduction
@@ -74,9 +68,13 @@ def cross_entropy(
     >>> dlcore.functional.cross_entropy(dlcore.tensor([[0.0, 0.0]]), dlcore.tensor([1])).item()  # log 2
     0.6931471824645996
     """
-    how = _reduction(size_average, reduce, reduction)
+    how = legacy_reduction(size_average, reduce, reduction)
     x, w = input.array, None if weight is None else weight.array
     if target.requires_grad and is_grad_enabled():
+        if not 0 <= label_smoothing <= 1:
+            raise ValueError(
+                f"cross_entropy: label_smoothing must lie in [0, 1], got label_smoothing={label_smoothing}"
+            )
         return _soft_cross_entropy(input, target, weight, how, label_smoothing)
     loss, labels, stats, divisor = _C.cross_entropy_forward(
         x, target.array, w, how, ignore_index, label_smoothing
@@ -101,9 +99,7 @@ def _soft_cross_entropy(
     if weight is not None:
         terms = terms * weight.reshape((-1,) + (1,) * (x.ndim - axis - 1))
     loss = -terms.sum(axis)
-    if reduction == "none":
-        return loss
-    return loss.sum() if reduction == "sum" else loss.mean()
+    return reduced("cross_entropy", loss, reduction)
 
 
 def nll_loss(
@@ -125,7 +121,7 @@ def nll_loss(
     >>> dlcore.functional.nll_loss(dlcore.tensor([[-1.0, -2.0]]), dlcore.tensor([1])).item()
     2.0
     """
-    how = _reduction(size_average, reduce, reduction)
+    how = legacy_reduction(size_average, reduce, reduction)
     x, w = input.array, None if weight is None else weight.array
     loss, labels, stats, divisor = _C.cross_entropy_forward(x, target.array, w, how, ignore_index, 0.0, True)
 
@@ -219,7 +215,7 @@ def cross_entropy_from_probabilities(
 # -----------------------------------------------------------------------------------------------
 
 
-def _reduced(op: str, loss: Tensor, reduction: str) -> Tensor:
+def reduced(op: str, loss: Tensor, reduction: str) -> Tensor:
     if reduction == "mean":
         return loss.mean()
     if reduction == "sum":
@@ -256,22 +252,26 @@ def mse_loss(
     >>> dlcore.functional.mse_loss(dlcore.tensor([1.0, 3.0]), dlcore.tensor([1.0, 1.0])).item()
     2.0
     """
-    how = _reduction(size_average, reduce, reduction)
+    how = legacy_reduction(size_average, reduce, reduction)
     _warn_sizes("mse_loss", input, target)
-    return _weighted("mse_loss", square(input - target), weight, how)
+    return _weighted("mse_loss", input, square(input - target), weight, how)
 
 
-def _weighted(op: str, loss: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
-    if weight is None:
-        return _reduced(op, loss, reduction)
-    if weight.shape != loss.shape:
+def _check_weight(op: str, input: Tensor, weight: Tensor) -> None:
+    if weight.shape != input.shape:
         raise ValueError(
-            f"{op}: weight must have the shape of the losses, got weight={weight.shape}, loss={loss.shape}"
+            f"{op}: weight must have the shape of the input, got weight={weight.shape}, input={input.shape}"
         )
+
+
+def _weighted(op: str, input: Tensor, loss: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
+    if weight is None:
+        return reduced(op, loss, reduction)
+    _check_weight(op, input, weight)
     loss = loss * weight
     if reduction == "mean":
         return loss.sum() / weight.sum()
-    return _reduced(op, loss, reduction)
+    return reduced(op, loss, reduction)
 
 
 def l1_loss(
@@ -288,9 +288,9 @@ def l1_loss(
     >>> dlcore.functional.l1_loss(dlcore.tensor([1.0, 3.0]), dlcore.tensor([1.0, 1.0])).item()
     1.0
     """
-    how = _reduction(size_average, reduce, reduction)
+    how = legacy_reduction(size_average, reduce, reduction)
     _warn_sizes("l1_loss", input, target)
-    return _weighted("l1_loss", absolute(input - target), weight, how)
+    return _weighted("l1_loss", input, absolute(input - target), weight, how)
 
 
 def smooth_l1_loss(
@@ -307,14 +307,14 @@ def smooth_l1_loss(
     >>> dlcore.functional.smooth_l1_loss(dlcore.tensor([0.5, 3.0]), dlcore.tensor([0.0, 0.0])).item()
     1.3125
     """
-    how = _reduction(size_average, reduce, reduction)
+    how = legacy_reduction(size_average, reduce, reduction)
     if beta < 0:
         raise ValueError(f"smooth_l1_loss: beta must not be negative, got beta={beta}")
     _warn_sizes("smooth_l1_loss", input, target)
     d = absolute(input - target)
     if beta == 0:
-        return _reduced("smooth_l1_loss", d, how)
-    return _reduced("smooth_l1_loss", where(d < beta, square(d) * (0.5 / beta), d - 0.5 * beta), how)
+        return reduced("smooth_l1_loss", d, how)
+    return reduced("smooth_l1_loss", where(d < beta, square(d) * (0.5 / beta), d - 0.5 * beta), how)
 
 
 def huber_loss(
@@ -331,7 +331,21 @@ def huber_loss(
     _warn_sizes("huber_loss", input, target)
     d = absolute(input - target)
     loss = where(d <= delta, square(d) * 0.5, (d - 0.5 * delta) * delta)
-    return _weighted("huber_loss", loss, weight, reduction)
+    if weight is None:
+        return reduced("huber_loss", loss, reduction)
+    _check_weight("huber_loss", input, weight)
+    return reduced("huber_loss", loss * weight, reduction)  # the mean is over the elements here, as in torch
+
+
+def _times(op: str, loss: Tensor, name: str, weight: Tensor) -> Tensor:
+    """Weights broadcast to the losses, never the other way round."""
+    product = loss * weight
+    if product.shape != loss.shape:
+        raise ValueError(
+            f"{op}: {name} must broadcast to the shape of the input, got {name}={weight.shape}, "
+            f"input={loss.shape}"
+        )
+    return product
 
 
 def binary_cross_entropy(
@@ -350,7 +364,7 @@ def binary_cross_entropy(
     >>> dlcore.functional.binary_cross_entropy(dlcore.tensor([0.5, 0.0]), dlcore.tensor([1.0, 1.0])).item()
     50.34657287597656
     """
-    how = _reduction(size_average, reduce, reduction)
+    how = legacy_reduction(size_average, reduce, reduction)
     if input.shape != target.shape:
         raise ValueError(
             f"binary_cross_entropy: target must have the shape of the input, got input={input.shape}, "
@@ -369,13 +383,13 @@ def binary_cross_entropy(
             variance = _C.maximum(_C.mul(x, _C.sub(1.0, x)), 1e-12)
             dx = _C.div(_C.mul(g, _C.sub(x, t)), variance)
         if needs[1]:
-            dt = _C.mul(g, _C.sub(log_1x, log_x))
+            dt = _C.mul(g, _C.sub(_C.log1p(_C.neg(x)), _C.log(x)))  # unbounded, as in torch
         return dx, dt
 
     loss = record(value, (input, target), binary_cross_entropy_backward)
     if weight is not None:
-        loss = loss * weight
-    return _reduced("binary_cross_entropy", loss, how)
+        loss = _times("binary_cross_entropy", loss, "weight", weight)
+    return reduced("binary_cross_entropy", loss, how)
 
 
 def binary_cross_entropy_with_logits(
@@ -397,7 +411,7 @@ def binary_cross_entropy_with_logits(
     >>> dlcore.functional.binary_cross_entropy_with_logits(x, dlcore.tensor([1.0])).item()
     200.0
     """
-    how = _reduction(size_average, reduce, reduction)
+    how = legacy_reduction(size_average, reduce, reduction)
     if input.shape != target.shape:
         raise ValueError(
             "binary_cross_entropy_with_logits: target must have the shape of the input, "
@@ -407,10 +421,11 @@ def binary_cross_entropy_with_logits(
     if pos_weight is None:
         loss = (1.0 - target) * input - log_s
     else:
-        loss = (1.0 - target) * input - ((pos_weight - 1.0) * target + 1.0) * log_s
+        positive = _times("binary_cross_entropy_with_logits", target, "pos_weight", pos_weight - 1.0)
+        loss = (1.0 - target) * input - (positive + 1.0) * log_s
     if weight is not None:
-        loss = loss * weight
-    return _reduced("binary_cross_entropy_with_logits", loss, how)
+        loss = _times("binary_cross_entropy_with_logits", loss, "weight", weight)
+    return reduced("binary_cross_entropy_with_logits", loss, how)
 
 
 def kl_div(
@@ -430,7 +445,7 @@ def kl_div(
     >>> dlcore.functional.kl_div(dlcore.tensor([0.0]), dlcore.tensor([1.0])).item()
     0.0
     """
-    how = _reduction(size_average, reduce, reduction)
+    how = legacy_reduction(size_average, reduce, reduction)
     if log_target:
         loss = exp(target) * (target - input)
     else:
@@ -438,7 +453,7 @@ def kl_div(
         loss = where(zero, 0.0, target * log(where(zero, 1.0, target))) - target * input
     if how == "batchmean":
         return loss.sum() / input.shape[0] if input.ndim else loss.sum()
-    return _reduced("kl_div", loss, how)
+    return reduced("kl_div", loss, how)
 
 
 def poisson_nll_loss(
@@ -453,13 +468,13 @@ def poisson_nll_loss(
 ) -> Tensor:
     """e^x - t x (`log_input`) or x - t log(x + eps); `full` adds Stirling's approximation of log t! where t >
     1."""
-    how = _reduction(size_average, reduce, reduction)
+    how = legacy_reduction(size_average, reduce, reduction)
     loss = exp(input) - target * input if log_input else input - target * log(input + eps)
     if full:
         big = target > 1
         t = where(big, target, 2.0)
         loss = loss + where(big, t * log(t) - t + 0.5 * log(t * (2 * math.pi)), 0.0)
-    return _reduced("poisson_nll_loss", loss, how)
+    return reduced("poisson_nll_loss", loss, how)
 
 
 def gaussian_nll_loss(
@@ -474,8 +489,7 @@ def gaussian_nll_loss(
     pi) / 2.
 
     Raises ValueError for a negative variance and for a shape of var that is neither the input's, nor that
-    without its
-    last axis, nor that with a last axis of 1.
+    without its last axis, nor that with one axis of 1.
     """
     if not isinstance(var, Tensor):
         if var < 0:
@@ -486,7 +500,7 @@ def gaussian_nll_loss(
     if var.shape != input.shape:
         if input.shape[:-1] == var.shape:
             var = var.unsqueeze(-1)
-        elif var.ndim != input.ndim or var.shape[:-1] != input.shape[:-1] or var.shape[-1] != 1:
+        elif var.ndim != input.ndim or [v for v, n in zip(var.shape, input.shape) if v != n] != [1]:
             raise ValueError(
                 f"gaussian_nll_loss: var is of incorrect size, got input={input.shape}, var={var.shape}"
             )
@@ -496,103 +510,4 @@ def gaussian_nll_loss(
     loss = 0.5 * (log(v) + square(input - target) / v)
     if full:
         loss = loss + 0.5 * math.log(2 * math.pi)
-    return _reduced("gaussian_nll_loss", loss, reduction)
-
-
-def hinge_embedding_loss(
-    input: Tensor,
-    target: Tensor,
-    margin: float = 1.0,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """x where t is 1, max(0, margin - x) where t is -1."""
-    how = _reduction(size_average, reduce, reduction)
-    loss = where(target != 1, clamp(margin - input, min=0), 0.0) + where(target != -1, input, 0.0)
-    return _reduced("hinge_embedding_loss", loss, how)
-
-
-def margin_ranking_loss(
-    input1: Tensor,
-    input2: Tensor,
-    target: Tensor,
-    margin: float = 0,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """max(0, -t (x1 - x2) + margin)."""
-    how = _reduction(size_average, reduce, reduction)
-    if not input1.ndim == input2.ndim == target.ndim:
-        raise ValueError(
-            "margin_ranking_loss: all inputs must have as many dimensions, got "
-            f"input1={input1.shape}, input2={input2.shape}, target={target.shape}"
-        )
-    return _reduced("margin_ranking_loss", clamp(margin - target * (input1 - input2), min=0), how)
-
-
-def cosine_embedding_loss(
-    input1: Tensor,
-    input2: Tensor,
-    target: Tensor,
-    margin: float = 0,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """1 - cos(x1, x2) where t is 1, max(0, cos(x1, x2) - margin) where t is -1; x (N, D) or (D,), t (N,) or
-    ()."""
-    how = _reduction(size_average, reduce, reduction)
-    if target.ndim not in (0, 1) or input1.ndim != target.ndim + 1 or input1.shape != input2.shape:
-        raise ValueError(
-            "cosine_embedding_loss: inputs must be (N, D) and target (N,), or (D,) and (), got "
-            f"input1={input1.shape}, input2={input2.shape}, target={target.shape}"
-        )
-    eps = 1e-12
-    n1, n2 = square(input1).sum(-1) + eps, square(input2).sum(-1) + eps
-    cos = (input1 * input2).sum(-1) / sqrt(n1 * n2)
-    loss = where(target == 1, 1.0 - cos, 0.0) + where(target == -1, clamp(cos - margin, min=0), 0.0)
-    return _reduced("cosine_embedding_loss", loss, how)
-
-
-def _distance(a: Tensor, b: Tensor, p: float, eps: float) -> Tensor:
-    return norm(a - b + eps, p, -1)
-
-
-def triplet_margin_loss(
-    anchor: Tensor,
-    positive: Tensor,
-    negative: Tensor,
-    margin: float = 1.0,
-    p: float = 2,
-    eps: float = 1e-6,
-    swap: bool = False,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """max(0, d(anchor, positive) - d(anchor, negative) + margin), d(a, b) = |a - b + eps|_p over the last
-    axis.
-
-    `swap` takes d(positive, negative) where it is the smaller one.
-    """
-    how = _reduction(size_average, reduce, reduction)
-    if margin <= 0:
-        raise ValueError(f"triplet_margin_loss: margin must be positive, got margin={margin}")
-    near, far = _distance(anchor, positive, p, eps), _distance(anchor, negative, p, eps)
-    if swap:
-        far = minimum(far, _distance(positive, negative, p, eps))
-    return _reduced("triplet_margin_loss", clamp(near - far + margin, min=0), how)
-
-
-def soft_margin_loss(
-    input: Tensor,
-    target: Tensor,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """log(1 + e^(-t x)), t being 1 or -1."""
-    how = _reduction(size_average, reduce, reduction)
-    return _reduced("soft_margin_loss", -logsigmoid(target * input), how)
+    return reduced("gaussian_nll_loss", loss, reduction)

@@ -28,8 +28,12 @@ __all__ = [
     "argmax",
     "argmin",
     "count_nonzero",
+    "cummax",
+    "cummin",
     "cumprod",
     "cumsum",
+    "logcumsumexp",
+    "logsumexp",
     "max",
     "mean",
     "min",
@@ -63,12 +67,17 @@ def _axes(dim: Dim) -> list[builtins.int] | None:
     return axes or None  # torch: an empty tuple means all axes
 
 
+def _gone(x: _C.Array, axes: list[builtins.int] | None) -> list[builtins.bool]:
+    """For each axis of x, whether it is reduced."""
+    if axes is None:
+        return [True] * x.ndim
+    gone = {a % x.ndim for a in axes} if x.ndim else set()
+    return [i in gone for i in range(x.ndim)]
+
+
 def _kept(x: _C.Array, axes: list[builtins.int] | None) -> tuple[builtins.int, ...]:
     """x's shape with 1 for the reduced axes."""
-    if axes is None:
-        return (1,) * x.ndim
-    gone = {a % x.ndim for a in axes} if x.ndim else set()
-    return tuple(1 if i in gone else n for i, n in enumerate(x.shape))
+    return tuple([1 if gone else n for n, gone in zip(x.shape, _gone(x, axes))])
 
 
 def _spread(g: _C.Array, x: _C.Array, axes: list[builtins.int] | None) -> _C.Array:
@@ -372,6 +381,86 @@ def cumprod(input: Tensor, dim: builtins.int, *, dtype: npt.DTypeLike | None = N
         return (out,)
 
     return record(y, (input,), cumprod_backward)
+
+
+def _cumulative(input: Tensor, dim: builtins.int, largest: builtins.bool) -> Selection:
+    x = input.array
+    found = _C.cum_extreme(x, dim, largest)
+    indices = found[1]
+
+    def cum_extreme_backward(g: _C.Array, _: Any, needs: Needs) -> Grads:
+        dx = _C.full(x.shape, 0.0, g.dtype, g.device)
+        _C.scatter_into(dx, dim, indices, g, True)
+        return (dx,)
+
+    return Selection(*record(found, (input,), cum_extreme_backward))
+
+
+def cummax(input: Tensor, dim: builtins.int) -> Selection:
+    """(values, indices): y_k = max(x_0, …, x_k) along dim, and the last place where it stands; NaN is the
+    largest.
+
+    >>> import dlcore
+    >>> values, indices = dlcore.functional.cummax(dlcore.tensor([1.0, 3.0, 2.0]), 0)
+    >>> values.tolist(), indices.tolist()
+    ([1.0, 3.0, 3.0], [0, 1, 1])
+    """
+    return _cumulative(input, dim, True)
+
+
+def cummin(input: Tensor, dim: builtins.int) -> Selection:
+    """(values, indices): y_k = min(x_0, …, x_k) along dim, and the last place where it stands; NaN is the
+    smallest.
+    """
+    return _cumulative(input, dim, False)
+
+
+def logsumexp(input: Tensor, dim: Dim, keepdim: builtins.bool = False) -> Tensor:
+    """log Σ eˣ over `dim`, without overflow; -inf over none.
+
+    >>> import dlcore
+    >>> round(dlcore.functional.logsumexp(dlcore.tensor([1000.0, 1000.0]), 0).item(), 3)
+    1000.693
+    """
+    x = input.array if input.array.dtype.kind == "f" else _C.cast(input.array, np.dtype(np.float32))
+    axes = _axes(dim)
+    kept = _kept(x, axes)
+    if x.size:
+        top = _C.amax(x, axes, True)
+        top = _C.where(_C.eq(_C.abs(top), math.inf), 0.0, top)
+        total = _C.sum(_C.exp(_C.sub(x, top)), axes, True)
+        y = _C.add(_C.log(total), top)
+    else:
+        y = _C.log(_C.sum(x, axes, True))
+    shape = kept if keepdim else tuple([n for n, k in zip(x.shape, _gone(x, axes)) if not k])
+
+    def logsumexp_backward(g: _C.Array, needs: Needs) -> Grads:
+        share = _C.exp(_C.sub(x, _C.where(_C.eq(_C.abs(y), math.inf), 0.0, y)))
+        return (_C.mul(_C.reshape(g, kept), share),)
+
+    return record(_C.reshape(y, shape), (input,), logsumexp_backward)
+
+
+def logcumsumexp(input: Tensor, dim: builtins.int) -> Tensor:
+    """y_k = log(e^(x_0) + … + e^(x_k)) along dim, without overflow. TypeError for integers.
+
+    >>> import dlcore
+    >>> dlcore.functional.logcumsumexp(dlcore.tensor([1000.0, 0.0]), 0).tolist()
+    [1000.0, 1000.0]
+    """
+    x = input.array
+    y = _C.logcumsumexp(x, dim)
+
+    def logcumsumexp_backward(g: _C.Array, needs: Needs) -> Grads:
+        # dx_k = e^(x_k) Σ_{j >= k} g_j e^(-y_j), the positive and the negative gradients each in logarithms.
+        size = _C.log(_C.abs(g))
+        parts = []
+        for sign in (_C.gt(g, 0), _C.lt(g, 0)):
+            logs = _C.where(sign, _C.sub(size, y), -math.inf)
+            parts.append(_C.exp(_C.add(_C.logcumsumexp(logs, dim, True), x)))
+        return (_C.sub(*parts),)
+
+    return record(y, (input,), logcumsumexp_backward)
 
 
 def norm(

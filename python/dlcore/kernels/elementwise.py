@@ -47,6 +47,8 @@ __all__ = [
     "gelu_tanh",
     "gelu_tanh_backward",
     "gt",
+    "hardshrink",
+    "hardshrink_backward",
     "hardsigmoid",
     "hardsigmoid_backward",
     "hardswish",
@@ -98,6 +100,8 @@ __all__ = [
     "sin_backward",
     "softplus",
     "softplus_backward",
+    "softshrink",
+    "softshrink_backward",
     "softsign",
     "softsign_backward",
     "sqrt",
@@ -188,6 +192,8 @@ hardsigmoid, hardsigmoid_backward = _unary("hardsigmoid", "min(max(x + 3, 0), 6)
 mish, mish_backward = _unary("mish", "x tanh(log(1 + e^x))")
 softsign, softsign_backward = _unary("softsign", "x / (1 + |x|)")
 logsigmoid, logsigmoid_backward = _unary("logsigmoid", "log sigmoid(x)")
+hardshrink, hardshrink_backward = _unary("hardshrink", "0 where |x| <= p, x elsewhere", 0.5)
+softshrink, softshrink_backward = _unary("softshrink", "x - p above p, x + p below -p, 0 between", 0.5)
 threshold, threshold_backward = _unary("threshold", "x where x > p, q elsewhere", 0.0, 0.0)
 
 add = _binary("add", "a + b")

@@ -8,7 +8,14 @@ from dlcore import _C
 from dlcore.kernels._convert import NDArray, arr, opt, out
 from dlcore.tensor import as_array
 
-__all__ = ["cross_entropy", "cross_entropy_backward", "nll_loss", "nll_loss_backward"]
+__all__ = [
+    "cross_entropy",
+    "cross_entropy_backward",
+    "multilabel_margin_loss",
+    "multilabel_margin_loss_backward",
+    "nll_loss",
+    "nll_loss_backward",
+]
 
 
 def cross_entropy(
@@ -88,3 +95,13 @@ def nll_loss_backward(
     )
     g = as_array(dloss, a.dtype)
     return out(_C.cross_entropy_backward(g, a, labels, w, stats, divisor, reduction, ignore_index, 0.0, True))
+
+
+def multilabel_margin_loss(x: npt.ArrayLike, target: npt.ArrayLike) -> NDArray:
+    """The sum over labels t and other classes c of max(0, 1 - (x_t - x_c)) / C, a value a row."""
+    return out(_C.multilabel_margin_forward(arr(x), arr(target)))
+
+
+def multilabel_margin_loss_backward(dloss: npt.ArrayLike, x: npt.ArrayLike, target: npt.ArrayLike) -> NDArray:
+    """dx from the gradient of each row's loss."""
+    return out(_C.multilabel_margin_backward(arr(dloss), arr(x), arr(target)))

@@ -14,8 +14,11 @@ __all__ = [
     "amin",
     "argmax",
     "argmin",
+    "cummax",
+    "cummin",
     "cumprod",
     "cumsum",
+    "logcumsumexp",
     "mean",
     "prod",
     "sum",
@@ -93,6 +96,23 @@ def cumsum(x: npt.ArrayLike, axis: int) -> NDArray:
 def cumprod(x: npt.ArrayLike, axis: int) -> NDArray:
     """y_k = x_0 ... x_k."""
     return out(_C.cumprod(arr(x), axis))
+
+
+def cummax(x: npt.ArrayLike, axis: int) -> tuple[NDArray, NDArray]:
+    """(values, indices): y_k = max(x_0, ..., x_k), and the last place where it stands."""
+    values, indices = _C.cum_extreme(arr(x), axis, True)
+    return out(values), out(indices)
+
+
+def cummin(x: npt.ArrayLike, axis: int) -> tuple[NDArray, NDArray]:
+    """(values, indices): y_k = min(x_0, ..., x_k), and the last place where it stands."""
+    values, indices = _C.cum_extreme(arr(x), axis, False)
+    return out(values), out(indices)
+
+
+def logcumsumexp(x: npt.ArrayLike, axis: int) -> NDArray:
+    """y_k = log(e^(x_0) + ... + e^(x_k))."""
+    return out(_C.logcumsumexp(arr(x), axis))
 
 
 def sum_to(x: npt.ArrayLike, shape: tuple[int, ...]) -> NDArray:

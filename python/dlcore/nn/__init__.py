@@ -14,6 +14,7 @@ from dlcore.nn import functional as functional
 from dlcore.nn import init as init
 from dlcore.nn import utils as utils
 from dlcore.nn.activation import *  # noqa: F403
+from dlcore.nn.adaptive import *  # noqa: F403
 from dlcore.nn.attention import *  # noqa: F403
 from dlcore.nn.container import *  # noqa: F403
 from dlcore.nn.conv import *  # noqa: F403

@@ -139,7 +139,7 @@ def _nothing(dtype: DTypeLike, device: str | None) -> Tensor:
     return Tensor(_C.empty((0,), np.dtype(np.float32 if dtype is None else dtype), device or "cpu"))
 
 
-class UninitializedParameter(_Uninitialized, Parameter):
+class UninitializedParameter(_Uninitialized, Parameter):  # type: ignore[misc]
     """A parameter whose shape the first forward decides (LazyLinear); it holds dtype and device."""
 
     __slots__ = ()
@@ -433,8 +433,8 @@ class Module:
             kind = "_parameters"
         elif isinstance(value, Module):
             kind = "_modules"
-        elif isinstance(value, Buffer):
-            kind = "_buffers"
+        elif isinstance(value, Buffer) and not any(name in d.get(k, ()) for k in ("_parameters", "_modules")):
+            kind = "_buffers"  # over a parameter or a module it is refused below, as in torch
         if "_parameters" not in d:
             if kind is not None:
                 what = {"_parameters": "parameters", "_modules": "module", "_buffers": "buffer"}[kind]
@@ -838,6 +838,8 @@ class Module:
             if key not in state_dict:
                 if strict:
                     missing_keys.append(key)
+                continue
+            if isinstance(target, _Uninitialized) and isinstance(state_dict[key], _Uninitialized):
                 continue
             try:
                 source = _C.to_device(as_array(state_dict[key]), target.device)

@@ -68,9 +68,9 @@ class Adafactor(Optimizer):
         self, group: dict[str, Any], params: list[Tensor], arrays: list[_C.Array], grads: list[_C.Array]
     ) -> None:
         lr = float(group["lr"])
-        for p, t in zip(params, self._steps(params)):
+        for p, grad, t in zip(params, grads, self._steps(params)):
             state = self.state[p]
-            g = -p.grad if group["maximize"] else Tensor(p.grad.array)  # type: ignore[union-attr]
+            g = -Tensor(grad) if group["maximize"] else Tensor(grad)
             w = Tensor(p.array)
             eps1 = float(np.finfo(p.dtype).eps) if group["eps"][0] is None else group["eps"][0]
             fresh = t ** group["beta2_decay"]

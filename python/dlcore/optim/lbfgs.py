@@ -116,9 +116,15 @@ class LBFGS(Optimizer):
         state["func_evals"] += 1
         if _largest(g) <= group["tolerance_grad"]:
             return first_loss
-        d, t = state.get("d"), state.get("t")
-        ys, ss, ro = state.get("old_dirs"), state.get("old_stps"), state.get("ro")
-        scale, before, loss_before = state.get("H_diag"), state.get("prev_flat_grad"), state.get("prev_loss")
+        # None before the first iteration, which sets them all.
+        d: Any = state.get("d")
+        t: Any = state.get("t")
+        ys: Any = state.get("old_dirs")
+        ss: Any = state.get("old_stps")
+        ro: Any = state.get("ro")
+        scale: Any = state.get("H_diag")
+        before: Any = state.get("prev_flat_grad")
+        loss_before: Any = state.get("prev_loss")
         iteration = 0
         while iteration < max_iter:
             iteration += 1

@@ -110,7 +110,9 @@ class Rprop(Optimizer):
             grads,
             self._slots("prev", params),
             self._slots("step_size", params, float(group["lr"])),
-            *group["etas"],
-            *group["step_sizes"],
+            group["etas"][0],
+            group["etas"][1],
+            group["step_sizes"][0],
+            group["step_sizes"][1],
             group["maximize"],
         )

@@ -23,8 +23,10 @@ def cross_entropy_count(
 
     >>> import dlcore
     >>> x, y = dlcore.zeros(3, 2), dlcore.tensor([0, 1, -100])
-    >>> dlcore.train.cross_entropy_count(x, y), dlcore.train.cross_entropy_count(x, y, dlcore.tensor([0.5,
-    2.0])) (2.0, 2.5)
+    >>> dlcore.train.cross_entropy_count(x, y)
+    2.0
+    >>> dlcore.train.cross_entropy_count(x, y, weight=dlcore.tensor([0.5, 2.0]))
+    2.5
     """
     if target.dtype.kind == "f":
         classes = input.shape[0 if input.ndim == 1 else 1]

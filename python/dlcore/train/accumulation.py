@@ -43,9 +43,9 @@ class GradientAccumulator:
 
     `add(loss, count)` runs the backward of a loss that is a sum (`reduction="sum"`) over `count` elements,
     samples or weights; `finish()` divides the gradients by all counts and returns the mean loss. Windows may
-    be of any length, so the last one of an epoch needs no care. The mean of means, by contrast, is wrong where
-    batches differ in size, weights or ignored targets. What looks at a whole batch (batch normalisation) sees
-    the small ones.
+    be of any length, so the last one of an epoch needs no care. The mean of means, by contrast, is wrong
+    where batches differ in size, weights or ignored targets. What looks at a whole batch (batch
+    normalisation) sees the small ones.
 
     Raises RuntimeError for gradients that were left from before, ValueError where there is nothing to divide
     by.

@@ -70,8 +70,8 @@ class ParametrizationList(ModuleList):
                 f"'right_inverse' must return a Tensor or a Sequence of tensors. Got {type(new).__name__}"
             )
         self.is_tensor = isinstance(new, Tensor)
-        self.ntensors = 1 if self.is_tensor else len(new)
-        if self.is_tensor:
+        self.ntensors = 1 if isinstance(new, Tensor) else len(new)
+        if isinstance(new, Tensor):
             if original.dtype != new.dtype:
                 raise ValueError(
                     f"When `right_inverse` outputs one tensor, it may not change the dtype, got {new.dtype} "
@@ -133,12 +133,14 @@ class ParametrizationList(ModuleList):
         return x
 
 
-def _deepcopy(self: Module, memo: dict[int, Any]) -> Module:
+def _deepcopy(self: Any, memo: dict[int, Any]) -> Any:
     # The class was made for this module: its copy needs one of its own.
-    new = memo[id(self)] = type(self).__new__(type(self))
+    cls: Any = type(self)
+    new: Any = cls.__new__(cls)
+    memo[id(self)] = new
     new.__setstate__(copy.deepcopy(self.__getstate__(), memo))
     names = list(self.parametrizations)
-    new.__class__ = type(self).__bases__[0]
+    new.__class__ = cls.__bases__[0]
     _inject_class(new)
     for name in names:
         _inject_property(new, name)
@@ -157,7 +159,7 @@ def _inject_class(module: Module) -> None:
     members: dict[str, Any] = {"__reduce_ex__": _refuse_pickle}
     if not hasattr(base, "__deepcopy__"):
         members["__deepcopy__"] = _deepcopy
-    module.__class__ = type(f"Parametrized{base.__name__}", (base,), members)  # type: ignore[assignment]
+    module.__class__ = type(f"Parametrized{base.__name__}", (base,), members)
 
 
 def _inject_property(module: Module, name: str) -> None:
@@ -177,8 +179,8 @@ def _inject_property(module: Module, name: str) -> None:
 
 
 def register_parametrization(
-    module: Module, tensor_name: str, parametrization: Module, *, unsafe: bool = False
-) -> Module:
+    module: Any, tensor_name: str, parametrization: Module, *, unsafe: bool = False
+) -> Any:
     """Makes module.<tensor_name> parametrization(original); several ones run one after the other.
 
     A `right_inverse(value)` gives the original, or a tuple of several, from which the value comes. Raises
@@ -234,7 +236,7 @@ def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
     return len(known) > 0 if tensor_name is None else tensor_name in known
 
 
-def remove_parametrizations(module: Module, tensor_name: str, leave_parametrized: bool = True) -> Module:
+def remove_parametrizations(module: Any, tensor_name: str, leave_parametrized: bool = True) -> Any:
     """Makes the tensor an ordinary one again: of its present value, or its original.
 
     Raises ValueError where it is not parametrized, and where several originals have no single one to leave.

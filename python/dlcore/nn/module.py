@@ -691,8 +691,12 @@ class Module:
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forgets all gradients, or fills them with zeros."""
         for p in self.parameters():
-            if p.grad is not None:
-                p.grad = None if set_to_none else Tensor(_C.full(p.shape, 0.0, p.dtype, p.device))
+            if p.grad is None:
+                continue
+            if set_to_none:
+                p.grad = None
+            else:
+                p.grad.zero_()
 
     def _apply(self, fn: Callable[[_C.Array], _C.Array]) -> Self:
         """Replaces the memory of every parameter, gradient and buffer; the Parameter objects stay."""

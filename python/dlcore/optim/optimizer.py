@@ -171,7 +171,7 @@ class Optimizer:
                 if set_to_none:
                     p.grad = None
                 else:
-                    p.grad = Tensor(_C.full(p.grad.shape, 0.0, p.grad.dtype, p.grad.device))
+                    p.grad.zero_()
 
     @_with_hooks
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

@@ -360,7 +360,7 @@ def test_setitem_and_gradients():
     y = x * 2
     kept = y * y
     y[0] = 1
-    with pytest.raises(RuntimeError, match="mul: .* modified by an inplace operation"):
+    with pytest.raises(RuntimeError, match=r"mul: .* modified by an inplace operation"):
         kept.sum().backward()
     z = x * 2
     view = z[1:]

@@ -30,9 +30,16 @@ _MAX_HEADER = 100_000_000
 
 
 def save_file(
-    tensors: Mapping[str, Any], filename: str | os.PathLike[str], metadata: Mapping[str, str] | None = None
+    tensors: Mapping[str, Any],
+    filename: str | os.PathLike[str],
+    metadata: Mapping[str, str] | None = None,
+    *,
+    sync: bool = False,
 ) -> None:
     """Writes named tensors (or ndarrays) to a safetensors file, under a temporary name until it is whole.
+
+    With `sync` the bytes and the new name are on the disk when it returns, whatever happens to the machine
+    then.
 
     Raises TypeError for names or metadata that are not strings, and for dtypes that the format lacks.
 
@@ -79,11 +86,26 @@ def save_file(
             for _, a, _ in arrays:
                 if a.size:
                     f.write(np.ascontiguousarray(a).reshape(-1).view(np.uint8).data)
+            if sync:
+                f.flush()
+                os.fsync(f.fileno())
         os.replace(temporary, path)
+        if sync:
+            _sync_folder(os.path.dirname(path) or ".")
     except BaseException:
         if os.path.exists(temporary):
             os.unlink(temporary)
         raise
+
+
+def _sync_folder(folder: str) -> None:
+    if os.name != "posix":  # elsewhere a folder cannot be opened
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def load_file(filename: str | os.PathLike[str], device: str = "cpu") -> dict[str, Tensor]:

@@ -43,6 +43,34 @@ def rmsprop_samples(rng):
             for s in [(1,), (17,), (5, 13)] for o in options]  # fmt: skip
 
 
+def lion_samples(rng):
+    options = [{}, {"weight_decay": 0.1, "beta1": 0.5}, {"maximize": True}]
+    return [
+        Sample(states(rng, s, 1), {"lr": 0.1, **o}, f"{s} {o}")
+        for s in [(1,), (17,), (3, 0)]
+        for o in options
+    ]
+
+
+def asgd_samples(rng):
+    options = [{}, {"mu": 0.25, "weight_decay": 0.1, "lambd": 0.2}, {"maximize": True}]
+    return [
+        Sample(states(rng, s, 1), {"eta": 0.1, **o}, f"{s} {o}")
+        for s in [(1,), (17,), (3, 0)]
+        for o in options
+    ]
+
+
+def rprop_samples(rng):
+    def one(shape, options):
+        p, g, before = rng.standard_normal((3, *shape))
+        before[..., ::3] = 0  # the first step of an element
+        return Sample((p, g, before, rng.random(shape) + 0.1), options, f"{shape} {options}")
+
+    options = [{}, {"etas": (0.3, 2.0), "step_sizes": (0.2, 0.5)}, {"maximize": True}]
+    return [one(s, o) for s in [(1,), (17,), (5, 13)] for o in options]
+
+
 def large(samples, count, **options):
     def make(rng):
         return [Sample(states(rng, s, count), options, f"{s}") for s in [(40_000,), (7, 16_384), (130, 129)]]
@@ -81,6 +109,10 @@ CASES = [
     OpCase("adam_step", ["optim_step"], dlcore.kernels.adam_step, ref.adam_step, adam_samples,
            large=large(adam_samples, 3, amsgrad=True, step=3)),
     OpCase("rmsprop_step", ["optim_step"], dlcore.kernels.rmsprop_step, ref.rmsprop_step, rmsprop_samples),
+    OpCase("lion_step", ["optim_step"], dlcore.kernels.lion_step, ref.lion_step, lion_samples,
+           errors=[Error((f4, f4, f4[:1]), ValueError, r"lion_step: state must have shape \(2, 3\)")]),
+    OpCase("asgd_step", ["optim_step"], dlcore.kernels.asgd_step, ref.asgd_step, asgd_samples),
+    OpCase("rprop_step", ["optim_step"], dlcore.kernels.rprop_step, ref.rprop_step, rprop_samples),
     OpCase("grad_norm", ["multi_norm"], norm, ref.grad_norm, norm_samples, dtypes=[np.float64],
            large=lambda rng: [Sample(([rng.standard_normal(n) for n in (50_001, 3, 40_000)],), id="large")],
            errors=[Error(([f4], 0.0), ValueError, "the order must be positive")]),

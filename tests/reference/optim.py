@@ -46,6 +46,30 @@ def rmsprop_step(p, g, v, mean, buffer, lr=1e-2, alpha=0.99, epsilon=1e-8, weigh
     return p - t(lr) * d, v, mean, buffer
 
 
+def lion_step(p, g, m, lr=1e-4, beta1=0.9, beta2=0.99, weight_decay=0.0, maximize=False):
+    t = p.dtype.type
+    g = -g if maximize else g
+    u = np.sign(m + t(1 - beta1) * (g - m))
+    return p * t(1 - lr * weight_decay) - t(lr) * u, m + t(1 - beta2) * (g - m)
+
+
+def asgd_step(p, g, a, eta=1e-2, mu=1.0, lambd=1e-4, weight_decay=0.0, maximize=False):
+    t = p.dtype.type
+    g = (-g if maximize else g) + t(weight_decay) * p
+    p = p - (t(lambd * eta) * p + t(eta) * g)
+    return p, p if mu == 1 else a + t(mu) * (p - a)
+
+
+def rprop_step(p, g, before, steps, etas=(0.5, 1.2), step_sizes=(1e-6, 50.0), maximize=False):
+    t = p.dtype.type
+    g = -g if maximize else g
+    turn = np.sign(g * before)
+    factor = np.where(turn > 0, t(etas[1]), np.where(turn < 0, t(etas[0]), t(1)))
+    steps = np.clip(steps * factor, t(step_sizes[0]), t(step_sizes[1]))
+    g = np.where(turn < 0, t(0), g)
+    return p - np.sign(g) * steps, g, steps
+
+
 def grad_norm(arrays, order=2.0):
     flat = np.concatenate([np.ravel(a) for a in arrays]).astype(np.float64) if arrays else np.zeros(0)
     return np.asarray(np.linalg.norm(flat, order) if flat.size else 0.0)

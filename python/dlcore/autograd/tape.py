@@ -430,18 +430,18 @@ def _walk(
                 _C.set_guard(_C.NEVER)
                 guard = _C.NEVER
                 for index, hooks in node.hooks.items():
-                    g = grads[index]
-                    if g is not None:
-                        grads[index] = _run_hooks(hooks, g)
+                    before = grads[index]
+                    if before is not None:
+                        grads[index] = _run_hooks(hooks, before)
                 for index, ref in node.retained.items():
-                    kept, g = ref(), grads[index]
-                    if targets is None and kept is not None and g is not None:
-                        retained[id(kept)] = (kept, g)
+                    kept, now = ref(), grads[index]
+                    if targets is None and kept is not None and now is not None:
+                        retained[id(kept)] = (kept, now)
             needs = node.needs
             if wanted is not None and targets is not None:
-                for index, g in enumerate(grads):
-                    if g is not None and (seq, index) in targets:
-                        leaves[seq, index] = (None, g)
+                for index, now in enumerate(grads):
+                    if now is not None and (seq, index) in targets:
+                        leaves[seq, index] = (None, now)
                 if seq not in wanted:
                     continue
                 needs = wanted[seq]

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from dlcore import _C
-from dlcore.autograd import in_place as replace  # replace(x, f): x becomes f(x)
-from dlcore.autograd import is_grad_enabled, record
+from dlcore.autograd import in_place, is_grad_enabled, record
 from dlcore.tensor import Tensor, as_array
 
 __all__ = [
@@ -420,6 +419,9 @@ def inplace(name: str, input: Tensor, f: Callable[[Tensor], Tensor], *args: buil
         _C.unary_(name, input.array, *args)
         return input
     return replace(input, f)
+
+
+replace = in_place  # replace(x, f): x becomes f(x)
 
 
 def binary_inplace(name: str, input: Tensor, other: Any) -> Tensor:

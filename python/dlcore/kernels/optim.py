@@ -12,7 +12,17 @@ from dlcore import _C
 from dlcore.kernels._convert import NDArray, arr, out
 from dlcore.tensor import as_array
 
-__all__ = ["adam_step", "grad_clip", "grad_norm", "grad_scale", "rmsprop_step", "sgd_step"]
+__all__ = [
+    "adam_step",
+    "asgd_step",
+    "grad_clip",
+    "grad_norm",
+    "grad_scale",
+    "lion_step",
+    "rmsprop_step",
+    "rprop_step",
+    "sgd_step",
+]
 
 
 def _own(x: npt.ArrayLike) -> _C.Array:
@@ -89,6 +99,53 @@ def rmsprop_step(
         [p], [arr(grad)], [v], [g], [b], lr, alpha, epsilon, weight_decay, momentum, centered, maximize
     )
     return out(p), out(v), out(g), out(b)
+
+
+def lion_step(
+    param: npt.ArrayLike,
+    grad: npt.ArrayLike,
+    exp_avg: npt.ArrayLike,
+    lr: float = 1e-4,
+    beta1: float = 0.9,
+    beta2: float = 0.99,
+    weight_decay: float = 0.0,
+    maximize: bool = False,
+) -> tuple[NDArray, NDArray]:
+    """(param, exp_avg) after one step of Lion: p <- (1 - lr weight_decay) p - lr sign(b1 m + (1 - b1) g)."""
+    p, m = _own(param), _own(exp_avg)
+    _C.lion_step([p], [arr(grad)], [m], lr, beta1, beta2, weight_decay, maximize)
+    return out(p), out(m)
+
+
+def asgd_step(
+    param: npt.ArrayLike,
+    grad: npt.ArrayLike,
+    average: npt.ArrayLike,
+    eta: float = 1e-2,
+    mu: float = 1.0,
+    lambd: float = 1e-4,
+    weight_decay: float = 0.0,
+    maximize: bool = False,
+) -> tuple[NDArray, NDArray]:
+    """(param, average) after p <- (1 - lambd eta) p - eta g, average <- average + mu (p - average)."""
+    p, a = _own(param), _own(average)
+    _C.asgd_step([p], [arr(grad)], [a], [eta], [mu], lambd, weight_decay, maximize)
+    return out(p), out(a)
+
+
+def rprop_step(
+    param: npt.ArrayLike,
+    grad: npt.ArrayLike,
+    before: npt.ArrayLike,
+    steps: npt.ArrayLike,
+    etas: tuple[float, float] = (0.5, 1.2),
+    step_sizes: tuple[float, float] = (1e-6, 50.0),
+    maximize: bool = False,
+) -> tuple[NDArray, NDArray, NDArray]:
+    """(param, the gradient before, step sizes) after one step of Rprop."""
+    p, b, s = _own(param), _own(before), _own(steps)
+    _C.rprop_step([p], [arr(grad)], [b], [s], etas[0], etas[1], step_sizes[0], step_sizes[1], maximize)
+    return out(p), out(b), out(s)
 
 
 def grad_norm(arrays: Sequence[npt.ArrayLike], order: float = 2.0) -> float:

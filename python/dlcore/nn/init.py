@@ -1,11 +1,13 @@
 """Initialisers under torch's names: each fills a tensor in place, off the tape, and returns it.
 
-Random ones draw from dlcore's generator, or from `rng` (None, int, SeedSequence or numpy Generator; SPEC 7).
+Random ones draw from dlcore's generator, or from `generator`, also named `rng` (None, int, SeedSequence or
+NumPy Generator; SPEC 7).
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,12 @@ __all__ = [
     "xavier_uniform_",
     "zeros_",
 ]
+
+
+def _generator(generator: Any, rng: Any) -> np.random.Generator:
+    if generator is not None and rng is not None:
+        raise TypeError("init: pass generator or rng, which mean the same, not both")
+    return get_generator(rng if generator is None else generator)
 
 
 def _fill(tensor: Tensor, values: npt.NDArray[Any]) -> Tensor:
@@ -68,21 +76,39 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     raise ValueError(f"calculate_gain: unsupported nonlinearity {nonlinearity!r}")
 
 
-def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, rng: Any = None) -> Tensor:
+def uniform_(
+    tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None, *, rng: Any = None
+) -> Tensor:
     """U(a, b)."""
-    return _fill(tensor, get_generator(rng).uniform(a, b, tensor.shape))
+    return _fill(tensor, _generator(generator, rng).uniform(a, b, tensor.shape))
 
 
-def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, rng: Any = None) -> Tensor:
+def normal_(
+    tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None, *, rng: Any = None
+) -> Tensor:
     """N(mean, std²)."""
-    return _fill(tensor, get_generator(rng).normal(mean, std, tensor.shape))
+    return _fill(tensor, _generator(generator, rng).normal(mean, std, tensor.shape))
 
 
 def trunc_normal_(
-    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, rng: Any = None
+    tensor: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    generator: Any = None,
+    *,
+    rng: Any = None,
 ) -> Tensor:
     """N(mean, std²) conditioned on a <= x <= b, by drawing again what falls outside."""
-    g = get_generator(rng)
+    if mean < a - 2 * std or mean > b + 2 * std:
+        warnings.warn(
+            "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. "
+            "The distribution of values may be incorrect.",
+            UserWarning,
+            stacklevel=2,
+        )
+    g = _generator(generator, rng)
     values = g.normal(mean, std, tensor.shape)
     outside = (values < a) | (values > b)
     for _ in range(1000):
@@ -138,17 +164,17 @@ def _fans(op: str, tensor: Tensor) -> tuple[int, int]:
     return shape[1] * field, shape[0] * field
 
 
-def xavier_uniform_(tensor: Tensor, gain: float = 1.0, rng: Any = None) -> Tensor:
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Any = None, *, rng: Any = None) -> Tensor:
     """U(-a, a), a = gain sqrt(6 / (fan_in + fan_out)). Glorot and Bengio, AISTATS 2010."""
     fan_in, fan_out = _fans("xavier_uniform_", tensor)
     a = gain * math.sqrt(6.0 / max(fan_in + fan_out, 1))
-    return uniform_(tensor, -a, a, rng)
+    return uniform_(tensor, -a, a, _generator(generator, rng))
 
 
-def xavier_normal_(tensor: Tensor, gain: float = 1.0, rng: Any = None) -> Tensor:
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Any = None, *, rng: Any = None) -> Tensor:
     """N(0, gain² 2 / (fan_in + fan_out)). Glorot and Bengio, AISTATS 2010."""
     fan_in, fan_out = _fans("xavier_normal_", tensor)
-    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / max(fan_in + fan_out, 1)), rng)
+    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / max(fan_in + fan_out, 1)), _generator(generator, rng))
 
 
 def _kaiming_std(op: str, tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
@@ -159,8 +185,21 @@ def _kaiming_std(op: str, tensor: Tensor, a: float, mode: str, nonlinearity: str
     return calculate_gain(nonlinearity, a) / math.sqrt(max(fan, 1))
 
 
+def _empty(tensor: Tensor) -> bool:
+    if 0 not in tensor.shape:
+        return False
+    warnings.warn("Initializing zero-element tensors is a no-op", UserWarning, stacklevel=3)
+    return True
+
+
 def kaiming_uniform_(
-    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", rng: Any = None
+    tensor: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Any = None,
+    *,
+    rng: Any = None,
 ) -> Tensor:
     """U(-b, b), b = gain sqrt(3 / fan). He et al., ICCV 2015, with `a` the slope of a leaky ReLU.
 
@@ -169,39 +208,52 @@ def kaiming_uniform_(
     >>> bool(abs(w.numpy()).max() <= (6 / 100) ** 0.5)
     True
     """
-    if 0 in tensor.shape:
+    if _empty(tensor):
         return tensor
     bound = math.sqrt(3.0) * _kaiming_std("kaiming_uniform_", tensor, a, mode, nonlinearity)
-    return uniform_(tensor, -bound, bound, rng)
+    return uniform_(tensor, -bound, bound, _generator(generator, rng))
 
 
 def kaiming_normal_(
-    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", rng: Any = None
+    tensor: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Any = None,
+    *,
+    rng: Any = None,
 ) -> Tensor:
     """N(0, gain² / fan). He et al., ICCV 2015."""
-    if 0 in tensor.shape:
+    if _empty(tensor):
         return tensor
-    return normal_(tensor, 0.0, _kaiming_std("kaiming_normal_", tensor, a, mode, nonlinearity), rng)
+    return normal_(
+        tensor,
+        0.0,
+        _kaiming_std("kaiming_normal_", tensor, a, mode, nonlinearity),
+        _generator(generator, rng),
+    )
 
 
-def orthogonal_(tensor: Tensor, gain: float = 1, rng: Any = None) -> Tensor:
+def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None, *, rng: Any = None) -> Tensor:
     """gain Q, Q's rows or columns orthonormal, trailing axes flattened. Saxe et al., ICLR 2014."""
     if tensor.ndim < 2:
         raise ValueError(f"orthogonal_: tensor must have at least 2 axes, got shape {tensor.shape}")
     if 0 in tensor.shape:
         return tensor
     rows, cols = tensor.shape[0], math.prod(tensor.shape[1:])
-    flat = get_generator(rng).normal(size=(max(rows, cols), min(rows, cols)))
+    flat = _generator(generator, rng).normal(size=(max(rows, cols), min(rows, cols)))
     q, r = np.linalg.qr(flat)
     q *= np.sign(np.diag(r))  # Haar measure (Mezzadri, 2007): QR alone favours a sign
     return _fill(tensor, gain * (q if rows >= cols else q.T).reshape(tensor.shape))
 
 
-def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, rng: Any = None) -> Tensor:
+def sparse_(
+    tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any = None, *, rng: Any = None
+) -> Tensor:
     """N(0, std²) with the fraction `sparsity` of each column set to zero. Martens, ICML 2010."""
     if tensor.ndim != 2:
         raise ValueError(f"sparse_: tensor must be 2-d, got shape {tensor.shape}")
-    g = get_generator(rng)
+    g = _generator(generator, rng)
     rows, cols = tensor.shape
     values = g.normal(0.0, std, tensor.shape)
     for c in range(cols):

@@ -121,10 +121,11 @@ class LazyLinear(LazyModuleMixin, Linear):
         if not self.has_uninitialized_params() and self.in_features != 0:
             super().reset_parameters()
 
-    def initialize_parameters(self, input: Tensor) -> None:  # type: ignore[override]
-        fresh = isinstance(self.weight, UninitializedParameter)
-        if fresh:
-            self.weight.materialize((self.out_features, input.shape[-1]))  # type: ignore[attr-defined]
+    def initialize_parameters(self, input: Tensor) -> None:
+        fresh = False
+        if isinstance(self.weight, UninitializedParameter):
+            fresh = True
+            self.weight.materialize((self.out_features, input.shape[-1]))
             if isinstance(self.bias, UninitializedParameter):
                 self.bias.materialize((self.out_features,))
         if self.in_features == 0:

@@ -139,7 +139,7 @@ def _nothing(dtype: DTypeLike, device: str | None) -> Tensor:
     return Tensor(_C.empty((0,), np.dtype(np.float32 if dtype is None else dtype), device or "cpu"))
 
 
-class UninitializedParameter(_Uninitialized, Parameter):
+class UninitializedParameter(_Uninitialized, Parameter):  # type: ignore[misc]
     """A parameter whose shape the first forward decides (LazyLinear); it holds dtype and device."""
 
     __slots__ = ()
@@ -433,8 +433,8 @@ class Module:
             kind = "_parameters"
         elif isinstance(value, Module):
             kind = "_modules"
-        elif isinstance(value, Buffer):
-            kind = "_buffers"
+        elif isinstance(value, Buffer) and not any(name in d.get(k, ()) for k in ("_parameters", "_modules")):
+            kind = "_buffers"  # over a parameter or a module it is refused below, as in torch
         if "_parameters" not in d:
             if kind is not None:
                 what = {"_parameters": "parameters", "_modules": "module", "_buffers": "buffer"}[kind]
@@ -691,8 +691,12 @@ class Module:
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forgets all gradients, or fills them with zeros."""
         for p in self.parameters():
-            if p.grad is not None:
-                p.grad = None if set_to_none else Tensor(_C.full(p.shape, 0.0, p.dtype, p.device))
+            if p.grad is None:
+                continue
+            if set_to_none:
+                p.grad = None
+            else:
+                p.grad.zero_()
 
     def _apply(self, fn: Callable[[_C.Array], _C.Array]) -> Self:
         """Replaces the memory of every parameter, gradient and buffer; the Parameter objects stay."""
@@ -838,6 +842,8 @@ class Module:
             if key not in state_dict:
                 if strict:
                     missing_keys.append(key)
+                continue
+            if isinstance(target, _Uninitialized) and isinstance(state_dict[key], _Uninitialized):
                 continue
             try:
                 source = _C.to_device(as_array(state_dict[key]), target.device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dlcore import _C
-from dlcore.optim.optimizer import Optimizer, Params, check_betas, positive
+from dlcore.optim.optimizer import Optimizer, Params, check_betas, check_flags, positive
 from dlcore.tensor import Tensor
 
 __all__ = ["Adam", "AdamW", "Adamax", "NAdam", "RAdam"]
@@ -37,9 +37,14 @@ class Adam(Optimizer):
         weight_decay: float = 0,
         amsgrad: bool = False,
         *,
+        foreach: bool | None = None,
         maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
         decoupled_weight_decay: bool = False,
     ) -> None:
+        check_flags(foreach=foreach, fused=fused, capturable=capturable, differentiable=differentiable)
         positive("learning rate", lr)
         positive("epsilon value", eps)
         check_betas(betas)
@@ -53,6 +58,10 @@ class Adam(Optimizer):
                 "weight_decay": weight_decay,
                 "amsgrad": amsgrad,
                 "maximize": maximize,
+                "foreach": foreach,
+                "fused": fused,
+                "capturable": capturable,
+                "differentiable": differentiable,
                 "decoupled_weight_decay": decoupled_weight_decay,
             },
         )
@@ -68,7 +77,7 @@ class Adam(Optimizer):
             self._slots("exp_avg_sq", params),
             self._slots("max_exp_avg_sq", params) if group["amsgrad"] else [],
             steps,
-            group["lr"],
+            float(group["lr"]),
             group["betas"][0],
             group["betas"][1],
             group["eps"],
@@ -96,9 +105,24 @@ class AdamW(Adam):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
         super().__init__(
-            params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=True
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            foreach=foreach,
+            maximize=maximize,
+            capturable=capturable,
+            differentiable=differentiable,
+            fused=fused,
+            decoupled_weight_decay=True,
         )
 
 
@@ -119,8 +143,12 @@ class NAdam(Optimizer):
         momentum_decay: float = 4e-3,
         decoupled_weight_decay: bool = False,
         *,
+        foreach: bool | None = None,
         maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
     ) -> None:
+        check_flags(foreach=foreach, capturable=capturable, differentiable=differentiable)
         positive("learning rate", lr)
         positive("epsilon value", eps)
         check_betas(betas)
@@ -136,6 +164,9 @@ class NAdam(Optimizer):
                 "momentum_decay": momentum_decay,
                 "decoupled_weight_decay": decoupled_weight_decay,
                 "maximize": maximize,
+                "foreach": foreach,
+                "capturable": capturable,
+                "differentiable": differentiable,
             },
         )
 
@@ -155,7 +186,7 @@ class NAdam(Optimizer):
             self._slots("exp_avg_sq", params),
             products,
             steps,
-            group["lr"],
+            float(group["lr"]),
             group["betas"][0],
             group["betas"][1],
             group["eps"],
@@ -181,8 +212,12 @@ class RAdam(Optimizer):
         weight_decay: float = 0,
         decoupled_weight_decay: bool = False,
         *,
+        foreach: bool | None = None,
         maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
     ) -> None:
+        check_flags(foreach=foreach, capturable=capturable, differentiable=differentiable)
         positive("learning rate", lr)
         positive("epsilon value", eps)
         check_betas(betas)
@@ -196,6 +231,9 @@ class RAdam(Optimizer):
                 "weight_decay": weight_decay,
                 "decoupled_weight_decay": decoupled_weight_decay,
                 "maximize": maximize,
+                "foreach": foreach,
+                "capturable": capturable,
+                "differentiable": differentiable,
             },
         )
 
@@ -208,7 +246,7 @@ class RAdam(Optimizer):
             self._slots("exp_avg", params),
             self._slots("exp_avg_sq", params),
             self._steps(params),
-            group["lr"],
+            float(group["lr"]),
             group["betas"][0],
             group["betas"][1],
             group["eps"],
@@ -232,15 +270,29 @@ class Adamax(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0,
+        foreach: bool | None = None,
         *,
         maximize: bool = False,
+        differentiable: bool = False,
+        capturable: bool = False,
     ) -> None:
+        check_flags(foreach=foreach, capturable=capturable, differentiable=differentiable)
         positive("learning rate", lr)
         positive("epsilon value", eps)
         check_betas(betas)
         positive("weight_decay value", weight_decay)
         super().__init__(
-            params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
+            params,
+            {
+                "lr": lr,
+                "betas": betas,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "maximize": maximize,
+                "foreach": foreach,
+                "capturable": capturable,
+                "differentiable": differentiable,
+            },
         )
 
     def _update(
@@ -252,7 +304,7 @@ class Adamax(Optimizer):
             self._slots("exp_avg", params),
             self._slots("exp_inf", params),
             self._steps(params),
-            group["lr"],
+            float(group["lr"]),
             group["betas"][0],
             group["betas"][1],
             group["eps"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dlcore import _C
-from dlcore.optim.optimizer import Optimizer, Params, positive
+from dlcore.optim.optimizer import Optimizer, Params, check_flags, positive
 from dlcore.tensor import Tensor
 
 __all__ = ["Adadelta", "Adagrad", "RMSprop"]
@@ -28,9 +28,12 @@ class RMSprop(Optimizer):
         weight_decay: float = 0,
         momentum: float = 0,
         centered: bool = False,
-        *,
+        capturable: bool = False,
+        foreach: bool | None = None,
         maximize: bool = False,
+        differentiable: bool = False,
     ) -> None:
+        check_flags(foreach=foreach, capturable=capturable, differentiable=differentiable)
         positive("learning rate", lr)
         positive("epsilon value", eps)
         positive("momentum value", momentum)
@@ -46,6 +49,9 @@ class RMSprop(Optimizer):
                 "centered": centered,
                 "weight_decay": weight_decay,
                 "maximize": maximize,
+                "foreach": foreach,
+                "capturable": capturable,
+                "differentiable": differentiable,
             },
         )
 
@@ -59,7 +65,7 @@ class RMSprop(Optimizer):
             self._slots("square_avg", params),
             self._slots("grad_avg", params) if group["centered"] else [],
             self._slots("momentum_buffer", params) if group["momentum"] > 0 else [],
-            group["lr"],
+            float(group["lr"]),
             group["alpha"],
             group["eps"],
             group["weight_decay"],
@@ -83,9 +89,13 @@ class Adagrad(Optimizer):
         weight_decay: float = 0,
         initial_accumulator_value: float = 0,
         eps: float = 1e-10,
+        foreach: bool | None = None,
         *,
         maximize: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
+        check_flags(foreach=foreach, fused=fused, differentiable=differentiable)
         positive("learning rate", lr)
         positive("lr_decay value", lr_decay)
         positive("weight_decay value", weight_decay)
@@ -100,8 +110,18 @@ class Adagrad(Optimizer):
                 "weight_decay": weight_decay,
                 "initial_accumulator_value": initial_accumulator_value,
                 "maximize": maximize,
+                "foreach": foreach,
+                "fused": fused,
+                "differentiable": differentiable,
             },
         )
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        super().add_param_group(param_group)
+        group = self.param_groups[-1]  # its state is there before the first step, as in torch
+        for p in group["params"]:
+            self.state[p].setdefault("step", 0.0)
+        self._slots("sum", group["params"], group["initial_accumulator_value"])
 
     def _update(
         self, group: dict[str, Any], params: list[Tensor], arrays: list[_C.Array], grads: list[_C.Array]
@@ -111,7 +131,7 @@ class Adagrad(Optimizer):
             grads,
             self._slots("sum", params, group["initial_accumulator_value"]),
             self._steps(params),
-            group["lr"],
+            float(group["lr"]),
             group["lr_decay"],
             group["eps"],
             group["weight_decay"],
@@ -133,16 +153,30 @@ class Adadelta(Optimizer):
         rho: float = 0.9,
         eps: float = 1e-6,
         weight_decay: float = 0,
+        foreach: bool | None = None,
         *,
+        capturable: bool = False,
         maximize: bool = False,
+        differentiable: bool = False,
     ) -> None:
+        check_flags(foreach=foreach, capturable=capturable, differentiable=differentiable)
         positive("learning rate", lr)
         if not 0.0 <= rho <= 1.0:
             raise ValueError(f"Invalid rho value: {rho}")
         positive("epsilon value", eps)
         positive("weight_decay value", weight_decay)
         super().__init__(
-            params, {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
+            params,
+            {
+                "lr": lr,
+                "rho": rho,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "maximize": maximize,
+                "foreach": foreach,
+                "capturable": capturable,
+                "differentiable": differentiable,
+            },
         )
 
     def _update(
@@ -154,7 +188,7 @@ class Adadelta(Optimizer):
             grads,
             self._slots("square_avg", params),
             self._slots("acc_delta", params),
-            group["lr"],
+            float(group["lr"]),
             group["rho"],
             group["eps"],
             group["weight_decay"],

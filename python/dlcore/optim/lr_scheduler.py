@@ -5,18 +5,22 @@ is now, so that schedules can be chained; `step(epoch)` and restarts use the clo
 from __future__ import annotations
 
 import math
+import types
+import warnings
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from dlcore.optim.optimizer import Optimizer
+from dlcore.tensor import Tensor
 
 __all__ = [
     "ChainedScheduler",
     "ConstantLR",
     "CosineAnnealingLR",
     "CosineAnnealingWarmRestarts",
+    "CyclicLR",
     "ExponentialLR",
     "LRScheduler",
     "LambdaLR",
@@ -31,6 +35,12 @@ __all__ = [
 ]
 
 
+_EPOCH = (
+    "The epoch parameter in `scheduler.step()` was not necessary and is being deprecated where possible. "
+    "Please use `scheduler.step()` to step the scheduler."
+)
+
+
 def _check_optimizer(optimizer: Any) -> None:
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
@@ -42,7 +52,7 @@ class LRScheduler:
     >>> import dlcore
     >>> opt = dlcore.optim.SGD([dlcore.tensor([0.0], requires_grad=True)], lr=1.0)
     >>> schedule = dlcore.optim.lr_scheduler.StepLR(opt, step_size=1, gamma=0.5)
-    >>> schedule.step()
+    >>> opt.step(); schedule.step()
     >>> schedule.get_last_lr()
     [0.5]
     """
@@ -52,7 +62,8 @@ class LRScheduler:
         self.optimizer = optimizer
         for i, group in enumerate(optimizer.param_groups):
             if last_epoch == -1:
-                group.setdefault("initial_lr", group["lr"])
+                lr = group["lr"]
+                group.setdefault("initial_lr", lr.item() if isinstance(lr, Tensor) else lr)
             elif "initial_lr" not in group:
                 raise KeyError(
                     f"param 'initial_lr' is not specified in param_groups[{i}] when resuming scheduler with "
@@ -61,6 +72,7 @@ class LRScheduler:
         self.base_lrs: list[float] = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = last_epoch
         self._is_initial = False
+        self._get_lr_called_within_step = False
         self._initial_step()
 
     def _initial_step(self) -> None:
@@ -72,7 +84,10 @@ class LRScheduler:
             self._is_initial = False
 
     def _lrs(self) -> list[float]:
-        return [group["lr"] for group in self.optimizer.param_groups]
+        return [
+            lr.item() if isinstance(lr, Tensor) else lr
+            for lr in (group["lr"] for group in self.optimizer.param_groups)
+        ]
 
     def get_lr(self) -> list[float]:
         raise NotImplementedError(f"{type(self).__name__} must define get_lr")
@@ -82,24 +97,50 @@ class LRScheduler:
         return None
 
     def step(self, epoch: int | None = None) -> None:
-        """The next epoch's rates; of a given epoch where `epoch` says so."""
+        """The next epoch's rates; of a given epoch where `epoch` says so (deprecated). After the optimizer's
+        step.
+        """
+        if self._step_count == 1 and not self.optimizer._opt_called:
+            warnings.warn(
+                "Detected call of `lr_scheduler.step()` before `optimizer.step()`: call them in the "
+                "opposite order, or the first value of the learning rate schedule is skipped",
+                UserWarning,
+                stacklevel=2,
+            )
         self._step_count += 1
+        if epoch is not None:
+            warnings.warn(_EPOCH, UserWarning, stacklevel=2)
         self._update_lr(epoch)
 
     def _update_lr(self, epoch: int | None = None) -> None:
-        if epoch is None:
-            self.last_epoch += 1
-            lrs = self.get_lr()
-        else:
-            self.last_epoch = epoch
-            closed = self._closed_form()
-            lrs = self.get_lr() if closed is None else closed
+        self._get_lr_called_within_step = True
+        try:
+            if epoch is None:
+                self.last_epoch += 1
+                lrs = self.get_lr()
+            else:
+                self.last_epoch = epoch
+                closed = self._closed_form()
+                lrs = self.get_lr() if closed is None else closed
+        finally:
+            self._get_lr_called_within_step = False
         self._set(lrs)
 
     def _set(self, lrs: Sequence[float]) -> None:
         for group, lr in zip(self.optimizer.param_groups, lrs):
-            group["lr"] = lr
+            if isinstance(group["lr"], Tensor):  # stays the tensor that the optimizer holds
+                group["lr"].fill_(lr)
+            else:
+                group["lr"] = lr
         self._last_lr = self._lrs()
+
+    def _warn_outside(self) -> None:
+        if not self._get_lr_called_within_step:
+            warnings.warn(
+                "To get the last learning rate computed by the scheduler, please use `get_last_lr()`.",
+                UserWarning,
+                stacklevel=3,
+            )
 
     def get_last_lr(self) -> list[float]:
         """The rates that were set last, one a group."""
@@ -127,6 +168,7 @@ class LambdaLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
+        self._warn_outside()
         return [base * f(self.last_epoch) for f, base in zip(self.lr_lambdas, self.base_lrs)]
 
     def state_dict(self) -> dict[str, Any]:
@@ -148,6 +190,7 @@ class MultiplicativeLR(LambdaLR):
     """lr <- lr * f(epoch)."""
 
     def get_lr(self) -> list[float]:
+        self._warn_outside()
         if self._is_initial or self.last_epoch == 0:
             return self._lrs()
         return [lr * f(self.last_epoch) for lr, f in zip(self._lrs(), self.lr_lambdas)]
@@ -173,6 +216,7 @@ class StepLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
+        self._warn_outside()
         if self._is_initial or self.last_epoch == 0 or self.last_epoch % self.step_size != 0:
             return self._lrs()
         return [lr * self.gamma for lr in self._lrs()]
@@ -192,6 +236,7 @@ class MultiStepLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
+        self._warn_outside()
         if self._is_initial or self.last_epoch not in self.milestones:
             return self._lrs()
         return [lr * self.gamma ** self.milestones[self.last_epoch] for lr in self._lrs()]
@@ -214,6 +259,7 @@ class ConstantLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
+        self._warn_outside()
         if self.last_epoch == 0:
             return [lr * self.factor for lr in self._lrs()]
         if self._is_initial or self.last_epoch != self.total_iters:
@@ -248,6 +294,7 @@ class LinearLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
+        self._warn_outside()
         if self.last_epoch == 0:
             return [lr * self.start_factor for lr in self._lrs()]
         if self._is_initial or self.last_epoch > self.total_iters:
@@ -270,6 +317,7 @@ class ExponentialLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
+        self._warn_outside()
         if self._is_initial or self.last_epoch == 0:
             return self._lrs()
         return [lr * self.gamma for lr in self._lrs()]
@@ -289,6 +337,7 @@ class PolynomialLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
+        self._warn_outside()
         if self._is_initial or self.last_epoch == 0 or self.last_epoch > self.total_iters:
             return self._lrs()
         now, before = 1.0 - self.last_epoch / self.total_iters, 1.0 - (self.last_epoch - 1) / self.total_iters
@@ -311,6 +360,7 @@ class CosineAnnealingLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
+        self._warn_outside()
         if self._is_initial or self.last_epoch == 0:
             return self._lrs()
         if self._step_count == 1 and self.last_epoch > 0:
@@ -352,6 +402,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
+        self._warn_outside()
         part = (1 + math.cos(math.pi * self.T_cur / self.T_i)) / 2
         return [self.eta_min + (base - self.eta_min) * part for base in self.base_lrs]
 
@@ -376,7 +427,12 @@ class CosineAnnealingWarmRestarts(LRScheduler):
                 self.T_cur = epoch - self.T_0 * (self.T_mult**n - 1) / (self.T_mult - 1)
                 self.T_i = self.T_0 * self.T_mult**n
         self.last_epoch = math.floor(epoch)
-        self._set(self.get_lr())
+        self._get_lr_called_within_step = True
+        try:
+            lrs = self.get_lr()
+        finally:
+            self._get_lr_called_within_step = False
+        self._set(lrs)
 
     def _update_lr(self, epoch: int | None = None) -> None:
         self.step(epoch)
@@ -423,21 +479,22 @@ class OneCycleLR(LRScheduler):
             raise ValueError(
                 f"anneal_strategy must be one of 'cos' or 'linear', instead got {anneal_strategy}"
             )
-        # (last step, rate at its start, rate at its end, momentum at its start, at its end)
-        up = float(pct_start * self.total_steps) - 1
         last = float(self.total_steps - 1)
-        self._phases = [(up, "initial_lr", "max_lr", "max_momentum", "base_momentum")]
+        phases = [
+            (float(pct_start * self.total_steps) - 1, "initial_lr", "max_lr", "max_momentum", "base_momentum")
+        ]
         if three_phase:
             down = float(2 * pct_start * self.total_steps) - 2
-            self._phases.append((down, "max_lr", "initial_lr", "base_momentum", "max_momentum"))
-            self._phases.append((last, "initial_lr", "min_lr", "max_momentum", "max_momentum"))
+            phases.append((down, "max_lr", "initial_lr", "base_momentum", "max_momentum"))
+            phases.append((last, "initial_lr", "min_lr", "max_momentum", "max_momentum"))
         else:
-            self._phases.append((last, "max_lr", "min_lr", "base_momentum", "max_momentum"))
-        self._anneal = anneal_strategy
+            phases.append((last, "max_lr", "min_lr", "base_momentum", "max_momentum"))
+        names = ("end_step", "start_lr", "end_lr", "start_momentum", "end_momentum")
+        self._schedule_phases: list[dict[str, Any]] = [dict(zip(names, phase)) for phase in phases]
+        self._anneal_func_type = anneal_strategy
         self.cycle_momentum = cycle_momentum
-        self.use_beta1 = "betas" in optimizer.defaults
-        if cycle_momentum and not self.use_beta1 and "momentum" not in optimizer.defaults:
-            raise ValueError("optimizer must support momentum or beta1 with `cycle_momentum` option enabled")
+        if cycle_momentum:
+            self.use_beta1 = _uses_beta1(optimizer)
         if last_epoch == -1:
             highest = _per_group("max_lr", optimizer, max_lr)
             most = _per_group("max_momentum", optimizer, max_momentum)
@@ -448,39 +505,139 @@ class OneCycleLR(LRScheduler):
                 group["min_lr"] = group["initial_lr"] / final_div_factor
                 if cycle_momentum:
                     group["max_momentum"], group["base_momentum"] = hi, lo
-                    self._set_momentum(group, hi)
+                    _set_momentum(group, self.use_beta1, hi)
         super().__init__(optimizer, last_epoch)
 
-    def _set_momentum(self, group: dict[str, Any], value: float) -> None:
-        if self.use_beta1:
-            group["betas"] = (value, *group["betas"][1:])
-        else:
-            group["momentum"] = value
-
     def _between(self, start: float, end: float, part: float) -> float:
-        if self._anneal == "cos":
+        if self._anneal_func_type == "cos":
             return end + (start - end) / 2.0 * (math.cos(math.pi * part) + 1)
         return (end - start) * part + start
 
     def get_lr(self) -> list[float]:
+        self._warn_outside()
         step = self.last_epoch
         if step > self.total_steps:
             raise ValueError(
                 f"Tried to step {step} times. The specified number of total steps is {self.total_steps}"
             )
         start = 0.0
-        for i, phase in enumerate(self._phases):
-            end, lr0, lr1, m0, m1 = phase
-            if step <= end or i == len(self._phases) - 1:
+        for i, phase in enumerate(self._schedule_phases):
+            if step <= phase["end_step"] or i == len(self._schedule_phases) - 1:
                 break
-            start = end
-        part = (step - start) / (end - start)
+            start = phase["end_step"]
+        part = (step - start) / (phase["end_step"] - start)
         lrs = []
         for group in self.optimizer.param_groups:
-            lrs.append(self._between(group[lr0], group[lr1], part))
+            lrs.append(self._between(group[phase["start_lr"]], group[phase["end_lr"]], part))
             if self.cycle_momentum:
-                self._set_momentum(group, self._between(group[m0], group[m1], part))
+                momentum = self._between(group[phase["start_momentum"]], group[phase["end_momentum"]], part)
+                _set_momentum(group, self.use_beta1, momentum)
         return lrs
+
+
+class CyclicLR(LRScheduler):
+    """lr swings between base_lr and max_lr: up within step_size_up steps, down within step_size_down;
+    momentum (or beta1) the other way round. The height is scaled each cycle (`mode`, or scale_fn of the
+    cycle or the step).
+
+    "triangular" keeps it, "triangular2" halves it each cycle, "exp_range" multiplies it by gamma each step.
+    To be stepped after every batch. L. Smith: Cyclical learning rates for training neural networks (WACV
+    2017).
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        base_lr: float | Sequence[float],
+        max_lr: float | Sequence[float],
+        step_size_up: int = 2000,
+        step_size_down: int | None = None,
+        mode: str = "triangular",
+        gamma: float = 1.0,
+        scale_fn: Callable[[float], float] | None = None,
+        scale_mode: str = "cycle",
+        cycle_momentum: bool = True,
+        base_momentum: float | Sequence[float] = 0.8,
+        max_momentum: float | Sequence[float] = 0.9,
+        last_epoch: int = -1,
+    ) -> None:
+        _check_optimizer(optimizer)
+        base_lrs = _per_group("base_lr", optimizer, base_lr)
+        if last_epoch == -1:
+            for group, lr in zip(optimizer.param_groups, base_lrs):
+                group["lr"] = lr
+        self.max_lrs = _per_group("max_lr", optimizer, max_lr)
+        up = float(step_size_up)
+        self.total_size = up + (up if step_size_down is None else float(step_size_down))
+        self.step_ratio = up / self.total_size
+        if mode not in ("triangular", "triangular2", "exp_range") and scale_fn is None:
+            raise ValueError("mode is invalid and scale_fn is None")
+        self.mode = mode
+        self.gamma = gamma
+        self._scale_fn_custom = scale_fn
+        self.scale_mode = scale_mode
+        if scale_fn is None:
+            self.scale_mode = "iterations" if mode == "exp_range" else "cycle"
+        self.cycle_momentum = cycle_momentum
+        if cycle_momentum:
+            self.use_beta1 = _uses_beta1(optimizer)
+            self.base_momentums = _per_group("base_momentum", optimizer, base_momentum)
+            self.max_momentums = _per_group("max_momentum", optimizer, max_momentum)
+            if last_epoch == -1:
+                for group, hi, lo in zip(optimizer.param_groups, self.max_momentums, self.base_momentums):
+                    _set_momentum(group, self.use_beta1, hi)
+                    group["max_momentum"], group["base_momentum"] = hi, lo
+        super().__init__(optimizer, last_epoch)
+        self.base_lrs = base_lrs
+
+    def scale_fn(self, x: float) -> float:
+        """The height of cycle (or step) x, relative to the first."""
+        if self._scale_fn_custom is not None:
+            return self._scale_fn_custom(x)
+        if self.mode == "triangular":
+            return 1.0
+        return float(1 / (2.0 ** (x - 1)) if self.mode == "triangular2" else self.gamma**x)
+
+    def get_lr(self) -> list[float]:
+        self._warn_outside()
+        cycle = math.floor(1 + self.last_epoch / self.total_size)
+        x = 1.0 + self.last_epoch / self.total_size - cycle
+        part = x / self.step_ratio if x <= self.step_ratio else (x - 1) / (self.step_ratio - 1)
+        height = part * self.scale_fn(cycle if self.scale_mode == "cycle" else self.last_epoch)
+        if self.cycle_momentum:
+            for group, lo, hi in zip(self.optimizer.param_groups, self.base_momentums, self.max_momentums):
+                _set_momentum(group, self.use_beta1, hi - (hi - lo) * height)
+        return [lo + (hi - lo) * height for lo, hi in zip(self.base_lrs, self.max_lrs)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything but the optimizer and a plain function, which cannot be saved."""
+        state = super().state_dict()
+        f = state.pop("_scale_fn_custom")
+        state["_scale_fn_custom"] = (
+            None if f is None or isinstance(f, types.FunctionType) else dict(f.__dict__)
+        )
+        return state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        state = dict(state_dict)
+        fields = state.pop("_scale_fn_custom", None)
+        super().load_state_dict(state)
+        if fields is not None and self._scale_fn_custom is not None:
+            self._scale_fn_custom.__dict__.update(fields)
+
+
+def _uses_beta1(optimizer: Optimizer) -> bool:
+    """Whether the optimizer's momentum is the first of its betas."""
+    if "betas" not in optimizer.defaults and "momentum" not in optimizer.defaults:
+        raise ValueError("optimizer must support momentum or beta1 with `cycle_momentum` option enabled")
+    return "betas" in optimizer.defaults
+
+
+def _set_momentum(group: dict[str, Any], use_beta1: bool, value: float) -> None:
+    if use_beta1:
+        group["betas"] = (value, *group["betas"][1:])
+    else:
+        group["momentum"] = value
 
 
 def _positive_integer(name: str, value: Any) -> None:
@@ -528,7 +685,11 @@ class ReduceLROnPlateau(LRScheduler):
 
     def step(self, metrics: Any, epoch: int | None = None) -> None:  # type: ignore[override]
         current = float(metrics.item() if hasattr(metrics, "item") else metrics)
-        self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
+        if epoch is None:
+            epoch = self.last_epoch + 1
+        else:
+            warnings.warn(_EPOCH, UserWarning, stacklevel=2)
+        self.last_epoch = epoch
         if self.is_better(current, self.best):
             self.best = current
             self.num_bad_epochs = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dlcore import _C
-from dlcore.optim.optimizer import Optimizer, Params, positive
+from dlcore.optim.optimizer import Optimizer, Params, check_flags, positive
 from dlcore.tensor import Tensor
 
 __all__ = ["SGD"]
@@ -37,7 +37,11 @@ class SGD(Optimizer):
         nesterov: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
+        check_flags(foreach, fused, differentiable=differentiable)
         positive("learning rate", lr)
         positive("momentum value", momentum)
         positive("weight_decay value", weight_decay)
@@ -52,6 +56,9 @@ class SGD(Optimizer):
                 "weight_decay": weight_decay,
                 "nesterov": nesterov,
                 "maximize": maximize,
+                "foreach": foreach,
+                "differentiable": differentiable,
+                "fused": fused,
             },
         )
 
@@ -68,7 +75,7 @@ class SGD(Optimizer):
             grads,
             buffers,
             first,
-            group["lr"],
+            float(group["lr"]),
             group["momentum"],
             group["dampening"],
             group["weight_decay"],

@@ -1,5 +1,6 @@
 """Training: one loop for Keras models and plain modules, its callbacks and its progress bar."""
 
+from dlcore.train.accumulation import GradientAccumulator, cross_entropy_count
 from dlcore.train.callbacks import (
     Callback,
     CallbackList,
@@ -13,6 +14,7 @@ from dlcore.train.callbacks import (
     ReduceLROnPlateau,
     TerminateOnNaN,
 )
+from dlcore.train.checkpoint import load_checkpoint, save_checkpoint
 from dlcore.train.meters import Mean
 from dlcore.train.progress import ProgressBar
 from dlcore.train.trainer import Trainer, fit
@@ -22,6 +24,7 @@ __all__ = [
     "Callback",
     "CallbackList",
     "EarlyStopping",
+    "GradientAccumulator",
     "History",
     "LambdaCallback",
     "LearningRateScheduler",
@@ -32,5 +35,8 @@ __all__ = [
     "ReduceLROnPlateau",
     "TerminateOnNaN",
     "Trainer",
+    "cross_entropy_count",
     "fit",
+    "load_checkpoint",
+    "save_checkpoint",
 ]

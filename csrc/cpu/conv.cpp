@@ -4,10 +4,10 @@
 //   forward          out = y, in = x:   y(h)  reads x(h * stride + r * dil - pad)
 //   backward_input   out = x, in = y:   x(h)  reads y((h + pad - r * dil) / stride) where that divides
 //
-// so with stride s the input's gradient falls into s x s phases (h mod s), each a dense stride-1 correlation
-// with its own taps: no arithmetic is spent on zeros. Within a phase, a tile of MR pixels of a row times NR
-// output channels is held in registers; weights are packed once per call into slivers [tap][input
-// channel][NR].
+// so with stride s the input's gradient falls into s x s (x s) phases (h mod s), each a dense stride-1
+// correlation with its own taps: no arithmetic is spent on zeros. Within a phase, a tile of MR pixels of a
+// row times NR output channels is held in registers; weights are packed once per call into slivers
+// [tap][input channel][NR]. Planes in front of and behind the input are left out with their taps.
 //
 // Workspace slots: 2 packed weights (the calling thread's), 3 and 4 the input window, 5 the output block, 6
 // the offsets of taps, 7 weights being packed.
@@ -18,6 +18,11 @@
 namespace dlcore {
 namespace DLCORE_ISA {
 namespace {
+
+// Of an axis: the input offsets that its taps reach.
+struct Reach {
+  int64_t lo, hi;
+};
 
 // One spatial axis of a pass.
 struct Axis {
@@ -31,27 +36,28 @@ struct Axis {
     *e = backward ? at / stride : at;
     return !backward || at % stride == 0;
   }
-  void range(int64_t* lo, int64_t* hi) const {  // of the input offsets
-    *lo = INT64_MAX, *hi = INT64_MIN;
+  Reach reach() const {
+    Reach r = {INT64_MAX, INT64_MIN};
     for (int64_t f = 0; f < phases(); ++f)
-      for (int64_t r = 0; r < taps; ++r) {
+      for (int64_t i = 0; i < taps; ++i) {
         int64_t e;
-        if (!tap(f, r, &e)) continue;
-        *lo = min64(*lo, e), *hi = max64(*hi, e);
+        if (tap(f, i, &e)) r.lo = min64(r.lo, e), r.hi = max64(r.hi, e);
       }
+    return r;
   }
 };
 
 template <class T>
 struct Pass {
-  Plane<T> in, gate;  // gate: the forward's result, where the input is a gradient behind `gate_act`
+  Volume<T> in, gate;  // gate: the forward's result, where the input is a gradient behind `gate_act`
   T* out;
-  int64_t out_sh, out_sw, out_sc;
+  int64_t out_sd, out_sh, out_sw, out_sc;
   int64_t N, in_n, gate_n, out_n;
-  Axis h, w;
+  Axis d, h, w;
   int64_t G, Ci, Co;  // channels a group
   const T* wt;
-  int64_t w_g, w_ci, w_co, w_h, w_w;
+  int64_t w_g, w_ci, w_co, w_d, w_h, w_w;
+  int64_t taps() const { return d.taps * h.taps * w.taps; }
   const T* bias;
   Act act, gate_act;
 };
@@ -179,14 +185,25 @@ DLCORE_INLINE void run_depthwise(int64_t m, const TileArgs<T>& t) {
   if constexpr (M > 1) run_depthwise<T, M - 1>(m, t);
 }
 
-// Calls f(r, s, row offset, column offset) for the taps of a phase, in the order of the packed weights.
-template <class F>
-DLCORE_INLINE void for_taps(const Axis& h, const Axis& w, int64_t fh, int64_t fw, const F& f) {
-  for (int64_t r = 0; r < h.taps; ++r) {
-    int64_t eh, ew;
-    if (!h.tap(fh, r, &eh)) continue;
-    for (int64_t s = 0; s < w.taps; ++s)
-      if (w.tap(fw, s, &ew)) f(r, s, eh, ew);
+// Calls f(fd, fh, fw) for the phases of the output.
+template <class T, class F>
+DLCORE_INLINE void for_phases(const Pass<T>& p, const F& f) {
+  for (int64_t fd = 0; fd < p.d.phases(); ++fd)
+    for (int64_t fh = 0; fh < p.h.phases(); ++fh)
+      for (int64_t fw = 0; fw < p.w.phases(); ++fw) f(fd, fh, fw);
+}
+
+// Calls f(d, r, s, plane, row, column offset) for the taps of a phase, in the order of the packed weights.
+template <class T, class F>
+DLCORE_INLINE void for_taps(const Pass<T>& p, int64_t fd, int64_t fh, int64_t fw, const F& f) {
+  int64_t ed, eh, ew;
+  for (int64_t d = 0; d < p.d.taps; ++d) {
+    if (!p.d.tap(fd, d, &ed)) continue;
+    for (int64_t r = 0; r < p.h.taps; ++r) {
+      if (!p.h.tap(fh, r, &eh)) continue;
+      for (int64_t s = 0; s < p.w.taps; ++s)
+        if (p.w.tap(fw, s, &ew)) f(d, r, s, ed, eh, ew);
+    }
   }
 }
 
@@ -195,14 +212,14 @@ DLCORE_INLINE void for_taps(const Axis& h, const Axis& w, int64_t fh, int64_t fw
 template <class T>
 const T* pack_weights(const Pass<T>& p, bool depthwise) {
   constexpr int NR = Tile<T>::NR, L = kLanes<T>;
-  const int64_t taps = p.h.taps * p.w.taps;
+  const int64_t taps = p.taps();
   const int64_t slivers = ceil_div(p.Co, NR);
   const int64_t wide = round_up(p.G, L);
   T* packed = scratch<T>(2, depthwise ? taps * wide : p.G * slivers * taps * p.Ci * NR);
   const int64_t units = depthwise ? 1 : p.G * slivers;
   // Taps that lie side by side, as in (O,C,R,S): all of them at once, by a transposition in registers.
-  const bool by_taps =
-      !depthwise && taps > 1 && taps <= 1024 && p.w_w == 1 && p.w_h == p.w.taps && p.w_co != 1;
+  const bool by_taps = !depthwise && taps > 1 && taps <= 1024 && p.w_w == 1 && p.w_h == p.w.taps &&
+                       p.w_d == p.h.taps * p.w.taps && p.w_co != 1;
   parallel_for(units, max64(1, kGrain / max64(1, taps * p.Ci * NR)), [&](int64_t u0, int64_t u1) {
     for (int64_t u = u0; u < u1; ++u) {
       T* dst = packed + (depthwise ? 0 : u * taps * p.Ci * NR);
@@ -214,99 +231,119 @@ const T* pack_weights(const Pass<T>& p, bool depthwise) {
         for (int64_t c = 0; c < p.Ci; ++c, src += p.w_ci) {
           transpose(row, NR, src, p.w_co, lines, taps);
           int64_t at = c * NR;
-          for (int64_t fh = 0; fh < p.h.phases(); ++fh)
-            for (int64_t fw = 0; fw < p.w.phases(); ++fw)
-              for_taps(p.h, p.w, fh, fw, [&](int64_t r, int64_t s, int64_t, int64_t) {
-                __builtin_memcpy(dst + at, row + (r * p.w.taps + s) * NR, NR * sizeof(T));
-                at += p.Ci * NR;
-              });
+          for_phases(p, [&](int64_t fd, int64_t fh, int64_t fw) {
+            for_taps(p, fd, fh, fw, [&](int64_t d, int64_t r, int64_t s, int64_t, int64_t, int64_t) {
+              __builtin_memcpy(dst + at, row + ((d * p.h.taps + r) * p.w.taps + s) * NR, NR * sizeof(T));
+              at += p.Ci * NR;
+            });
+          });
         }
         continue;
       }
-      for (int64_t fh = 0; fh < p.h.phases(); ++fh)
-        for (int64_t fw = 0; fw < p.w.phases(); ++fw)
-          for_taps(p.h, p.w, fh, fw, [&](int64_t r, int64_t s, int64_t, int64_t) {
-            const T* src = p.wt + r * p.w_h + s * p.w_w;
-            if (depthwise) {
-              for (int64_t g = 0; g < wide; ++g) dst[g] = g < p.G ? src[g * p.w_g] : T(0);
-              dst += wide;
-              return;
-            }
-            const int64_t g = u / slivers, o = u % slivers * NR;
-            pack_lines<T, NR>(dst, src + g * p.w_g + o * p.w_co, min64(NR, p.Co - o), p.Ci, p.w_co, p.w_ci);
-            dst += p.Ci * NR;
-          });
+      for_phases(p, [&](int64_t fd, int64_t fh, int64_t fw) {
+        for_taps(p, fd, fh, fw, [&](int64_t d, int64_t r, int64_t s, int64_t, int64_t, int64_t) {
+          const T* src = p.wt + d * p.w_d + r * p.w_h + s * p.w_w;
+          if (depthwise) {
+            for (int64_t g = 0; g < wide; ++g) dst[g] = g < p.G ? src[g * p.w_g] : T(0);
+            dst += wide;
+            return;
+          }
+          const int64_t g = u / slivers, o = u % slivers * NR;
+          pack_lines<T, NR>(dst, src + g * p.w_g + o * p.w_co, min64(NR, p.Co - o), p.Ci, p.w_co, p.w_ci);
+          dst += p.Ci * NR;
+        });
+      });
     }
   });
   return packed;
 }
 
-// Outputs i0..i1 x j0..j1 (in phase units) of one image, all channels.
-template <class T>
+// Outputs z0..z1 x i0..i1 x j0..j1 (in phase units) of one image, all channels.
 struct Block {
-  int64_t n, i0, i1, j0, j1;
+  int64_t n, z0, z1, i0, i1, j0, j1;
 };
 
 template <class T>
-void run_block(const Pass<T>& p, const Block<T>& b, const T* packed, bool depthwise,
-               const int64_t (&range)[4]) {
+void run_block(const Pass<T>& p, const Block& b, const T* packed, bool depthwise, const Reach (&reach)[3]) {
   constexpr int NR = Tile<T>::NR, MR = Tile<T>::MR, L = kLanes<T>;
-  const int64_t Fh = p.h.phases(), Fw = p.w.phases(), step_h = p.h.step(), step_w = p.w.step();
+  const int64_t Fd = p.d.phases(), Fh = p.h.phases(), Fw = p.w.phases();
+  const int64_t step_d = p.d.step(), step_h = p.h.step(), step_w = p.w.step();
   const int64_t channels = p.G * p.Co;
   const int64_t cp = depthwise ? round_up(p.G, L) : p.in.C;
 
-  const int64_t r0 = b.i0 * step_h + range[0], c0 = b.j0 * step_w + range[2];
-  Plane<T> in = p.in, gate = p.gate;
+  const int64_t d0 = max64(0, b.z0 * step_d + reach[0].lo);  // planes outside are never read
+  const Box box = {d0,
+                   max64(d0, min64(p.in.D, (b.z1 - 1) * step_d + reach[0].hi + 1)),
+                   b.i0 * step_h + reach[1].lo,
+                   (b.i1 - 1) * step_h + reach[1].hi + 1,
+                   b.j0 * step_w + reach[2].lo,
+                   (b.j1 - 1) * step_w + reach[2].hi + 1};
+  Volume<T> in = p.in, gate = p.gate;
   in.p += b.n * p.in_n;
   if (p.gate_act != Act::none) gate.p += b.n * p.gate_n;
-  const Window<T> x = gradient_window(in, gate, p.gate_act, 1, 0, 0, r0, (b.i1 - 1) * step_h + range[1] + 1,
-                                      c0, (b.j1 - 1) * step_w + range[3] + 1, cp, 3);
+  const Window<T> x = gradient_window(in, gate, p.gate_act, 1, 0, 0, box, cp, 3);
 
   // The block's corner of the output, or of its channels-last copy.
-  const int64_t h0 = b.i0 * Fh, h1 = min64(p.h.out, b.i1 * Fh), w0 = b.j0 * Fw,
-                w1 = min64(p.w.out, b.j1 * Fw);
-  T* const out = p.out + b.n * p.out_n + h0 * p.out_sh + w0 * p.out_sw;
+  const int64_t z0 = b.z0 * Fd, z1 = min64(p.d.out, b.z1 * Fd);
+  const int64_t h0 = b.i0 * Fh, h1 = min64(p.h.out, b.i1 * Fh);
+  const int64_t w0 = b.j0 * Fw, w1 = min64(p.w.out, b.j1 * Fw);
+  T* const out = p.out + b.n * p.out_n + z0 * p.out_sd + h0 * p.out_sh + w0 * p.out_sw;
   const bool direct = p.out_sc == 1 || channels == 1;
-  T* const y = direct ? out : scratch<T>(5, (h1 - h0) * (w1 - w0) * channels);
-  const int64_t y_row = direct ? p.out_sh : (w1 - w0) * channels, y_pix = direct ? p.out_sw : channels;
+  const int64_t y_pix = direct ? p.out_sw : channels, y_row = direct ? p.out_sh : (w1 - w0) * channels;
+  const int64_t y_plane = direct ? p.out_sd : (h1 - h0) * y_row;
+  T* const y = direct ? out : scratch<T>(5, (z1 - z0) * y_plane);
 
-  const int64_t taps = p.h.taps * p.w.taps, per_tap = depthwise ? 1 : p.Ci;
-  int64_t* const off = scratch<int64_t>(6, taps * per_tap + p.h.taps);
-  int64_t* const row_off = off + taps * per_tap;  // of the phase's rows of taps
-  int64_t done = 0;                               // taps of the phases before
-  for (int64_t fh = 0; fh < Fh; ++fh)
-    for (int64_t fw = 0; fw < Fw; ++fw) {
-      int64_t K = 0, here = 0, tap_rows = 0, last = -1;
-      for_taps(p.h, p.w, fh, fw, [&](int64_t r, int64_t, int64_t eh, int64_t ew) {
-        const int64_t at = (eh - range[0]) * x.row + (ew - range[2]) * x.pix;
-        for (int64_t c = 0; c < per_tap; ++c) off[K++] = at + c;
-        if (r != last) row_off[tap_rows++] = eh;
-        last = r;
-        ++here;
-      });
-      const int64_t row_K = tap_rows ? K / tap_rows : 0;
-      const int64_t rows = h0 + fh < h1 ? ceil_div(h1 - h0 - fh, Fh) : 0;
-      const int64_t cols = w0 + fw < w1 ? ceil_div(w1 - w0 - fw, Fw) : 0;
-      const int64_t tiles = ceil_div(cols, depthwise ? kDepthwiseRows : MR);
-      T* const yp = y + fh * y_row + fw * y_pix;
-      // Two rows share a tile where it holds both. Blocks begin at even rows then, so pairs are always the
-      // same.
-      const bool pairs = !depthwise && 2 * ceil_div(p.w.out, Fw) <= MR;
-      TileArgs<T> t;
-      t.x_step = step_w * x.pix, t.y_step = Fw * y_pix, t.act = p.act;
-      auto sweep = [&](const T* xs, T* ys, const T* weights, auto tile) {  // all pixels of the phase
+  const int64_t taps = p.taps(), per_tap = depthwise ? 1 : p.Ci;
+  int64_t* const off = scratch<int64_t>(6, taps * per_tap + p.d.taps + p.h.taps);
+  int64_t* const plane_off = off + taps * per_tap;  // of the phase's planes of taps
+  int64_t* const row_off = plane_off + p.d.taps;    // of the phase's rows of taps
+  int64_t done = 0;                                 // taps of the phases before
+  for_phases(p, [&](int64_t fd, int64_t fh, int64_t fw) {
+    int64_t K = 0, here = 0, tap_planes = 0, tap_rows = 0, last_d = -1, last_r = -1;
+    for_taps(p, fd, fh, fw, [&](int64_t d, int64_t r, int64_t, int64_t ed, int64_t eh, int64_t ew) {
+      // Seen from the first plane that output plane b.z0 reads, whether it exists or not.
+      const int64_t at =
+          (ed - reach[0].lo) * x.plane + (eh - reach[1].lo) * x.row + (ew - reach[2].lo) * x.pix;
+      for (int64_t c = 0; c < per_tap; ++c) off[K++] = at + c;
+      if (d != last_d) plane_off[tap_planes++] = ed, tap_rows = 0, last_r = -1;
+      if (r != last_r) row_off[tap_rows++] = eh;
+      last_d = d, last_r = r;
+      ++here;
+    });
+    const int64_t plane_K = tap_planes ? K / tap_planes : 0, row_K = tap_rows ? plane_K / tap_rows : 0;
+    const int64_t planes = z0 + fd < z1 ? ceil_div(z1 - z0 - fd, Fd) : 0;
+    const int64_t rows = h0 + fh < h1 ? ceil_div(h1 - h0 - fh, Fh) : 0;
+    const int64_t cols = w0 + fw < w1 ? ceil_div(w1 - w0 - fw, Fw) : 0;
+    const int64_t tiles = ceil_div(cols, depthwise ? kDepthwiseRows : MR);
+    T* const yp = y + fd * y_plane + fh * y_row + fw * y_pix;
+    // Two rows share a tile where it holds both. Blocks begin at even rows then, so pairs are always the
+    // same.
+    const bool pairs = !depthwise && 2 * ceil_div(p.w.out, Fw) <= MR;
+    TileArgs<T> t;
+    t.x_step = step_w * x.pix, t.y_step = Fw * y_pix, t.act = p.act;
+    auto sweep = [&](const T* xs, T* ys, const T* weights, auto tile) {  // all pixels of the phase
+      for (int64_t z = 0; z < planes; ++z) {
+        // Planes of taps that only see padding are left out: front <= tap plane < back.
+        const int64_t at = (b.z0 + z) * step_d;
+        int64_t front = 0, back = tap_planes;
+        while (front < back && (at + plane_off[front] < 0 || at + plane_off[front] >= p.in.D)) ++front;
+        while (back > front && (at + plane_off[back - 1] < 0 || at + plane_off[back - 1] >= p.in.D)) --back;
+        const T* const xz = xs + (at + reach[0].lo - d0) * x.plane;
         for (int64_t i = 0; i < rows;) {
           const int64_t count = pairs && i + 1 < rows ? 2 : 1;
-          // Rows of taps that only see padding are left out: first <= tap row < past.
-          int64_t first = 0, past = tap_rows;
-          auto outside = [&](int64_t e) {
-            return (b.i0 + i + count - 1) * step_h + e < 0 || (b.i0 + i) * step_h + e >= p.in.H;
-          };
-          while (first < past && outside(row_off[first])) ++first;
-          while (past > first && outside(row_off[past - 1])) --past;
-          t.off = off + first * row_K, t.b = weights + first * row_K * t.b_step, t.K = (past - first) * row_K;
-          const T* const xr = xs + i * step_h * x.row;
-          T* const yr = ys + i * Fh * y_row;
+          int64_t first = front * plane_K, past = back * plane_K;
+          if (back - front == 1) {  // the same for rows of taps
+            int64_t r0 = 0, r1 = tap_rows;
+            auto outside = [&](int64_t e) {
+              return (b.i0 + i + count - 1) * step_h + e < 0 || (b.i0 + i) * step_h + e >= p.in.H;
+            };
+            while (r0 < r1 && outside(row_off[r0])) ++r0;
+            while (r1 > r0 && outside(row_off[r1 - 1])) --r1;
+            past = first + r1 * row_K, first += r0 * row_K;
+          }
+          t.off = off + first, t.b = weights + first * t.b_step, t.K = past - first;
+          const T* const xr = xz + i * step_h * x.row;
+          T* const yr = ys + z * Fd * y_plane + i * Fh * y_row;
           i += count;
           if (count == 2) {
             t.x = xr, t.x_half = step_h * x.row, t.y = yr, t.y_half = Fh * y_row;
@@ -320,74 +357,103 @@ void run_block(const Pass<T>& p, const Block<T>& b, const T* packed, bool depthw
             tile(m);
           }
         }
-      };
-      if (depthwise) {
-        const int64_t wide = round_up(p.G, L);
-        for (int64_t c = 0; c < p.G; c += L) {
-          t.b_step = wide, t.n = min64(L, p.G - c);
-          t.bias = p.bias ? p.bias + c : nullptr;
-          sweep(x.p + c, yp + c, packed + done * wide + c,
-                [&](int64_t m) { run_depthwise<T, kDepthwiseRows>(m, t); });
-        }
-      } else {
-        const int64_t slivers = ceil_div(p.Co, NR);
-        for (int64_t u = 0; u < p.G * slivers; ++u) {
-          const int64_t g = u / slivers, o = u % slivers * NR;
-          t.b_step = NR, t.n = min64(NR, p.Co - o);
-          t.bias = p.bias ? p.bias + g * p.Co + o : nullptr;
-          sweep(x.p + g * p.Ci, yp + g * p.Co + o, packed + (u * taps + done) * p.Ci * NR,
-                [&](int64_t m) { run_dense<T, MR>(m, t); });
-        }
       }
-      done += here;
+    };
+    if (depthwise) {
+      const int64_t wide = round_up(p.G, L);
+      for (int64_t c = 0; c < p.G; c += L) {
+        t.b_step = wide, t.n = min64(L, p.G - c);
+        t.bias = p.bias ? p.bias + c : nullptr;
+        sweep(x.p + c, yp + c, packed + done * wide + c,
+              [&](int64_t m) { run_depthwise<T, kDepthwiseRows>(m, t); });
+      }
+    } else {
+      const int64_t slivers = ceil_div(p.Co, NR);
+      for (int64_t u = 0; u < p.G * slivers; ++u) {
+        const int64_t g = u / slivers, o = u % slivers * NR;
+        t.b_step = NR, t.n = min64(NR, p.Co - o);
+        t.bias = p.bias ? p.bias + g * p.Co + o : nullptr;
+        sweep(x.p + g * p.Ci, yp + g * p.Co + o, packed + (u * taps + done) * p.Ci * NR,
+              [&](int64_t m) { run_dense<T, MR>(m, t); });
+      }
     }
+    done += here;
+  });
 
   if (direct) return;
   const int64_t w = w1 - w0, h = h1 - h0;
   const bool flat = p.out_sw == 1 && (p.out_sh == w || h == 1);
-  for (int64_t i = 0; i < (flat ? 1 : h); ++i) {
-    const T* src = y + i * y_row;
-    T* dst = out + i * p.out_sh;
-    if (p.out_sw == 1)
-      transpose(dst, p.out_sc, src, channels, flat ? h * w : w, channels);
-    else
-      for (int64_t j = 0; j < w; ++j)
-        for (int64_t c = 0; c < channels; ++c) dst[j * p.out_sw + c * p.out_sc] = src[j * channels + c];
-  }
+  for (int64_t z = 0; z < z1 - z0; ++z)
+    for (int64_t i = 0; i < (flat ? 1 : h); ++i) {
+      const T* src = y + z * y_plane + i * y_row;
+      T* dst = out + z * p.out_sd + i * p.out_sh;
+      if (p.out_sw == 1)
+        transpose(dst, p.out_sc, src, channels, flat ? h * w : w, channels);
+      else
+        for (int64_t j = 0; j < w; ++j)
+          for (int64_t c = 0; c < channels; ++c) dst[j * p.out_sw + c * p.out_sc] = src[j * channels + c];
+    }
 }
 
 template <class T>
 void run(const Pass<T>& p) {
-  if (p.N * p.h.out * p.w.out * p.G * p.Co == 0) return;
+  if (p.N * p.d.out * p.h.out * p.w.out * p.G * p.Co == 0) return;
   const bool depthwise = p.Ci == 1 && p.Co == 1 && p.G > 1;
   const T* packed = pack_weights(p, depthwise);
-  int64_t range[4];
-  p.h.range(&range[0], &range[1]), p.w.range(&range[2], &range[3]);
+  const Reach reach[3] = {p.d.reach(), p.h.reach(), p.w.reach()};
 
   // Blocks whose input and output stay in L2; an element does not depend on the block that it falls in.
   constexpr int64_t kBlock = 49152;
-  const int64_t Fh = p.h.phases(), Fw = p.w.phases();
-  const int64_t ni = ceil_div(p.h.out, Fh), nj = ceil_div(p.w.out, Fw);
-  const int64_t pixel = max64(p.w.step() * p.in.C, Fh * Fw * p.G * p.Co);  // elements a column
+  const int64_t F = p.d.phases() * p.h.phases() * p.w.phases(), dense = p.d.step() * p.h.step() * p.w.step();
+  const int64_t nz = ceil_div(p.d.out, p.d.phases()), ni = ceil_div(p.h.out, p.h.phases()),
+                nj = ceil_div(p.w.out, p.w.phases());
+  const int64_t pixel = max64(p.w.step() * p.in.C, F * p.G * p.Co);  // elements a column
   const int64_t most = max64(4 * Tile<T>::MR, kBlock / 2 / max64(1, pixel));
   int64_t bj = nj <= most ? nj : round_up(ceil_div(nj, ceil_div(nj, most)), Tile<T>::MR);
-  int64_t bi = min64(ni, max64(1, kBlock / max64(1, bj * max64(pixel, p.h.step() * p.w.step() * p.in.C))));
+  const int64_t rows = max64(1, kBlock / max64(1, bj * max64(pixel, dense * p.in.C)));
+  int64_t bi = min64(ni, rows);
+  int64_t bz = bi == ni && bj == nj ? min64(nz, max64(1, rows / ni)) : 1;
   const int64_t threads = num_threads();
   if (threads > 1) {
-    if (p.N * ceil_div(nj, bj) * ceil_div(ni, bi) < 4 * threads)
-      bi = min64(bi, max64(1, ceil_div(ni, ceil_div(4 * threads, p.N * ceil_div(nj, bj)))));
-    if (p.N * ceil_div(nj, bj) * ceil_div(ni, bi) < 2 * threads)
+    if (bz > 1 && p.N * ceil_div(nz, bz) < 4 * threads)
+      bz = min64(bz, max64(1, ceil_div(nz, ceil_div(4 * threads, p.N))));
+    const int64_t planes = p.N * ceil_div(nz, bz);
+    if (planes * ceil_div(nj, bj) * ceil_div(ni, bi) < 4 * threads)
+      bi = min64(bi, max64(1, ceil_div(ni, ceil_div(4 * threads, planes * ceil_div(nj, bj)))));
+    if (planes * ceil_div(nj, bj) * ceil_div(ni, bi) < 2 * threads)
       bj = min64(bj, round_up(ceil_div(nj, 2 * threads), Tile<T>::MR));
   }
   if (2 * nj <= Tile<T>::MR) bi = round_up(bi, 2);
-  const int64_t bis = ceil_div(ni, bi), bjs = ceil_div(nj, bj), blocks = p.N * bis * bjs;
-  const int64_t work = bi * bj * p.G * p.Co * p.Ci * p.h.taps * p.w.taps;
-  parallel_for(blocks, max64(1, 8 * kGrain / max64(1, work)), [&](int64_t b0, int64_t b1) {
+  const int64_t bzs = ceil_div(nz, bz), bis = ceil_div(ni, bi), bjs = ceil_div(nj, bj);
+  const int64_t work = bz * bi * bj * p.G * p.Co * p.Ci * p.taps();
+  parallel_for(p.N * bzs * bis * bjs, max64(1, 8 * kGrain / max64(1, work)), [&](int64_t b0, int64_t b1) {
     for (int64_t b = b0; b < b1; ++b) {
-      const int64_t i = b / bjs % bis * bi, j = b % bjs * bj;
-      run_block<T>(p, {b / bjs / bis, i, min64(ni, i + bi), j, min64(nj, j + bj)}, packed, depthwise, range);
+      const int64_t z = b / bjs / bis % bzs * bz, i = b / bjs % bis * bi, j = b % bjs * bj;
+      run_block<T>(p, {b / bjs / bis / bzs, z, min64(nz, z + bz), i, min64(ni, i + bi), j, min64(nj, j + bj)},
+                   packed, depthwise, reach);
     }
   });
+}
+
+template <class T>
+Volume<T> volume(const void* p, const int64_t (&size)[3], int64_t C, const int64_t (&s)[5]) {
+  return {static_cast<const T*>(p), size[0], size[1], size[2], C, s[2], s[3], s[4], s[1]};
+}
+
+template <class T>
+void set_axes(Pass<T>* p, const ConvArgs& c, const int64_t (&in)[3], const int64_t (&out)[3], bool backward) {
+  Axis* const axes[] = {&p->d, &p->h, &p->w};
+  for (int i = 0; i < 3; ++i)
+    *axes[i] = {in[i], out[i], c.kernel[i], c.stride[i], c.pad[i], c.dil[i], backward};
+  p->N = c.N, p->G = c.groups;
+  p->wt = static_cast<const T*>(c.w), p->w_d = c.ws[2], p->w_h = c.ws[3], p->w_w = c.ws[4];
+  p->bias = static_cast<const T*>(c.bias);
+}
+
+template <class T>
+void set_output(Pass<T>* p, void* out, const int64_t (&s)[5]) {
+  p->out = static_cast<T*>(out);
+  p->out_n = s[0], p->out_sc = s[1], p->out_sd = s[2], p->out_sh = s[3], p->out_sw = s[4];
 }
 
 }  // namespace
@@ -396,16 +462,11 @@ template <class T>
 void conv_forward(const ConvArgs& a) {
   const ConvArgs c = simplify<T>(a);
   Pass<T> p{};
-  p.in = {static_cast<T*>(c.x), c.H, c.W, c.C, c.xs[2], c.xs[3], c.xs[1]};
-  p.out = static_cast<T*>(c.y);
-  p.out_sh = c.ys[2], p.out_sw = c.ys[3], p.out_sc = c.ys[1];
-  p.N = c.N, p.in_n = c.xs[0], p.out_n = c.ys[0];
-  p.h = {c.H, c.P, c.R, c.stride_h, c.pad_h, c.dil_h, false};
-  p.w = {c.W, c.Q, c.S, c.stride_w, c.pad_w, c.dil_w, false};
-  p.G = c.groups, p.Ci = c.C / c.groups, p.Co = c.O / c.groups;
-  p.wt = static_cast<const T*>(c.w);
-  p.w_g = p.Co * c.ws[0], p.w_ci = c.ws[1], p.w_co = c.ws[0], p.w_h = c.ws[2], p.w_w = c.ws[3];
-  p.bias = static_cast<const T*>(c.bias);
+  p.in = volume<T>(c.x, c.size, c.C, c.xs), p.in_n = c.xs[0];
+  set_output(&p, c.y, c.ys);
+  set_axes(&p, c, c.size, c.result, false);
+  p.Ci = c.C / c.groups, p.Co = c.O / c.groups;
+  p.w_g = p.Co * c.ws[0], p.w_ci = c.ws[1], p.w_co = c.ws[0];
   p.act = c.act;
   run(p);
 }
@@ -414,16 +475,12 @@ template <class T>
 void conv_backward_input(const ConvArgs& a) {
   const ConvArgs c = simplify<T>(a);
   Pass<T> p{};
-  p.in = {static_cast<T*>(c.y), c.P, c.Q, c.O, c.ys[2], c.ys[3], c.ys[1]};
-  p.gate = {static_cast<T*>(const_cast<void*>(c.out)), c.P, c.Q, c.O, c.os[2], c.os[3], c.os[1]};
-  p.out = static_cast<T*>(c.x);
-  p.out_sh = c.xs[2], p.out_sw = c.xs[3], p.out_sc = c.xs[1];
-  p.N = c.N, p.in_n = c.ys[0], p.gate_n = c.os[0], p.out_n = c.xs[0];
-  p.h = {c.P, c.H, c.R, c.stride_h, c.pad_h, c.dil_h, true};
-  p.w = {c.Q, c.W, c.S, c.stride_w, c.pad_w, c.dil_w, true};
-  p.G = c.groups, p.Ci = c.O / c.groups, p.Co = c.C / c.groups;
-  p.wt = static_cast<const T*>(c.w);
-  p.w_g = p.Ci * c.ws[0], p.w_ci = c.ws[0], p.w_co = c.ws[1], p.w_h = c.ws[2], p.w_w = c.ws[3];
+  p.in = volume<T>(c.y, c.result, c.O, c.ys), p.in_n = c.ys[0];
+  p.gate = volume<T>(c.out, c.result, c.O, c.os), p.gate_n = c.os[0];
+  set_output(&p, c.x, c.xs);
+  set_axes(&p, c, c.result, c.size, true);
+  p.Ci = c.O / c.groups, p.Co = c.C / c.groups;
+  p.w_g = p.Ci * c.ws[0], p.w_ci = c.ws[0], p.w_co = c.ws[1];
   p.gate_act = c.act;
   run(p);
 }

@@ -87,23 +87,28 @@ void transpose(T* dst, int64_t ds, const T* src, int64_t ss, int64_t m, int64_t 
 // ---- windows
 // ----------------------------------------------------------------------------------------------------------
 
-// One image: H x W pixels of C channels, any strides.
+// One image: D x H x W pixels of C channels, any strides.
 template <class T>
-struct Plane {
+struct Volume {
   const T* p;
-  int64_t H, W, C, sh, sw, sc;
+  int64_t D, H, W, C, sd, sh, sw, sc;
 };
 
-// A rectangle of one or more images with unit channel stride.
+// A box of one or more images with unit channel stride.
 template <class T>
 struct Window {
   const T* p;
-  int64_t image, row, pix;  // steps to the next image, row and pixel
+  int64_t image, plane, row, pix;  // steps to the next image, plane, row and pixel
+};
+
+// Planes [d0, d1), rows [r0, r1), columns [c0, c1) of an image; it may reach beyond.
+struct Box {
+  int64_t d0, d1, r0, r1, c0, c1;
 };
 
 // n pixels into dst (n, cp): channels beyond C become zeros.
 template <class T>
-inline void copy_pixels(T* dst, int64_t cp, const T* src, int64_t n, const Plane<T>& x) {
+inline void copy_pixels(T* dst, int64_t cp, const T* src, int64_t n, const Volume<T>& x) {
   if (x.sc == 1 || x.C == 1) {
     if ((x.sw == x.C || n == 1) && cp == x.C) {
       __builtin_memcpy(dst, src, n * cp * sizeof(T));
@@ -129,38 +134,49 @@ inline void copy_pixels(T* dst, int64_t cp, const T* src, int64_t n, const Plane
       for (int64_t c = x.C; c < cp; ++c) dst[j * cp + c] = 0;
 }
 
-// Rows [r0, r1), columns [c0, c1) of x into dst (r1-r0, c1-c0, cp), zeros outside x.
+// The box of x into dst (planes, rows, columns, cp), zeros outside x.
 template <class T>
-void fill_window(T* dst, int64_t cp, const Plane<T>& x, int64_t r0, int64_t r1, int64_t c0, int64_t c1) {
-  const int64_t row = (c1 - c0) * cp;
-  const int64_t a = max64(c0, 0), b = min64(c1, x.W);  // the columns inside
+void fill_window(T* dst, int64_t cp, const Volume<T>& x, const Box& b) {
+  const int64_t row = (b.c1 - b.c0) * cp, rows = b.r1 - b.r0;
+  const int64_t first = max64(b.c0, 0), past = min64(b.c1, x.W);  // the columns inside
   auto zero = [](T* p, int64_t n) { __builtin_memset(p, 0, n * sizeof(T)); };
-  if (c0 == 0 && c1 == x.W && x.sh == x.W * x.sw && r0 >= 0 && r1 <= x.H)
-    return copy_pixels(dst, cp, x.p + r0 * x.sh, (r1 - r0) * x.W, x);
-  for (int64_t r = r0; r < r1; ++r, dst += row) {
-    if (r < 0 || r >= x.H || a >= b) {
-      zero(dst, row);
+  for (int64_t d = b.d0; d < b.d1; ++d) {
+    if (d < 0 || d >= x.D || first >= past) {
+      zero(dst, rows * row);
+      dst += rows * row;
       continue;
     }
-    zero(dst, (a - c0) * cp);
-    copy_pixels(dst + (a - c0) * cp, cp, x.p + r * x.sh + a * x.sw, b - a, x);
-    zero(dst + (b - c0) * cp, (c1 - b) * cp);
+    const T* const plane = x.p + d * x.sd;
+    if (b.c0 == 0 && b.c1 == x.W && x.sh == x.W * x.sw && b.r0 >= 0 && b.r1 <= x.H) {
+      copy_pixels(dst, cp, plane + b.r0 * x.sh, rows * x.W, x);
+      dst += rows * row;
+      continue;
+    }
+    for (int64_t r = b.r0; r < b.r1; ++r, dst += row) {
+      if (r < 0 || r >= x.H) {
+        zero(dst, row);
+        continue;
+      }
+      zero(dst, (first - b.c0) * cp);
+      copy_pixels(dst + (first - b.c0) * cp, cp, plane + r * x.sh + first * x.sw, past - first, x);
+      zero(dst + (past - b.c0) * cp, (b.c1 - past) * cp);
+    }
   }
 }
 
-// The rectangle of `images` images, `step` apart: where it lies if it can be read there, else a copy in
-// `slot` with cp >= C channels a pixel.
+// The box of `images` images, `step` apart: where it lies if it can be read there, else a copy in `slot` with
+// cp >= C channels a pixel.
 template <class T>
-inline Window<T> window(const Plane<T>& x, int64_t images, int64_t step, int64_t r0, int64_t r1, int64_t c0,
-                        int64_t c1, int64_t cp, int slot, bool must_copy = false) {
-  const bool inside = r0 >= 0 && r1 <= x.H && c0 >= 0 && c1 <= x.W;
+inline Window<T> window(const Volume<T>& x, int64_t images, int64_t step, const Box& b, int64_t cp, int slot,
+                        bool must_copy = false) {
+  const bool inside = b.d0 >= 0 && b.d1 <= x.D && b.r0 >= 0 && b.r1 <= x.H && b.c0 >= 0 && b.c1 <= x.W;
   if (inside && !must_copy && (x.sc == 1 || x.C == 1) && cp == x.C)
-    return {x.p + r0 * x.sh + c0 * x.sw, step, x.sh, x.sw};
-  const int64_t size = (r1 - r0) * (c1 - c0) * cp;
+    return {x.p + b.d0 * x.sd + b.r0 * x.sh + b.c0 * x.sw, step, x.sd, x.sh, x.sw};
+  const int64_t row = (b.c1 - b.c0) * cp, plane = (b.r1 - b.r0) * row, size = (b.d1 - b.d0) * plane;
   T* buffer = scratch<T>(slot, images * size);
-  Plane<T> one = x;
-  for (int64_t i = 0; i < images; ++i, one.p += step) fill_window(buffer + i * size, cp, one, r0, r1, c0, c1);
-  return {buffer, size, (c1 - c0) * cp, cp};
+  Volume<T> one = x;
+  for (int64_t i = 0; i < images; ++i, one.p += step) fill_window(buffer + i * size, cp, one, b);
+  return {buffer, size, plane, row, cp};
 }
 
 // dy times the activation's derivative, from the activation's output.
@@ -182,12 +198,11 @@ DLCORE_INLINE Vec<T> gated(Act act, Vec<T> dy, Vec<T> out) {
 // A window of the gradient behind the activation; `out` is the forward's result, of dy's sizes. Slots `slot`,
 // `slot`+1.
 template <class T>
-inline Window<T> gradient_window(const Plane<T>& dy, const Plane<T>& out, Act act, int64_t images,
-                                 int64_t dy_step, int64_t out_step, int64_t r0, int64_t r1, int64_t c0,
-                                 int64_t c1, int64_t cp, int slot) {
-  if (act == Act::none) return window(dy, images, dy_step, r0, r1, c0, c1, cp, slot);
-  const Window<T> g = window(dy, images, dy_step, r0, r1, c0, c1, cp, slot, true);
-  const Window<T> o = window(out, images, out_step, r0, r1, c0, c1, cp, slot + 1);
+inline Window<T> gradient_window(const Volume<T>& dy, const Volume<T>& out, Act act, int64_t images,
+                                 int64_t dy_step, int64_t out_step, const Box& b, int64_t cp, int slot) {
+  if (act == Act::none) return window(dy, images, dy_step, b, cp, slot);
+  const Window<T> g = window(dy, images, dy_step, b, cp, slot, true);
+  const Window<T> o = window(out, images, out_step, b, cp, slot + 1);
   constexpr int L = kLanes<T>;
   auto run = [&](T* d, const T* y, int64_t n) {
     int64_t i = 0;
@@ -195,15 +210,16 @@ inline Window<T> gradient_window(const Plane<T>& dy, const Plane<T>& out, Act ac
     if (const int m = static_cast<int>(n - i))
       store_n(d + i, gated<T>(act, load_n(d + i, m), load_n(y + i, m)), m);
   };
-  for (int64_t n = 0; n < images; ++n)
-    for (int64_t r = 0; r < r1 - r0; ++r) {
-      T* d = const_cast<T*>(g.p) + n * g.image + r * g.row;
-      const T* y = o.p + n * o.image + r * o.row;
-      if (o.pix == cp)
-        run(d, y, (c1 - c0) * cp);
-      else
-        for (int64_t c = 0; c < c1 - c0; ++c) run(d + c * cp, y + c * o.pix, cp);
-    }
+  const int64_t planes = b.d1 - b.d0, rows = b.r1 - b.r0, cols = b.c1 - b.c0;
+  for (int64_t i = 0; i < images * planes * rows; ++i) {
+    const int64_t n = i / rows / planes, z = i / rows % planes, r = i % rows;
+    T* d = const_cast<T*>(g.p) + n * g.image + z * g.plane + r * g.row;
+    const T* y = o.p + n * o.image + z * o.plane + r * o.row;
+    if (o.pix == cp)
+      run(d, y, cols * cp);
+    else
+      for (int64_t c = 0; c < cols; ++c) run(d + c * cp, y + c * o.pix, cp);
+  }
   return g;
 }
 
@@ -214,27 +230,28 @@ inline Window<T> gradient_window(const Plane<T>& dy, const Plane<T>& out, Act ac
 // output is seen lying, because tiles run along the columns.
 template <class T>
 inline ConvArgs simplify(ConvArgs p) {
-  auto exchange = [](int64_t& a, int64_t& b) {
-    const int64_t t = a;
-    a = b, b = t;
-  };
-  const bool act = p.out != nullptr;
-  if (p.R == 1 && p.S == 1 && p.stride_h == 1 && p.stride_w == 1 && p.pad_h == 0 && p.pad_w == 0 &&
-      p.P == p.H && p.Q == p.W) {
-    if (p.xs[2] == p.W * p.xs[3] && p.ys[2] == p.W * p.ys[3] && (!act || p.os[2] == p.W * p.os[3])) {
-      p.W *= p.H;
-      p.H = 1;
-      if (p.xs[0] == p.W * p.xs[3] && p.ys[0] == p.W * p.ys[3] && (!act || p.os[0] == p.W * p.os[3])) {
-        p.W *= p.N;
-        p.N = 1;
-      }
-      p.P = p.H, p.Q = p.W;
-    }
-  } else if (p.Q < Tile<T>::MR / 2 && p.P > 2 * p.Q) {
-    exchange(p.H, p.W), exchange(p.P, p.Q), exchange(p.R, p.S);
-    exchange(p.stride_h, p.stride_w), exchange(p.pad_h, p.pad_w), exchange(p.dil_h, p.dil_w);
-    exchange(p.xs[2], p.xs[3]), exchange(p.ws[2], p.ws[3]), exchange(p.ys[2], p.ys[3]),
-        exchange(p.os[2], p.os[3]);
+  bool pointwise = true;
+  for (int i = 0; i < 3; ++i)
+    pointwise =
+        pointwise && p.kernel[i] == 1 && p.stride[i] == 1 && p.pad[i] == 0 && p.result[i] == p.size[i];
+  if (pointwise) {
+    int64_t& W = p.size[2];
+    auto runs_on = [&](int axis) {  // does a step along `axis` lead behind the row?
+      return p.xs[axis] == W * p.xs[4] && p.ys[axis] == W * p.ys[4] &&
+             (p.out == nullptr || p.os[axis] == W * p.os[4]);
+    };
+    for (int i = 1; i >= 0; --i)
+      if ((i == 1 || p.size[1] == 1) && p.size[i] != 1 && runs_on(i + 2)) W *= p.size[i], p.size[i] = 1;
+    if (p.size[0] == 1 && p.size[1] == 1 && p.N != 1 && runs_on(0)) W *= p.N, p.N = 1;
+    for (int i = 0; i < 3; ++i) p.result[i] = p.size[i];
+  } else if (p.result[2] < Tile<T>::MR / 2 && p.result[1] > 2 * p.result[2]) {
+    auto exchange = [](int64_t* a) {
+      const int64_t t = a[0];
+      a[0] = a[1], a[1] = t;
+    };
+    int64_t* const all[] = {p.size + 1, p.result + 1, p.kernel + 1, p.stride + 1, p.pad + 1,
+                            p.dil + 1,  p.xs + 3,     p.ws + 3,     p.ys + 3,     p.os + 3};
+    for (int64_t* a : all) exchange(a);
   }
   return p;
 }

@@ -17,7 +17,7 @@ namespace {
 template <class T>
 struct WeightTile {
   Window<T> x, dy;  // at the first output pixel; steps between output pixels
-  int64_t images, rows, cols;
+  int64_t images, planes, rows, cols;
   const int64_t* off;
   T* out;  // partial results, `ld` from row to row
   int64_t ld;
@@ -35,10 +35,13 @@ void weight_tile(const WeightTile<T>& t) {
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) acc[i][v] = Vec<T>{};
   }
-  for (int64_t nr = 0, n = 0, r = 0; nr < t.images * t.rows; ++nr) {
-    const T* x = t.x.p + n * t.x.image + r * t.x.row;
-    const T* dy = t.dy.p + n * t.dy.image + r * t.dy.row;
-    if (++r == t.rows) r = 0, ++n;
+  for (int64_t i = 0, n = 0, z = 0, r = 0; i < t.images * t.planes * t.rows; ++i) {
+    const T* x = t.x.p + n * t.x.image + z * t.x.plane + r * t.x.row;
+    const T* dy = t.dy.p + n * t.dy.image + z * t.dy.plane + r * t.dy.row;
+    if (++r == t.rows) {
+      r = 0;
+      if (++z == t.planes) z = 0, ++n;
+    }
     for (int64_t q = 0; q < t.cols; ++q, x += t.x.pix, dy += t.dy.pix) {
       Vec<T> g[V];
 #pragma GCC unroll 4
@@ -85,12 +88,13 @@ void add_columns(T* out, int64_t n, const WeightTile<T>& t) {
   const int64_t run = min64(kRun, t.cols), rows = max64(1, kRun / max64(1, t.cols));
   for (int64_t v = 0; v < n; v += L) {
     Vec<T> total = {};
-    const int64_t all = t.images * t.rows;
+    const int64_t all = t.images * t.planes * t.rows;
     for (int64_t r = 0; r < all; r += rows)
       for (int64_t j = 0; j < t.cols; j += run) {
         Vec<T> s[4] = {};
         for (int64_t i = r; i < min64(all, r + rows); ++i) {
-          const T* dy = t.dy.p + i / t.rows * t.dy.image + i % t.rows * t.dy.row + j * t.dy.pix + v;
+          const T* dy = t.dy.p + i / t.rows / t.planes * t.dy.image + i / t.rows % t.planes * t.dy.plane +
+                        i % t.rows * t.dy.row + j * t.dy.pix + v;
           const int64_t cols = min64(run, t.cols - j);
           int64_t q = 0;
           for (; q + 4 <= cols; q += 4)
@@ -110,8 +114,9 @@ template <class T>
 void conv_backward_weight(const ConvArgs& a) {
   constexpr int L = kLanes<T>, MR = Tile<T>::MR, NR = Tile<T>::NR;
   const ConvArgs p = simplify<T>(a);
-  if (p.N * p.P * p.Q * p.O == 0) return;
-  const int64_t Cg = p.C / p.groups, Og = p.O / p.groups, taps = p.R * p.S;
+  const int64_t Z = p.result[0], P = p.result[1], Q = p.result[2];
+  if (p.N * Z * P * Q * p.O == 0) return;
+  const int64_t Cg = p.C / p.groups, Og = p.O / p.groups, taps = p.kernel[0] * p.kernel[1] * p.kernel[2];
   const bool depthwise = Cg == 1 && Og == 1 && p.groups > 1;
   const int64_t G = depthwise ? 1 : p.groups;                          // groups that are looped over
   const int64_t Ci = depthwise ? p.C : Cg, Co = depthwise ? p.O : Og;  // channels of one of them
@@ -122,15 +127,17 @@ void conv_backward_weight(const ConvArgs& a) {
 
   // Blocks of pixels, both of whose windows stay in L2.
   constexpr int64_t kBlock = 32768;
-  const int64_t pixel = max64(p.stride_w * x_cp, wide);
+  const int64_t pixel = max64(p.stride[2] * x_cp, wide);
   const int64_t most = max64(64, kBlock / max64(1, pixel));
-  const int64_t bj = ceil_div(p.Q, ceil_div(p.Q, most));
-  const int64_t bi =
-      min64(p.P, max64(1, kBlock / max64(1, bj * max64(pixel, p.stride_h * p.stride_w * x_cp))));
-  const int64_t bis = ceil_div(p.P, bi), bjs = ceil_div(p.Q, bj);
-  // Small images share a block, so that adding a tile to its partial result does not outweigh computing it.
-  const int64_t bn = bis * bjs == 1 ? min64(p.N, max64(1, 256 / (p.P * p.Q))) : 1;
-  const int64_t blocks = ceil_div(p.N, bn) * bis * bjs;
+  const int64_t bj = ceil_div(Q, ceil_div(Q, most));
+  const int64_t dense = p.stride[0] * p.stride[1] * p.stride[2] * x_cp;
+  const int64_t lines = max64(1, kBlock / max64(1, bj * max64(pixel, dense)));
+  const int64_t bi = min64(P, lines), bis = ceil_div(P, bi), bjs = ceil_div(Q, bj);
+  // Small planes, then small images share a block, so that adding a tile to its partial result does not
+  // outweigh computing it.
+  const int64_t bz = bis * bjs == 1 ? min64(Z, max64(1, 256 / (P * Q))) : 1, bzs = ceil_div(Z, bz);
+  const int64_t bn = bis * bjs * bzs == 1 ? min64(p.N, max64(1, 256 / (Z * P * Q))) : 1;
+  const int64_t blocks = ceil_div(p.N, bn) * bzs * bis * bjs;
 
   // Chunks of blocks, as long as their partial results are few; beyond that the tiles of a chunk are divided,
   // which changes no sum and so may depend on the threads.
@@ -151,29 +158,43 @@ void conv_backward_weight(const ConvArgs& a) {
       __builtin_memset(out + k0 * wide, 0, (k1 - k0) * wide * sizeof(T));
       if (share == 0) __builtin_memset(out + K * wide, 0, wide * sizeof(T));
       for (int64_t b = part_begin(blocks, chunk, chunks); b < part_begin(blocks, chunk + 1, chunks); ++b) {
-        const int64_t n = b / bjs / bis * bn, i0 = b / bjs % bis * bi, j0 = b % bjs * bj;
-        const int64_t images = min64(bn, p.N - n), i1 = min64(p.P, i0 + bi), j1 = min64(p.Q, j0 + bj);
-        const int64_t r0 = i0 * p.stride_h - p.pad_h, c0 = j0 * p.stride_w - p.pad_w;
-        auto plane = [&](const void* data, int64_t H, int64_t W, int64_t C, const int64_t (&s)[4]) {
-          return Plane<T>{static_cast<const T*>(data) + n * s[0] + g * C * s[1], H, W, C, s[2], s[3], s[1]};
+        const int64_t n = b / bjs / bis / bzs * bn, z0 = b / bjs / bis % bzs * bz;
+        const int64_t i0 = b / bjs % bis * bi, j0 = b % bjs * bj;
+        const Box box = {z0, min64(Z, z0 + bz), i0, min64(P, i0 + bi), j0, min64(Q, j0 + bj)};
+        const int64_t images = min64(bn, p.N - n);
+        auto reach = [&](int axis, int64_t* first, int64_t* past) {  // outputs to the inputs that they read
+          *first = *first * p.stride[axis] - p.pad[axis];
+          *past = (*past - 1) * p.stride[axis] - p.pad[axis] + (p.kernel[axis] - 1) * p.dil[axis] + 1;
         };
-        const Plane<T> x = plane(p.x, p.H, p.W, Ci, p.xs), dy = plane(p.y, p.P, p.Q, Co, p.ys);
-        const Plane<T> gate = p.act == Act::none ? dy : plane(p.out, p.P, p.Q, Co, p.os);
-        const Window<T> xw =
-            window(x, images, p.xs[0], r0, (i1 - 1) * p.stride_h - p.pad_h + (p.R - 1) * p.dil_h + 1, c0,
-                   (j1 - 1) * p.stride_w - p.pad_w + (p.S - 1) * p.dil_w + 1, x_cp, 3);
-        const Window<T> gw =
-            gradient_window(dy, gate, p.act, images, p.ys[0], p.os[0], i0, i1, j0, j1, wide, 4);
+        Box read = box;
+        reach(0, &read.d0, &read.d1), reach(1, &read.r0, &read.r1), reach(2, &read.c0, &read.c1);
+        auto volume = [&](const void* data, const int64_t (&size)[3], int64_t C, const int64_t (&s)[5]) {
+          return Volume<T>{static_cast<const T*>(data) + n * s[0] + g * C * s[1],
+                           size[0],
+                           size[1],
+                           size[2],
+                           C,
+                           s[2],
+                           s[3],
+                           s[4],
+                           s[1]};
+        };
+        const Volume<T> x = volume(p.x, p.size, Ci, p.xs), dy = volume(p.y, p.result, Co, p.ys);
+        const Volume<T> gate = p.act == Act::none ? dy : volume(p.out, p.result, Co, p.os);
+        const Window<T> xw = window(x, images, p.xs[0], read, x_cp, 3);
+        const Window<T> gw = gradient_window(dy, gate, p.act, images, p.ys[0], p.os[0], box, wide, 4);
         int64_t k = 0;
-        for (int64_t r = 0; r < p.R; ++r)
-          for (int64_t s = 0; s < p.S; ++s)
-            for (int64_t c = 0; c < (depthwise ? 1 : Ci); ++c)
-              off[k++] = r * p.dil_h * xw.row + s * p.dil_w * xw.pix + c;
-        WeightTile<T> t{{xw.p, xw.image, p.stride_h * xw.row, p.stride_w * xw.pix},
+        for (int64_t d = 0; d < p.kernel[0]; ++d)
+          for (int64_t r = 0; r < p.kernel[1]; ++r)
+            for (int64_t s = 0; s < p.kernel[2]; ++s)
+              for (int64_t c = 0; c < (depthwise ? 1 : Ci); ++c)
+                off[k++] = d * p.dil[0] * xw.plane + r * p.dil[1] * xw.row + s * p.dil[2] * xw.pix + c;
+        WeightTile<T> t{{xw.p, xw.image, p.stride[0] * xw.plane, p.stride[1] * xw.row, p.stride[2] * xw.pix},
                         gw,
                         images,
-                        i1 - i0,
-                        j1 - j0,
+                        box.d1 - box.d0,
+                        box.r1 - box.r0,
+                        box.c1 - box.c0,
                         nullptr,
                         nullptr,
                         wide};
@@ -211,10 +232,12 @@ void conv_backward_weight(const ConvArgs& a) {
       };
       const int64_t channels = depthwise ? 1 : Ci;
       for (int64_t c = 0; c < channels; ++c)
-        for (int64_t r = 0; r < p.R; ++r)
-          for (int64_t s = 0; s < p.S; ++s)
-            add(static_cast<T*>(p.w) + first * p.ws[0] + c * p.ws[1] + r * p.ws[2] + s * p.ws[3], p.ws[0],
-                total((r * p.S + s) * channels + c));
+        for (int64_t tap = 0; tap < taps; ++tap) {
+          const int64_t d = tap / p.kernel[2] / p.kernel[1], r = tap / p.kernel[2] % p.kernel[1];
+          add(static_cast<T*>(p.w) + first * p.ws[0] + c * p.ws[1] + d * p.ws[2] + r * p.ws[3] +
+                  tap % p.kernel[2] * p.ws[4],
+              p.ws[0], total(tap * channels + c));
+        }
       if (p.bias) add(static_cast<T*>(p.bias) + first, 1, total(K));
     }
   });

@@ -5,12 +5,14 @@
 
 namespace dlcore {
 
-// y[n,o,p,q] = act(sum_{c,r,s} x[n, c, p * stride_h + r * dil_h - pad_h, q * stride_w + s * dil_w - pad_w]
-// w[o,c,r,s]
-//              + bias[o]), zeros outside x; the padding behind follows from P and Q. groups divides C and O.
-//   conv_forward          reads x, w, bias (optional); writes y
-//   conv_backward_input   reads y (the gradient), w; writes x (the input's gradient)
-//   conv_backward_weight  reads x, y (the gradient); accumulates into w and bias (optional)
+// y[n,o,z,p,q] = act(sum_{c,d,r,s} x[n, c, z * stride[0] + d * dil[0] - pad[0], p * stride[1] + ..., q * ...]
+//                    w[o,c,d,r,s] + bias[o]), zeros outside x; the padding behind follows from `result`.
+// groups divides C and O. 1-d and 2-d convolutions are those of depth (and height) 1.
+//   conv_forward          reads x, w, bias (optional, O); writes y
+//   conv_backward_input   reads y (the gradient), w, bias (optional, C); writes x (the input's gradient +
+//   bias).
+//                         It is the transposed convolution's forward, which is what its bias is for.
+//   conv_backward_weight  reads x, y (the gradient); accumulates into w and bias (optional, O)
 // The backward kernels take the gradient behind the activation: `out` is the forward's result (needed for act
 // only). Any strides; unit stride along channels in x and y (channels-last) is the fastest.
 struct ConvArgs {
@@ -19,9 +21,10 @@ struct ConvArgs {
   void* y;
   void* bias;
   const void* out;
-  int64_t N, C, H, W, O, P, Q, R, S, groups;
-  int64_t stride_h, stride_w, pad_h, pad_w, dil_h, dil_w;
-  int64_t xs[4], ws[4], ys[4], os[4];  // (N,C,H,W), (O,C/groups,R,S), (N,O,P,Q), (N,O,P,Q)
+  int64_t N, C, O, groups;
+  int64_t size[3], result[3], kernel[3];  // depth, height, width: of x, of y, of w
+  int64_t stride[3], pad[3], dil[3];      // pad: in front of each axis
+  int64_t xs[5], ws[5], ys[5], os[5];     // (N,C,size), (O,C/groups,kernel), (N,O,result), (N,O,result)
   Act act;
 };
 

@@ -137,6 +137,13 @@ Array scan(const char* name, Reduce op, const Array& x, int64_t axis, bool rever
 
 }  // namespace
 
+// The sum over all axes but one.
+Array sum_but(const Array& x, int axis) {
+  bool mask[kMaxDims];
+  for (int d = 0; d < x.ndim(); ++d) mask[d] = d != axis;
+  return reduce_axes(Reduce::sum, x, mask, nullptr);
+}
+
 void bind_reduce(py::module_& m) {
   using namespace py::literals;
   def_op(m, "sum_to", &sum_to, "x"_a, "shape"_a);

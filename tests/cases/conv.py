@@ -8,14 +8,14 @@ from tests.cases import Error, OpCase, Sample
 from tests.reference import conv as ref
 
 
-def last(x):
+def last(x, nd=2):
     """The same array with channels fastest in memory, as Keras lays it out."""
-    return np.moveaxis(np.moveaxis(x, -3, -1).copy(), -1, -3)
+    return np.moveaxis(np.moveaxis(x, -1 - nd, -1).copy(), -1, -1 - nd)
 
 
 def keras_weight(w):
     """(O, C, R, S) seen through a (R, S, C, O) array."""
-    return w.transpose(2, 3, 1, 0).copy().transpose(3, 2, 0, 1)
+    return np.moveaxis(np.moveaxis(w, (0, 1), (-1, -2)).copy(), (-1, -2), (0, 1))
 
 
 # (x, weight, stride, padding, dilation, groups): small enough for central differences
@@ -106,6 +106,127 @@ def large_2d(rng):
     return out
 
 
+# The same in three dimensions, and what only depth brings.
+SMALL_3D = {
+    "plain": ((2, 3, 3, 4, 3), (4, 3, 2, 3, 2), 1, 0, 1, 1),
+    "one voxel": ((1, 1, 1, 1, 1), (1, 1, 1, 1, 1), 1, 0, 1, 1),
+    "1x1x1": ((2, 5, 2, 3, 2), (3, 5, 1, 1, 1), 1, 0, 1, 1),
+    "flat": ((2, 2, 1, 3, 4), (3, 2, 1, 2, 2), 1, 0, 1, 1),
+    "depth only": ((2, 2, 5, 2, 2), (3, 2, 3, 1, 1), 1, (1, 0, 0), 1, 1),
+    "padding beyond kernel": ((1, 2, 1, 2, 2), (2, 2, 2, 2, 1), 1, (3, 1, 2), 1, 1),
+    "strides": ((1, 2, 5, 4, 6), (3, 2, 2, 3, 2), (2, 3, 1), (1, 1, 0), 1, 1),
+    "dilation": ((1, 2, 5, 5, 4), (2, 2, 2, 2, 2), 1, (1, 0, 1), (3, 2, 1), 1),
+    "groups": ((1, 4, 3, 3, 2), (6, 2, 2, 2, 2), 1, 1, 1, 2),
+    "depthwise": ((1, 3, 3, 3, 4), (3, 1, 3, 3, 3), 1, 1, 1, 3),
+    "same": ((1, 2, 3, 4, 3), (2, 2, 2, 3, 4), 1, "same", 1, 1),
+    "asymmetric": ((1, 2, 3, 4, 3), (2, 2, 2, 3, 2), 2, ((0, 1), (2, 0), (1, 1)), 1, 1),
+    "empty batch": ((0, 2, 3, 3, 3), (3, 2, 2, 2, 2), 1, 1, 1, 1),
+    "unbatched": ((2, 3, 4, 3), (2, 2, 2, 2, 2), 1, 1, 1, 1),
+}
+LARGE_3D = {
+    "first layer": ((1, 3, 7, 30, 29), (33, 3, 3, 3, 3), 1, 1, 1, 1),
+    "small planes": ((3, 18, 9, 5, 4), (20, 18, 3, 3, 3), 1, 1, 1, 1),
+    "deep": ((2, 67, 2, 7, 7), (65, 67, 3, 3, 3), 1, 1, 1, 1),
+    "stride 2": ((2, 17, 9, 14, 15), (19, 17, 3, 3, 3), 2, 1, 1, 1),
+    "1x1x1": ((2, 33, 3, 9, 10), (34, 33, 1, 1, 1), 1, 0, 1, 1),
+    "depthwise": ((2, 34, 5, 12, 11), (34, 1, 3, 3, 3), 1, 1, 1, 34),
+}
+
+# (x, weight, stride, padding, output_padding, groups, dilation) of transposed convolutions
+SMALL_TRANSPOSE = {
+    "plain": ((2, 3, 3, 4), (3, 4, 3, 2), 1, 0, 0, 1, 1),
+    "one pixel": ((1, 1, 1, 1), (1, 1, 1, 1), 1, 0, 0, 1, 1),
+    "1x1": ((2, 5, 3, 4), (5, 3, 1, 1), 1, 0, 0, 1, 1),
+    "4x4 stride 2": ((2, 3, 3, 2), (3, 2, 4, 4), 2, 1, 0, 1, 1),
+    "output padding": ((1, 2, 3, 4), (2, 3, 3, 3), (2, 3), 1, (1, 2), 1, 1),
+    "output padding up to dilation": ((1, 2, 3, 2), (2, 2, 2, 2), 1, 0, 2, 1, 3),
+    "stride beyond kernel": ((1, 2, 3, 2), (2, 3, 2, 1), (4, 3), 0, (1, 0), 1, 1),
+    "padding crops": ((1, 2, 4, 4), (2, 2, 3, 3), 1, 2, 0, 1, 1),
+    "dilation and stride": ((1, 2, 3, 2), (2, 2, 2, 3), 2, (2, 1), 1, 1, (3, 2)),
+    "groups": ((2, 6, 2, 3), (6, 2, 2, 3), 1, 1, 0, 3, 1),
+    "depthwise": ((1, 5, 3, 3), (5, 1, 3, 3), 2, 1, 1, 5, 1),
+    "asymmetric": ((1, 2, 3, 4), (2, 2, 3, 3), 2, ((0, 1), (1, 0)), 0, 1, 1),
+    "empty batch": ((0, 2, 3, 3), (2, 3, 2, 2), 2, 0, 0, 1, 1),
+    "unbatched": ((3, 2, 3), (3, 2, 2, 3), 2, 1, 1, 1, 1),
+}
+LARGE_TRANSPOSE = {
+    "first of a generator": ((9, 50, 1, 1), (50, 67, 4, 4), 1, 0, 0, 1, 1),
+    "4x4 stride 2": ((3, 35, 9, 8), (35, 33, 4, 4), 2, 1, 0, 1, 1),
+    "to rgb": ((2, 33, 17, 18), (33, 3, 4, 4), 2, 1, 0, 1, 1),
+    "2x2 stride 2": ((2, 34, 15, 14), (34, 17, 2, 2), 2, 0, 0, 1, 1),
+    "groups": ((2, 36, 9, 7), (36, 9, 3, 3), 2, 1, 1, 4, 1),
+}
+SMALL_TRANSPOSE_3D = {
+    "plain": ((1, 2, 2, 3, 2), (2, 3, 3, 2, 2), 1, 0, 0, 1, 1),
+    "4x4x4 stride 2": ((1, 2, 2, 2, 1), (2, 2, 4, 4, 4), 2, 1, 0, 1, 1),
+    "everything": ((1, 4, 2, 2, 3), (4, 1, 2, 3, 2), (2, 1, 3), (1, 2, 0), (1, 0, 2), 2, (1, 2, 1)),
+    "unbatched": ((2, 2, 2, 2), (2, 2, 2, 2, 2), 2, 0, 1, 1, 1),
+}
+LARGE_TRANSPOSE_3D = {"4x4x4 stride 2": ((2, 33, 3, 5, 4), (33, 17, 4, 4, 4), 2, 1, 0, 1, 1)}
+
+
+def samples_3d(rng, specs=SMALL_3D, grad=True):
+    out = []
+    for name, spec in specs.items():
+        x, w, b, rest = draw(rng, spec)
+        out.append(Sample((x, w, b, *rest, "" if grad else "relu"), id=name, grad=grad))
+        out.append(
+            Sample(
+                (last(x, 3), keras_weight(w), None, *rest),
+                id=f"{name}, channels-last",
+                grad=grad and x.size < 50,
+            )
+        )
+    x, w, b, rest = draw(rng, SMALL_3D["plain"])
+    if grad:
+        out.append(Sample((x[:, :, ::-1], w[:, :, ::-1, :, ::-1], b, *rest, "tanh"), id="negative strides"))
+    return out
+
+
+def large_3d(rng):
+    return samples_3d(rng, LARGE_3D, grad=False)
+
+
+def transposed(nd, specs, grad=True):
+    """A maker of samples of conv_transpose{nd}d; 1-d ones from the last axis of 2-d specs."""
+
+    def flatten(v):
+        return v if isinstance(v, int) else v[-1:]
+
+    def make(rng):
+        out = []
+        for name, (xs, ws, *rest) in specs.items():
+            if nd == 1:
+                xs, ws, rest = (*xs[:-2], xs[-1]), (*ws[:2], ws[-1]), [flatten(v) for v in rest]
+            x, w = rng.standard_normal(xs), rng.standard_normal(ws) / np.sqrt(np.prod(ws))
+            b = rng.standard_normal(ws[1] * rest[3])
+            out.append(Sample((x, w, b, *rest), id=name, grad=grad))
+            out.append(
+                Sample(
+                    (last(x, nd), keras_weight(w), None, *rest),
+                    id=f"{name}, channels-last",
+                    grad=grad and x.size < 50,
+                )
+            )
+        return out
+
+    return make
+
+
+def transposed_gradient(samples):
+    def make(rng):
+        out = []
+        for s in samples(rng):
+            x, w, _, *rest = s.args
+            dy = rng.standard_normal(ref.conv_transpose(x, w, None, *rest).shape)
+            if "channels-last" in s.id:
+                dy = last(dy, w.ndim - 2)
+            out.append(Sample((dy, x, w, *rest), id=s.id, grad=False))
+        return out
+
+    return make
+
+
 def samples_1d(rng):
     out = []
     for name, spec in SMALL.items():
@@ -142,8 +263,8 @@ def with_gradient(samples):
             )
             y = ref.conv(x, w, b, stride, padding, dilation, groups, act)
             dy = rng.standard_normal(y.shape)
-            if "channels-last" in s.id and x.ndim == 4:
-                dy = last(dy)
+            if "channels-last" in s.id and w.ndim > 3:
+                dy = last(dy, w.ndim - 2)
             y = y if act else None
             out.append(Sample((dy, x, w, stride, padding, dilation, groups, act, y), id=s.id, grad=False))
         return out
@@ -179,6 +300,36 @@ ERRORS = [
     Error((f4, w4, None, 1 << 40), ValueError, "must lie below"),
     Error((f4, w4, None, 1, 0, 1, 1, "gelu"), ValueError, "activation must be one of"),
 ]  # fmt: skip
+t4 = np.ones((6, 4, 3, 3), np.float32)
+f3 = np.ones((1, 2, 3, 4, 5), np.float32)
+w3 = np.ones((3, 2, 2, 2, 2), np.float32)
+ERRORS_3D = [
+    Error((f4[0, 0], w3), ValueError, r"conv3d: x must have 4 .unbatched. or 5 dimensions, got x=\(5, 5\)"),
+    Error((f3, w3, None, 1, 0, 3), ValueError, r"the kernel \(4 with dilation\) .* along axis 2"),
+    Error((f3, w3, None, (1, 1)), TypeError, "stride must be an int or 3 of them"),
+    Error((f3, np.ones((3, 1, 2, 2, 2), np.float32)), ValueError, "in_channels/groups=2 inputs"),
+]
+ERRORS_TRANSPOSE = [
+    Error((f4[0, 0], t4), ValueError, r"conv_transpose2d: x must have 3 .unbatched. or 4 dimensions"),
+    Error((f4, t4[0]), ValueError, "weight must have 4 dimensions"),
+    Error((f4, t4[:3]), ValueError, r"weight must have in_channels=6 inputs, got weight=\(3, 4, 3, 3\)"),
+    Error((f4, t4, None, 1, 0, 0, 4), ValueError, "groups must divide in_channels=6"),
+    Error((f4, t4, None, 1, 0, 0, 0), ValueError, "groups must be positive"),
+    Error((f4, t4, np.ones(3, np.float32)), ValueError, r"bias must have shape \(4,\)"),
+    Error((f4, t4, np.ones(4)), TypeError, "bias must have the dtype of x"),
+    Error((f4, t4.astype(np.float64)), TypeError, "weight must have the dtype of x"),
+    Error((f4, t4, None, 0), ValueError, "stride must be positive"),
+    Error((f4, t4, None, 1, -1), ValueError, "padding must not be negative"),
+    Error((f4, t4, None, 1, 0, 0, 1, 0), ValueError, "dilation must be positive"),
+    Error((f4, t4, None, 2, 0, 2), ValueError, "output_padding must be smaller than stride or dilation"),
+    Error((f4, t4, None, 2, 0, -1), ValueError, "output_padding must not be negative"),
+    Error((f4, t4, None, 1, 4), ValueError, "the result must not be empty along axis 2"),
+    Error((f4, t4, None, 1, "same"), TypeError, "padding must be an int or 2 of them"),
+    Error((f4, t4, None, 1, 0, (1, 1, 1)), TypeError, "output_padding must be an int or 2 of them"),
+    Error((np.ones((6, 4, 0), np.float32), t4), ValueError, "the result must not be empty along axis 3"),
+    Error((f4, t4, None, 1 << 40), ValueError, "must lie below"),
+    Error((f4, t4[:, :, :0]), ValueError, "kernel must not be empty"),
+]
 CASES = [
     OpCase("conv2d", ["conv_forward"], dlcore.kernels.conv2d, ref.conv, samples_2d,
            functional=F.conv2d, diff=(0, 1, 2), large=large_2d, errors=ERRORS),
@@ -197,4 +348,37 @@ CASES = [
            ]),
     OpCase("conv1d_backward", ["conv_backward_input", "conv_backward_weight"], dlcore.kernels.conv1d_backward,
            ref.conv_backward, with_gradient(samples_1d), large=with_gradient(large_1d)),
+    OpCase("conv3d", ["conv_forward"], dlcore.kernels.conv3d, ref.conv, samples_3d, functional=F.conv3d,
+           diff=(0, 1, 2), large=large_3d, errors=ERRORS_3D),
+    OpCase("conv3d_backward", ["conv_backward_input", "conv_backward_weight"], dlcore.kernels.conv3d_backward,
+           ref.conv_backward, with_gradient(samples_3d), large=with_gradient(large_3d)),
 ]  # fmt: skip
+for nd, small, large in [
+    (1, SMALL_TRANSPOSE, LARGE_TRANSPOSE),
+    (2, SMALL_TRANSPOSE, LARGE_TRANSPOSE),
+    (3, SMALL_TRANSPOSE_3D, LARGE_TRANSPOSE_3D),
+]:
+    name = f"conv_transpose{nd}d"
+    CASES.append(
+        OpCase(
+            name,
+            ["conv_backward_input"],
+            getattr(dlcore.kernels, name),
+            ref.conv_transpose,
+            transposed(nd, small),
+            functional=getattr(F, name),
+            diff=(0, 1, 2),
+            large=transposed(nd, large, grad=False),
+            errors=ERRORS_TRANSPOSE if nd == 2 else [],
+        )
+    )
+    CASES.append(
+        OpCase(
+            f"{name}_backward",
+            ["conv_forward", "conv_backward_weight", "reduce"],
+            getattr(dlcore.kernels, f"{name}_backward"),
+            ref.conv_transpose_backward,
+            transposed_gradient(transposed(nd, small)),
+            large=transposed_gradient(transposed(nd, large)),
+        )
+    )

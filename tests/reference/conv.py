@@ -87,3 +87,59 @@ def conv_backward(
     inside = tuple(slice(b, n - a) for (b, a), n in zip(padding, padded.shape[2:]))
     grads = dpadded[(slice(None), slice(None), *inside)], dw, dy.sum(axis=(0, *range(2, dy.ndim)))
     return tuple(g for g, need in zip(grads, needs) if need)
+
+
+def transpose_geometry(x, weight, stride, padding, output_padding, dilation):
+    """Also the result's size, which the padding crops from what all kernel steps cover."""
+    n = weight.ndim - 2
+    stride, padding, dilation = geometry(x, weight, stride, padding, dilation)
+    covered = [
+        (size - 1) * s + d * (k - 1) + 1
+        for size, s, d, k in zip(x.shape[2:], stride, dilation, weight.shape[2:])
+    ]
+    size = [c + e - b - a for c, e, (b, a) in zip(covered, spread(output_padding, n), padding)]
+    return stride, padding, dilation, size
+
+
+def conv_transpose(x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+    if x.ndim == weight.ndim - 1:
+        return conv_transpose(x[None], weight, bias, stride, padding, output_padding, groups, dilation)[0]
+    stride, padding, dilation, size = transpose_geometry(x, weight, stride, padding, output_padding, dilation)
+    room = [n + b + a for n, (b, a) in zip(size, padding)]
+    ci, co = weight.shape[0] // groups, weight.shape[1]
+    y = np.zeros((x.shape[0], groups * co, *room), x.dtype)
+    for tap in np.ndindex(*weight.shape[2:]):
+        where = tuple(
+            slice(t * d, t * d + (n - 1) * s + 1, s) for t, d, n, s in zip(tap, dilation, x.shape[2:], stride)
+        )
+        for g in range(groups):
+            w = weight[(slice(g * ci, (g + 1) * ci), slice(None), *tap)]
+            part = np.einsum("nc...,co->no...", x[:, g * ci : (g + 1) * ci], w)
+            y[(slice(None), slice(g * co, (g + 1) * co), *where)] += part
+    y = y[(slice(None), slice(None), *(slice(b, b + n) for n, (b, _) in zip(size, padding)))]
+    return y if bias is None else y + bias.reshape(-1, *[1] * len(size))
+
+
+def conv_transpose_backward(
+    dy, x, weight, stride=1, padding=0, output_padding=0, groups=1, dilation=1, needs=(True,) * 3
+):
+    if x.ndim == weight.ndim - 1:
+        dx, dw, db = conv_transpose_backward(
+            dy[None], x[None], weight, stride, padding, output_padding, groups, dilation
+        )
+        return tuple(g for g, need in zip((dx[0], dw, db), needs) if need)
+    stride, padding, dilation, _ = transpose_geometry(x, weight, stride, padding, output_padding, dilation)
+    padded = np.pad(dy, [(0, 0), (0, 0), *padding])
+    ci, co = weight.shape[0] // groups, weight.shape[1]
+    dx, dw = np.zeros(x.shape, x.dtype), np.zeros(weight.shape, weight.dtype)
+    for tap in np.ndindex(*weight.shape[2:]):
+        where = tuple(
+            slice(t * d, t * d + (n - 1) * s + 1, s) for t, d, n, s in zip(tap, dilation, x.shape[2:], stride)
+        )
+        for g in range(groups):
+            d = padded[(slice(None), slice(g * co, (g + 1) * co), *where)]
+            w = (slice(g * ci, (g + 1) * ci), slice(None), *tap)
+            dx[:, g * ci : (g + 1) * ci] += np.einsum("no...,co->nc...", d, weight[w])
+            dw[w] = np.einsum("nop,ncp->co", pixels(d), pixels(x[:, g * ci : (g + 1) * ci]))
+    grads = dx, dw, dy.sum(axis=(0, *range(2, dy.ndim)))
+    return tuple(g for g, need in zip(grads, needs) if need)

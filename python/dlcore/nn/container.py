@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Any, Self, overload
 
 from dlcore.nn.activation import ReLU, Sigmoid, Tanh
-from dlcore.nn.conv import Conv1d, Conv2d
+from dlcore.nn.conv import Conv1d, Conv2d, Conv3d
 from dlcore.nn.linear import Linear
 from dlcore.nn.module import _LOCATED, Module, Parameter, locate
 from dlcore.tensor import Tensor
@@ -19,7 +19,7 @@ from dlcore.tensor import Tensor
 __all__ = ["ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"]
 
 # Sequential fuses `layer, activation` into one call where both are exactly of these types and nobody listens.
-_FUSABLE_LAYERS = frozenset({Linear, Conv1d, Conv2d})
+_FUSABLE_LAYERS = frozenset({Linear, Conv1d, Conv2d, Conv3d})
 _FUSABLE_ACTIVATIONS: dict[type, str] = {ReLU: "relu", Sigmoid: "sigmoid", Tanh: "tanh"}
 
 

@@ -1,5 +1,5 @@
-// Pooling: window geometry, formats, allocation. One pair of ops serves 1-d and 2-d: the length of `kernel`
-// says which.
+// Pooling: window geometry, formats, allocation. One pair of ops serves 1-d, 2-d and 3-d: the length of
+// `kernel` says which.
 #include <optional>
 #include <string>
 #include <tuple>
@@ -19,11 +19,11 @@ struct Geometry {
   bool ceil_mode = false, adaptive = false;
 };
 
-// (N, C, H, W) over x: a missing batch axis and a missing height are axes of size 1.
+// (N, C, D, H, W) over x: a missing batch axis, depth and height are axes of size 1.
 struct Planes {
   int nd;
   bool batched;
-  int64_t N, C, size[2];
+  int64_t N, C, size[3] = {1, 1, 1};
   Planes(const std::string& op, const Dims& shape, int nd, const std::string& got)
       : nd(nd), batched(shape.n == nd + 2) {
     if (shape.n != nd + 1 && shape.n != nd + 2)
@@ -32,29 +32,38 @@ struct Planes {
     const int c = batched ? 1 : 0;
     N = batched ? shape[0] : 1;
     C = shape[c];
-    size[0] = nd == 2 ? shape[c + 1] : 1;
-    size[1] = shape[shape.n - 1];
+    for (int i = 0; i < nd; ++i) size[3 - nd + i] = shape[c + 1 + i];
     for (int i = c + 1; i < shape.n; ++i)
       if (shape[i] <= 0 || shape[i] >= kLimit)
         throw ValueError(
             op + ": sizes of the pooled axes must be positive (only the batch may be empty), got " + got);
+    shape.product();  // not beyond int64
   }
-  Dims shape(int64_t h, int64_t w) const {
+  int64_t volume() const { return size[0] * size[1] * size[2]; }
+  Dims shape(const int64_t* of) const {
     Dims d;
     if (batched) d.push(N);
     d.push(C);
-    if (nd == 2) d.push(h);
-    d.push(w);
+    for (int i = 3 - nd; i < 3; ++i) d.push(of[i]);
     return d;
   }
-  Dims dense(int64_t h, int64_t w, bool channels_last) const {
+  Dims dense(const int64_t* of, bool channels_last) const {
     Dims d;
-    if (batched) d.push(C * h * w);
-    d.push(channels_last ? 1 : h * w);
-    if (nd == 2) d.push(channels_last ? w * C : w);
-    d.push(channels_last ? C : 1);
+    const int64_t all = of[0] * of[1] * of[2], step = channels_last ? C : 1;
+    if (batched) d.push(C * all);
+    d.push(channels_last ? 1 : all);
+    for (int i = 3 - nd; i < 3; ++i) {
+      int64_t inner = step;
+      for (int j = i + 1; j < 3; ++j) inner *= of[j];
+      d.push(inner);
+    }
     return d;
   }
+};
+
+struct Outputs {
+  int64_t size[3];
+  explicit Outputs(const PoolShape& s) : size{s.d.out, s.h.out, s.w.out} {}
 };
 
 PoolAxis axis(const std::string& op, int64_t in, const Geometry& g, int i, int64_t adaptive_out) {
@@ -94,8 +103,8 @@ PoolAxis axis(const std::string& op, int64_t in, const Geometry& g, int i, int64
 Geometry check_geometry(const std::string& op, const Dims& kernel, const Dims& stride, const Dims& pads,
                         const Dims& dilation, bool ceil_mode) {
   const int nd = kernel.n;
-  if (nd < 1 || nd > 2)
-    value_error(op.c_str(), "there must be 1 or 2 pooled axes", {{"kernel_size", kernel}});
+  if (nd < 1 || nd > 3)
+    value_error(op.c_str(), "there must be 1, 2 or 3 pooled axes", {{"kernel_size", kernel}});
   if (stride.n != nd || dilation.n != nd || pads.n != 2 * nd)
     value_error(op.c_str(),
                 "stride and dilation must have one entry an axis, pads one before and one after each",
@@ -113,33 +122,34 @@ Array usable(const Array& x, bool channels_last) {
 }
 
 // A gradient in the output's format.
-Array in_format(const Array& dy, const Planes& p, int64_t h, int64_t w, bool channels_last) {
-  const Dims strides = p.dense(h, w, channels_last);
+Array in_format(const Array& dy, const Planes& p, const Outputs& out, bool channels_last) {
+  const Dims strides = p.dense(out.size, channels_last);
   bool same = true;
   for (int i = 0; i < dy.ndim(); ++i) same &= dy.dim(i) == 1 || dy.stride(i) == strides[i];
   if (same || dy.numel() == 0) return dy;
-  const Array out = Array::empty(dy.shape(), dy.dtype(), dy.device()).view(dy.shape(), strides);
-  copy_into(out, dy);
-  return out;
+  const Array made = Array::empty(dy.shape(), dy.dtype(), dy.device()).view(dy.shape(), strides);
+  copy_into(made, dy);
+  return made;
 }
 
-void fill_strides(const Array& a, int nd, int64_t* n, int64_t* c, int64_t* h, int64_t* w) {
-  *n = a.ndim() == nd + 2 ? a.stride(0) : 0;
-  *c = a.stride(a.ndim() - nd - 1);
-  *h = nd == 2 ? a.stride(-2) : 0;
-  *w = a.dim(-1) == 1 ? 1 : a.stride(-1);
+void fill_strides(const Array& a, const Planes& p, bool channels_last, int64_t* n, int64_t* c, int64_t* d,
+                  int64_t* h, int64_t* w) {
+  *n = p.batched ? a.stride(0) : 0;
+  *c = a.stride(a.ndim() - p.nd - 1);
+  *d = p.nd == 3 ? a.stride(-3) : 0;
+  *h = p.nd >= 2 ? a.stride(-2) : 0;
+  *w = a.dim(-1) == 1 && !channels_last ? 1 : a.stride(-1);
 }
 
 PoolShape make_shape(const std::string& op, const Planes& p, const Geometry& g, const Dims& out_size) {
   PoolShape s{};
   s.N = p.N, s.C = p.C;
-  const int nd = p.nd;
-  if (nd == 2) {
-    s.h = axis(op, p.size[0], g, 0, g.adaptive ? out_size[0] : 0);
-  } else {
-    s.h = PoolAxis{1, 1, 1, 1, 0, 0, 1};
+  PoolAxis* axes[] = {&s.d, &s.h, &s.w};
+  for (int i = 0; i < 3; ++i) {
+    const int j = i - (3 - p.nd);
+    *axes[i] =
+        j < 0 ? PoolAxis{1, 1, 1, 1, 0, 0, 1} : axis(op, p.size[i], g, j, g.adaptive ? out_size[j] : 0);
   }
-  s.w = axis(op, p.size[1], g, nd - 1, g.adaptive ? out_size[nd - 1] : 0);
   return s;
 }
 
@@ -147,23 +157,28 @@ Array pool(const std::string& op, const Array& x, const Planes& planes, PoolShap
            Array* saved) {
   check_floating(op.c_str(), "x", x);
   const bool is_max = max_kind >= 0;
-  const int nd = planes.nd;
-  const bool last = is_channels_last(x, nd);
+  const bool last = is_channels_last(x, planes.nd);
   const Array from = usable(x, last);
-  const Dims out_shape = planes.shape(shape.h.out, shape.w.out);
-  const Dims out_strides = planes.dense(shape.h.out, shape.w.out, last);
+  const Outputs out(shape);
+  const Dims out_shape = planes.shape(out.size);
+  out_shape.product();  // before the strides multiply the same sizes
+  const Dims out_strides = planes.dense(out.size, last);
   Array y = Array::empty(out_shape, x.dtype(), x.device()).view(out_shape, out_strides);
   PoolArgs args{};
   static_cast<PoolShape&>(args) = shape;
   args.channels_last = last;
   args.x = from.data(), args.y = y.data();
-  fill_strides(from, nd, &args.x_ns, &args.x_cs, &args.x_hs, &args.x_ws);
-  fill_strides(y, nd, &args.y_ns, &args.y_cs, &args.y_hs, &args.y_ws);
+  fill_strides(from, planes, last, &args.x_ns, &args.x_cs, &args.x_ds, &args.x_hs, &args.x_ws);
+  fill_strides(y, planes, last, &args.y_ns, &args.y_cs, &args.y_ds, &args.y_hs, &args.y_ws);
   if (is_max && max_kind > 0) {
-    const bool small =
-        shape.h.kernel && shape.w.kernel && shape.h.kernel <= 256 && shape.h.kernel * shape.w.kernel <= 256;
-    args.save = max_kind == 1 && small ? PoolSave::offsets : PoolSave::indices;
-    if (args.save == PoolSave::indices && shape.h.in * shape.w.in >= kLimit)
+    bool small = true;
+    int64_t area = 1;
+    for (const PoolAxis* a : {&shape.d, &shape.h, &shape.w}) {
+      small &= a->kernel > 0 && a->kernel <= 256;
+      area *= small ? a->kernel : 1;
+    }
+    args.save = max_kind == 1 && small && area <= 256 ? PoolSave::offsets : PoolSave::indices;
+    if (args.save == PoolSave::indices && planes.volume() >= kLimit)
       value_error(op.c_str(), "a plane must have less than 2^31 elements where its indices are kept",
                   {{"x", x}});
     *saved = Array::empty(out_shape, args.save == PoolSave::offsets ? DType::u8 : DType::i64, x.device())
@@ -182,22 +197,21 @@ Array pool(const std::string& op, const Array& x, const Planes& planes, PoolShap
 Array pool_backward(const std::string& op, const Array& dy, const Array* saved, const Planes& planes,
                     PoolShape shape, bool channels_last) {
   check_floating(op.c_str(), "dy", dy);
-  const int nd = planes.nd;
-  const int64_t oh = shape.h.out, ow = shape.w.out;
-  check_shape(op.c_str(), "dy", dy, planes.shape(oh, ow));
-  const Dims in_shape = planes.shape(planes.size[0], planes.size[1]);
-  const Dims in_strides = planes.dense(planes.size[0], planes.size[1], channels_last);
-  Array dx = Array::empty(in_shape, dy.dtype(), dy.device()).view(in_shape, in_strides);
+  const Outputs out(shape);
+  check_shape(op.c_str(), "dy", dy, planes.shape(out.size));
+  const Dims in_shape = planes.shape(planes.size);
+  Array dx = Array::empty(in_shape, dy.dtype(), dy.device())
+                 .view(in_shape, planes.dense(planes.size, channels_last));
   if (dx.numel() == 0) return dx;
-  const Array from = in_format(dy, planes, oh, ow, channels_last);
+  const Array from = in_format(dy, planes, out, channels_last);
   PoolBackwardArgs args{};
   static_cast<PoolShape&>(args) = shape;
   args.channels_last = channels_last;
   args.dy = from.data(), args.dx = dx.data();
-  fill_strides(dx, nd, &args.x_ns, &args.x_cs, &args.x_hs, &args.x_ws);
-  fill_strides(from, nd, &args.y_ns, &args.y_cs, &args.y_hs, &args.y_ws);
+  fill_strides(dx, planes, channels_last, &args.x_ns, &args.x_cs, &args.x_ds, &args.x_hs, &args.x_ws);
+  fill_strides(from, planes, channels_last, &args.y_ns, &args.y_cs, &args.y_ds, &args.y_hs, &args.y_ws);
   if (saved) {
-    const Array kept = in_format(*saved, planes, oh, ow, channels_last);
+    const Array kept = in_format(*saved, planes, out, channels_last);
     args.save = saved->dtype() == DType::u8 ? PoolSave::offsets : PoolSave::indices;
     args.saved = kept.data();
     DLCORE_LAUNCH(max_pool_backward, dy.dtype(), dy.device(), args);
@@ -251,11 +265,12 @@ static Array max_pool_backward(const Array& dy, const Array& saved, const Dims& 
   if (saved.dtype() == DType::u8) {
     shape = make_shape(op, planes, check_geometry(op, kernel, stride, pads, dilation, ceil_mode), {});
   } else if (saved.dtype() == DType::i64) {  // positions say it all: any windows of dy's size will do
-    if (planes.size[0] * planes.size[1] >= kLimit)
+    if (planes.volume() >= kLimit)
       value_error(op.c_str(), "a plane must have less than 2^31 elements", {{"x", x_shape}});
     shape.N = planes.N, shape.C = planes.C;
-    shape.h = PoolAxis{planes.size[0], nd == 2 ? dy.dim(-2) : 1, 0, 1, 0, 0, 1};
-    shape.w = PoolAxis{planes.size[1], dy.dim(-1), 0, 1, 0, 0, 1};
+    PoolAxis* axes[] = {&shape.d, &shape.h, &shape.w};
+    for (int i = 0; i < 3; ++i)
+      *axes[i] = PoolAxis{planes.size[i], i < 3 - nd ? 1 : dy.dim(i - 3), 0, 1, 0, 0, 1};
   } else {
     type_error(op.c_str(), "saved must be uint8 offsets or int64 indices", {{"saved", saved}});
   }
@@ -321,6 +336,50 @@ static Array adaptive_avg_pool_backward(const Array& dy, const Dims& x_shape, co
   return pool_backward(op, dy, nullptr, planes, adaptive_shape(op, planes, out_size), channels_last);
 }
 
+// y and the maxima's positions; x (planes..., *spatial) of 2 or 3 spatial axes; samples (N, C, axes).
+static std::tuple<Array, Array> fractional_max_pool(const Array& x, const Dims& kernel, const Dims& out_size,
+                                                    const Array& samples) {
+  const int nd = kernel.n;
+  const std::string op = op_name("fractional_max_pool", nd);
+  if (nd < 2 || nd > 3 || out_size.n != nd)
+    value_error(op.c_str(), "there must be 2 or 3 pooled axes",
+                {{"kernel_size", kernel}, {"output_size", out_size}});
+  check_floating(op.c_str(), "x", x);
+  const Planes planes(op, x.shape(), nd, "x=" + x.str());
+  check_channels(op, planes, x);
+  check_same(op.c_str(), "x", x, "_random_samples", samples);
+  if (samples.ndim() != 3 || samples.dim(0) < planes.N || samples.dim(1) < planes.C || samples.dim(2) != nd)
+    value_error(op.c_str(), "_random_samples must have shape (N, C, " + std::to_string(nd) + ")",
+                {{"_random_samples", samples}, {"x", x}});
+  if (planes.volume() >= kLimit)
+    value_error(op.c_str(), "a plane must have less than 2^31 elements", {{"x", x}});
+  FractionalPoolArgs args{};
+  args.planes = planes.N * planes.C, args.axes = nd;
+  int64_t out[3] = {1, 1, 1};
+  for (int i = 0; i < 3; ++i) {
+    const int j = i - (3 - nd);
+    args.in[i] = planes.size[i];
+    args.kernel[i] = j < 0 ? 1 : kernel[j];
+    out[i] = args.out[i] = j < 0 ? 1 : out_size[j];
+    args.sample[i] = j < 0     ? -1
+                     : nd == 2 ? 1 - j
+                               : j;  // torch's order: (width, height) or (depth, height, width)
+    if (args.kernel[i] < 1 || args.out[i] < 1 || args.kernel[i] > args.in[i] ||
+        args.out[i] > args.in[i] - args.kernel[i] + 1)
+      value_error(op.c_str(), "output_size + kernel_size - 1 must be at most the input's size, all positive",
+                  {{"x", x}, {"kernel_size", kernel}, {"output_size", out_size}});
+  }
+  Array y = Array::empty(planes.shape(out), x.dtype(), x.device());
+  Array indices = Array::empty(y.shape(), DType::i64, x.device());
+  if (y.numel() == 0) return {y, indices};
+  const Array from = contiguous(x);
+  const Dims used{planes.N, planes.C, nd};
+  const Array drawn = contiguous(samples.view(used, samples.strides()));
+  args.x = from.data(), args.samples = drawn.data(), args.y = y.data(), args.indices = indices.ptr<int64_t>();
+  DLCORE_LAUNCH(fractional_max_pool_forward, x.dtype(), x.device(), args);
+  return {y, indices};
+}
+
 void bind_pool(py::module_& m) {
   using namespace py::literals;
   // pads: before each axis, then after each: (left, right) in 1-d, (top, left, bottom, right) in 2-d.
@@ -337,6 +396,7 @@ void bind_pool(py::module_& m) {
   def_op(m, "adaptive_avg_pool", &adaptive_avg_pool, "x"_a, "output_size"_a);
   def_op(m, "adaptive_avg_pool_backward", &adaptive_avg_pool_backward, "dy"_a, "x_shape"_a, "output_size"_a,
          "channels_last"_a = false);
+  def_op(m, "fractional_max_pool", &fractional_max_pool, "x"_a, "kernel"_a, "output_size"_a, "samples"_a);
   def_op(
       m, "is_channels_last", [](const Array& x, int nd) { return x.ndim() > nd && is_channels_last(x, nd); },
       "x"_a, "spatial"_a);

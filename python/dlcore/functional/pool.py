@@ -1,27 +1,52 @@
-"""Pooling: maxima and averages over windows, adaptive windows included; 1-D and 2-D.
+"""Pooling: maxima, averages and p-norms over windows, adaptive and drawn windows included; 1-D, 2-D and 3-D.
 
-Row-major and channels-last planes (by strides) are both native; the output has the input's format.
+Row-major and channels-last volumes (by strides) are both native; the output has the input's format.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from math import inf, prod
 from operator import index
 from typing import Any
 
 from dlcore import _C
 from dlcore.autograd import is_grad_enabled, record
+from dlcore.functional.activation import relu
+from dlcore.functional.index import scatter
+from dlcore.random import get_generator
 from dlcore.tensor import Tensor
 
 __all__ = [
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
     "adaptive_max_pool1d",
+    "adaptive_max_pool1d_with_indices",
     "adaptive_max_pool2d",
+    "adaptive_max_pool2d_with_indices",
+    "adaptive_max_pool3d",
+    "adaptive_max_pool3d_with_indices",
     "avg_pool1d",
     "avg_pool2d",
+    "avg_pool3d",
+    "fractional_max_pool2d",
+    "fractional_max_pool2d_with_indices",
+    "fractional_max_pool3d",
+    "fractional_max_pool3d_with_indices",
+    "lp_pool1d",
+    "lp_pool2d",
+    "lp_pool3d",
     "max_pool1d",
+    "max_pool1d_with_indices",
     "max_pool2d",
+    "max_pool2d_with_indices",
+    "max_pool3d",
+    "max_pool3d_with_indices",
+    "max_unpool1d",
+    "max_unpool2d",
+    "max_unpool3d",
 ]
 
 Size = int | Sequence[int]
@@ -86,7 +111,7 @@ def max_pool(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    """max_pool1d and max_pool2d with separate paddings: `pads` before each axis, then after each."""
+    """Max pooling with separate paddings: `pads` before each axis, then after each."""
     xa = x.array
     train = x.requires_grad and is_grad_enabled()
     y, saved = _C.max_pool(
@@ -114,7 +139,7 @@ def avg_pool(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:
-    """avg_pool1d and avg_pool2d with separate paddings: `pads` before each axis, then after each."""
+    """Average pooling with separate paddings: `pads` before each axis, then after each."""
     xa = x.array
     y = _C.avg_pool(xa, kernel, stride, pads, ceil_mode, count_include_pad, divisor_override)
     shape, last = xa.shape, _C.is_channels_last(xa, len(kernel))
@@ -225,6 +250,26 @@ def max_pool2d(
     return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
+def max_pool3d(
+    input: Tensor,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    dilation: Size = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """`max_pool2d` with a third axis: input (N, C, D, H, W) or (C, D, H, W).
+
+    With `return_indices`, also the int64 positions (d * H + h) * W + w of the maxima in their volumes.
+
+    >>> import dlcore
+    >>> dlcore.functional.max_pool3d(dlcore.arange(8.0).reshape(1, 2, 2, 2), 2).item()
+    7.0
+    """
+    return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
 def avg_pool1d(
     input: Tensor,
     kernel_size: Size,
@@ -265,6 +310,24 @@ def avg_pool2d(
     return _avg_pool(2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
+def avg_pool3d(
+    input: Tensor,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
+    """`avg_pool2d` with a third axis: input (N, C, D, H, W) or (C, D, H, W).
+
+    >>> import dlcore
+    >>> dlcore.functional.avg_pool3d(dlcore.arange(8.0).reshape(1, 2, 2, 2), 2).item()
+    3.5
+    """
+    return _avg_pool(3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+
+
 def adaptive_avg_pool1d(input: Tensor, output_size: Size) -> Tensor:
     """y[o] = mean of x[floor(o L / out) : ceil((o + 1) L / out)]; input (N, C, L) or (C, L).
 
@@ -286,6 +349,16 @@ def adaptive_avg_pool2d(input: Tensor, output_size: OptSize) -> Tensor:
     return _adaptive_avg_pool(2, input, output_size)
 
 
+def adaptive_avg_pool3d(input: Tensor, output_size: OptSize) -> Tensor:
+    """The mean of each of (D_out, H_out, W_out) windows that cover the volume; None keeps an axis as it is.
+
+    >>> import dlcore
+    >>> dlcore.functional.adaptive_avg_pool3d(dlcore.arange(8.0).reshape(1, 2, 2, 2), 1).item()
+    3.5
+    """
+    return _adaptive_avg_pool(3, input, output_size)
+
+
 def adaptive_max_pool1d(input: Tensor, output_size: Size, return_indices: bool = False) -> Any:
     """y[o] = max of x[floor(o L / out) : ceil((o + 1) L / out)]; with `return_indices` also its positions.
 
@@ -304,3 +377,298 @@ def adaptive_max_pool2d(input: Tensor, output_size: OptSize, return_indices: boo
     4.0
     """
     return _adaptive_max_pool(2, input, output_size, return_indices)
+
+
+def adaptive_max_pool3d(input: Tensor, output_size: OptSize, return_indices: bool = False) -> Any:
+    """The maximum of each of (D_out, H_out, W_out) windows that cover the volume; None keeps an axis as it is.
+
+    >>> import dlcore
+    >>> dlcore.functional.adaptive_max_pool3d(dlcore.arange(8.0).reshape(1, 2, 2, 2), 1).item()
+    7.0
+    """
+    return _adaptive_max_pool(3, input, output_size, return_indices)
+
+
+# ---- the inverse of max pooling ----------------------------------------------------------------------------
+
+
+def _unpool_size(
+    op: str, x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...], size: Any
+) -> tuple[int, ...]:
+    n = len(kernel)
+    natural = [(x.shape[d - n] - 1) * stride[d] + kernel[d] - 2 * padding[d] for d in range(n)]
+    if size is None:
+        wanted = natural
+    else:
+        wanted = [index(v) for v in size]
+        wanted = wanted[2:] if len(wanted) == n + 2 else wanted
+        if len(wanted) != n:
+            raise ValueError(f"{op}: output_size must hold {n} or {n + 2} numbers, got {tuple(size)}")
+        for d, (v, m, s) in enumerate(zip(wanted, natural, stride)):
+            if not m - s < v < m + s:
+                raise ValueError(
+                    f"{op}: output_size must lie between {m - s} and {m + s} in axis {d}, got {tuple(size)}"
+                )
+    if any(v < 0 for v in wanted):
+        raise ValueError(f"{op}: the output's size must not be negative, got {tuple(wanted)}")
+    return tuple(wanted)
+
+
+def _max_unpool(
+    n: int, x: Tensor, indices: Tensor, kernel_size: Any, stride: Any, padding: Any, output_size: Any
+) -> Tensor:
+    op = f"max_unpool{n}d"
+    if x.ndim not in (n + 1, n + 2):
+        raise ValueError(f"{op}: input must have {n + 1} (unbatched) or {n + 2} dimensions, got {x.shape}")
+    if indices.dtype != "int64":
+        raise TypeError(f"{op}: indices must be int64, got {indices.dtype}")
+    if indices.shape != x.shape:
+        raise ValueError(
+            f"{op}: input and indices must have one shape, got input={x.shape}, indices={indices.shape}"
+        )
+    if any(v == 0 for v in x.shape[-n - 1 :]):
+        raise ValueError(f"{op}: only the batch may be empty, got input={x.shape}")
+    kernel = _sizes(op, "kernel_size", kernel_size, n)
+    steps = _strides(op, stride, kernel)
+    if any(s < 1 for s in steps):
+        raise ValueError(f"{op}: stride must be positive, got stride={stride}")
+    size = _unpool_size(op, x, kernel, steps, _sizes(op, "padding", padding, n), output_size)
+    lead = x.shape[:-n]
+    zeros = Tensor(_C.full((*lead, prod(size)), 0.0, x.dtype, x.device))
+    try:
+        y = scatter(zeros, -1, indices.reshape(*lead, -1), x.reshape(*lead, -1))
+    except IndexError as e:
+        raise IndexError(f"{op}: indices must lie in an output of {size}: {e}") from None
+    return y.reshape(*lead, *size)
+
+
+def max_unpool1d(
+    input: Tensor,
+    indices: Tensor,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    output_size: Sequence[int] | None = None,
+) -> Tensor:
+    """y[indices] = input, zeros elsewhere: a partial inverse of `max_pool1d` with `return_indices`.
+
+    input and int64 indices (N, C, L) or (C, L) -> (..., (L - 1) stride - 2 padding + kernel_size); an
+    `output_size` (with or without N, C) picks another input size that gives the same L.
+
+    Raises ValueError for an output_size that does not fit, IndexError for indices beyond it.
+
+    >>> import dlcore
+    >>> F = dlcore.functional
+    >>> y, i = F.max_pool1d(dlcore.tensor([[1.0, 3.0, 5.0, 2.0]]), 2, return_indices=True)
+    >>> F.max_unpool1d(y, i, 2).tolist()
+    [[0.0, 3.0, 5.0, 0.0]]
+    """
+    return _max_unpool(1, input, indices, kernel_size, stride, padding, output_size)
+
+
+def max_unpool2d(
+    input: Tensor,
+    indices: Tensor,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    output_size: Sequence[int] | None = None,
+) -> Tensor:
+    """`max_unpool1d` in planes: input (N, C, H, W) or (C, H, W), indices h * W_out + w.
+
+    >>> import dlcore
+    >>> F = dlcore.functional
+    >>> y, i = F.max_pool2d(dlcore.tensor([[[1.0, 3.0], [5.0, 2.0]]]), 2, return_indices=True)
+    >>> F.max_unpool2d(y, i, 2).tolist()
+    [[[0.0, 0.0], [5.0, 0.0]]]
+    """
+    return _max_unpool(2, input, indices, kernel_size, stride, padding, output_size)
+
+
+def max_unpool3d(
+    input: Tensor,
+    indices: Tensor,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    output_size: Sequence[int] | None = None,
+) -> Tensor:
+    """`max_unpool1d` in volumes: input (N, C, D, H, W) or (C, D, H, W).
+
+    >>> import dlcore
+    >>> F = dlcore.functional
+    >>> y, i = F.max_pool3d(dlcore.arange(8.0).reshape(1, 2, 2, 2), 2, return_indices=True)
+    >>> F.max_unpool3d(y, i, 2).sum().item()
+    7.0
+    """
+    return _max_unpool(3, input, indices, kernel_size, stride, padding, output_size)
+
+
+# ---- p-norms -----------------------------------------------------------------------------------------------
+
+
+def _lp_pool(n: int, x: Tensor, norm_type: float, kernel_size: Any, stride: Any, ceil_mode: bool) -> Tensor:
+    kernel = _sizes(f"lp_pool{n}d", "kernel_size", kernel_size, n)
+    if norm_type in (inf, -inf):
+        sign = 1 if norm_type > 0 else -1
+        largest: Tensor = _max_pool(n, sign * x.abs(), kernel, stride, 0, 1, ceil_mode, False)
+        return sign * largest
+    mean = _avg_pool(n, x**norm_type, kernel, stride, 0, ceil_mode, True, None)
+    return (mean.sign() * relu(mean.abs()) * prod(kernel)) ** (1.0 / norm_type)
+
+
+def lp_pool1d(
+    input: Tensor, norm_type: float, kernel_size: Size, stride: Size | None = None, ceil_mode: bool = False
+) -> Tensor:
+    """y[o] = (sum over the window of x^p)^(1/p), p = norm_type; the largest |x| for infinity, the smallest for
+    -infinity.
+
+    As in torch, windows that `ceil_mode` cuts are scaled up to the full window, and odd powers keep signs
+    (so that a negative sum gives NaN).
+
+    >>> import dlcore
+    >>> dlcore.functional.lp_pool1d(dlcore.tensor([[3.0, 4.0]]), 2, 2).tolist()
+    [[5.0]]
+    """
+    return _lp_pool(1, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+def lp_pool2d(
+    input: Tensor, norm_type: float, kernel_size: Size, stride: Size | None = None, ceil_mode: bool = False
+) -> Tensor:
+    """`lp_pool1d` over the windows of planes.
+
+    >>> import dlcore
+    >>> dlcore.functional.lp_pool2d(dlcore.ones(1, 2, 2), 2, 2).item()
+    2.0
+    """
+    return _lp_pool(2, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+def lp_pool3d(
+    input: Tensor, norm_type: float, kernel_size: Size, stride: Size | None = None, ceil_mode: bool = False
+) -> Tensor:
+    """`lp_pool1d` over the windows of volumes.
+
+    >>> import dlcore
+    >>> dlcore.functional.lp_pool3d(dlcore.ones(1, 2, 2, 2), 3, 2).item()
+    2.0
+    """
+    return _lp_pool(3, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+# ---- drawn windows -----------------------------------------------------------------------------------------
+
+
+def _fractional(
+    n: int,
+    x: Tensor,
+    kernel_size: Any,
+    output_size: Any,
+    output_ratio: Any,
+    samples: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    op = f"fractional_max_pool{n}d"
+    if output_size is None:
+        if output_ratio is None:
+            raise ValueError(f"{op}: one of output_size and output_ratio must be given")
+        ratios = tuple(output_ratio) if isinstance(output_ratio, (tuple, list)) else (output_ratio,) * n
+        if len(ratios) != n:
+            raise ValueError(f"{op}: output_ratio must be one number or {n} of them, got {output_ratio}")
+        if x.ndim < n:
+            raise ValueError(f"{op}: input must have {n + 1} or {n + 2} dimensions, got {x.shape}")
+        output_size = [int(size * ratio) for size, ratio in zip(x.shape[-n:], ratios)]
+    kernel = _sizes(op, "kernel_size", kernel_size, n)
+    size = _sizes(op, "output_size", output_size, n)
+    if x.ndim not in (n + 1, n + 2):
+        raise ValueError(f"{op}: input must have {n + 1} (unbatched) or {n + 2} dimensions, got {x.shape}")
+    if samples is None:
+        lead = (x.shape[0] if x.ndim == n + 2 else 1, x.shape[-n - 1], n)
+        kind: Any = x.dtype if x.is_floating_point() else "float64"  # others are the op's to refuse
+        samples = Tensor(_C.to_device(_C.from_numpy(get_generator(None).random(lead, kind)), x.device))
+    y, indices = _C.fractional_max_pool(x.array, kernel, size, samples.array)
+    shape, ones = x.shape, (1,) * n
+
+    def fractional_max_pool_backward(g: _C.Array, *rest: Any) -> tuple[_C.Array]:
+        return (_C.max_pool_backward(g, indices, shape, ones, ones, ones * 2, ones, False, False),)
+
+    return record((y, indices), (x,), fractional_max_pool_backward)
+
+
+def fractional_max_pool2d_with_indices(
+    input: Tensor,
+    kernel_size: Size,
+    output_size: Size | None = None,
+    output_ratio: float | Sequence[float] | None = None,
+    return_indices: bool = False,
+    _random_samples: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """`fractional_max_pool2d` with its indices."""
+    return _fractional(2, input, kernel_size, output_size, output_ratio, _random_samples)
+
+
+def fractional_max_pool3d_with_indices(
+    input: Tensor,
+    kernel_size: Size,
+    output_size: Size | None = None,
+    output_ratio: float | Sequence[float] | None = None,
+    return_indices: bool = False,
+    _random_samples: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """`fractional_max_pool3d` with its indices."""
+    return _fractional(3, input, kernel_size, output_size, output_ratio, _random_samples)
+
+
+def fractional_max_pool2d(
+    input: Tensor,
+    kernel_size: Size,
+    output_size: Size | None = None,
+    output_ratio: float | Sequence[float] | None = None,
+    return_indices: bool = False,
+    _random_samples: Tensor | None = None,
+) -> Any:
+    """Maxima over windows whose starts step by fractions: start(o) = int((o + u) a) - int(u a) with
+    a = (H - kernel) / (H_out - 1) and u drawn from [0, 1) for each plane and axis; the last window is at the
+    end.
+
+    input (N, C, H, W) or (C, H, W); `output_ratio` times the size where there is no `output_size`.
+    `_random_samples` (N, C, 2) replaces the draws, u of the width first.
+
+    Raises ValueError where output_size + kernel_size - 1 is more than the input.
+
+    B. Graham: Fractional max-pooling (2014).
+
+    >>> import dlcore
+    >>> x = dlcore.arange(25.0).reshape(1, 5, 5)
+    >>> dlcore.functional.fractional_max_pool2d(x, 2, output_size=3)[0, -1, -1].item()
+    24.0
+    """
+    pair = _fractional(2, input, kernel_size, output_size, output_ratio, _random_samples)
+    return pair if return_indices else pair[0]
+
+
+def fractional_max_pool3d(
+    input: Tensor,
+    kernel_size: Size,
+    output_size: Size | None = None,
+    output_ratio: float | Sequence[float] | None = None,
+    return_indices: bool = False,
+    _random_samples: Tensor | None = None,
+) -> Any:
+    """`fractional_max_pool2d` in volumes; `_random_samples` (N, C, 3), u of the depth first.
+
+    >>> import dlcore
+    >>> x = dlcore.arange(64.0).reshape(1, 4, 4, 4)
+    >>> dlcore.functional.fractional_max_pool3d(x, 2, output_ratio=0.5).shape
+    (1, 2, 2, 2)
+    """
+    pair = _fractional(3, input, kernel_size, output_size, output_ratio, _random_samples)
+    return pair if return_indices else pair[0]
+
+
+max_pool1d_with_indices = partial(max_pool1d, return_indices=True)
+max_pool2d_with_indices = partial(max_pool2d, return_indices=True)
+max_pool3d_with_indices = partial(max_pool3d, return_indices=True)
+adaptive_max_pool1d_with_indices = partial(adaptive_max_pool1d, return_indices=True)
+adaptive_max_pool2d_with_indices = partial(adaptive_max_pool2d, return_indices=True)
+adaptive_max_pool3d_with_indices = partial(adaptive_max_pool3d, return_indices=True)

@@ -1,0 +1,108 @@
+// What the pooling kernels share: windows along an axis, divisors, the positions that maxima keep.
+// N batch, C channels, D x H x W input volume, OD x OH x OW output volume.
+#pragma once
+
+#include "cpu/simd.h"
+#include "kernels/pool.h"
+
+namespace dlcore {
+namespace DLCORE_ISA {
+
+// Elements lo <= i < hi of a window lie in the input.
+struct Span {
+  int64_t start, lo, hi;
+};
+
+DLCORE_INLINE Span span(const PoolAxis& a, int64_t o) {
+  if (a.kernel == 0) {
+    const int64_t start = o * a.in / a.out;
+    return {start, 0, ceil_div((o + 1) * a.in, a.out) - start};
+  }
+  const int64_t start = o * a.stride - a.before;
+  if (start >= 0 && start + (a.kernel - 1) * a.dilation < a.in)
+    return {start, 0, a.kernel};  // no divisions inside
+  const int64_t lo = start >= 0 ? 0 : ceil_div(-start, a.dilation);
+  const int64_t hi = start >= a.in ? 0 : min64(a.kernel, ceil_div(a.in - start, a.dilation));
+  return {start, lo, max64(lo, hi)};
+}
+
+// The windows lo <= o < hi that reach over input i (with dilation, they may step over it).
+struct Cover {
+  int64_t lo, hi;
+};
+
+DLCORE_INLINE Cover cover(const PoolAxis& a, int64_t i) {
+  if (a.kernel == 0) return {i * a.out / a.in, ceil_div((i + 1) * a.out, a.in)};
+  const int64_t last = i + a.before, first = last - (a.kernel - 1) * a.dilation;
+  return {first <= 0 ? 0 : ceil_div(first, a.stride), min64(a.out, last / a.stride + 1)};
+}
+
+// The element of window o that input i is, or -1 where dilation steps over it.
+DLCORE_INLINE int64_t element(const PoolAxis& a, int64_t o, int64_t i) {
+  const int64_t d = i + a.before - o * a.stride;
+  if (a.dilation == 1) return d;
+  return d % a.dilation ? -1 : d / a.dilation;
+}
+
+// How many elements along this axis an average's divisor counts.
+DLCORE_INLINE int64_t counted(const PoolAxis& a, bool include_pad, int64_t o) {
+  const Span s = span(a, o);
+  if (!include_pad || a.kernel == 0) return max64(1, s.hi - s.lo);
+  return max64(1, min64(s.start + a.kernel, a.in + a.after) - s.start);
+}
+// The divisor is the product of the two: the override stands in the first.
+DLCORE_INLINE int64_t divisor_rows(const PoolShape& p, int64_t od, int64_t oh) {
+  if (p.divisor) return p.divisor;
+  return counted(p.d, p.count_include_pad, od) * counted(p.h, p.count_include_pad, oh);
+}
+DLCORE_INLINE int64_t divisor_columns(const PoolShape& p, int64_t ow) {
+  return p.divisor ? 1 : counted(p.w, p.count_include_pad, ow);
+}
+
+DLCORE_INLINE int64_t window_size(const PoolShape& p) {
+  int64_t size = 1;
+  const PoolAxis* axes[] = {&p.d, &p.h, &p.w};
+  for (const PoolAxis* a : axes) size *= a->kernel ? a->kernel : ceil_div(a->in, max64(1, a->out));
+  return max64(1, size);
+}
+
+// Windows side by side, as in most networks.
+DLCORE_INLINE bool side_by_side(const PoolAxis& a) {
+  return a.kernel > 0 && a.kernel == a.stride && a.dilation == 1 && a.before == 0;
+}
+
+// ---- positions of maxima: one integer lane a value
+
+template <class T>
+using Code = Vec<Int<T>>;
+template <class T>
+struct Narrow {
+  typedef uint8_t type __attribute__((vector_size(kLanes<T>)));
+};
+template <class T>
+struct Wide {
+  typedef int64_t type __attribute__((vector_size(8 * kLanes<T>)));
+};
+
+template <class T, PoolSave S>
+DLCORE_INLINE void store_codes(void* saved, int64_t at, Code<T> c, int n) {
+  if constexpr (S == PoolSave::offsets) {
+    const auto v = __builtin_convertvector(c, typename Narrow<T>::type);
+    __builtin_memcpy(static_cast<uint8_t*>(saved) + at, &v, n);
+  } else if constexpr (S == PoolSave::indices) {
+    const auto v = __builtin_convertvector(c, typename Wide<T>::type);
+    __builtin_memcpy(static_cast<int64_t*>(saved) + at, &v, n * sizeof(int64_t));
+  }
+}
+template <class T>
+DLCORE_INLINE Code<T> load_offsets(const uint8_t* p, int n) {
+  typename Narrow<T>::type v = {};
+  if (n == kLanes<T>)
+    __builtin_memcpy(&v, p, kLanes<T>);
+  else
+    for (int i = 0; i < n; ++i) v[i] = p[i];
+  return __builtin_convertvector(v, Code<T>);
+}
+
+}  // namespace DLCORE_ISA
+}  // namespace dlcore

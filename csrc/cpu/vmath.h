@@ -15,22 +15,11 @@ DLCORE_INLINE Vec<T> round_small(Vec<T> x) {
   return y - magic;
 }
 
-// e^x. float: <= 1 ulp; double: <= 2 ulp. Overflows to inf above ln(max), goes through the subnormals to 0
-// below. x = n ln2 + r with |r| <= ln2/2 (Cody & Waite two-part ln2), e^r by its Taylor polynomial, then two
-// scalings by powers of two so that results in the subnormal range round once.
+// e^r for |r| <= ln2/2: its Taylor polynomial, economised for float.
 template <class T>
-DLCORE_INLINE Vec<T> exp(Vec<T> x) {
-  using I = Int<T>;
-  using VI = Vec<I>;
-  constexpr bool f = sizeof(T) == 4;
-  const Vec<T> hi = splat(f ? T(89.0) : T(710.0)), lo = splat(f ? T(-104.0) : T(-746.0));
-  Vec<T> y = x > hi ? hi : x;  // NaN stays
-  y = y < lo ? lo : y;
-  const Vec<T> n = round_small<T>(y * splat(T(1.4426950408889634)));
-  Vec<T> r = fma(n, splat(f ? T(-0.693359375) : T(-6.93145751953125e-1)), y);
-  r = fma(n, splat(f ? T(2.12194440e-4) : T(-1.42860682030941723212e-6)), r);
+DLCORE_INLINE Vec<T> exp_reduced(Vec<T> r) {
   Vec<T> p;
-  if constexpr (f) {
+  if constexpr (sizeof(T) == 4) {
     p = splat(1.9875691500e-4f);
     p = fma(p, r, splat(1.3981999507e-3f));
     p = fma(p, r, splat(8.3334519073e-3f));
@@ -51,7 +40,24 @@ DLCORE_INLINE Vec<T> exp(Vec<T> x) {
     p = fma(p, r, splat(1.0 / 6.0));
     p = fma(p, r, splat(0.5));
   }
-  p = fma(p, r * r, r) + splat(T(1));
+  return fma(p, r * r, r) + splat(T(1));
+}
+
+// e^x. float: <= 1 ulp; double: <= 2 ulp. Overflows to inf above ln(max), goes through the subnormals to 0
+// below. x = n ln2 + r with |r| <= ln2/2 (Cody & Waite two-part ln2), e^r by its Taylor polynomial, then two
+// scalings by powers of two so that results in the subnormal range round once.
+template <class T>
+DLCORE_INLINE Vec<T> exp(Vec<T> x) {
+  using I = Int<T>;
+  using VI = Vec<I>;
+  constexpr bool f = sizeof(T) == 4;
+  const Vec<T> hi = splat(f ? T(89.0) : T(710.0)), lo = splat(f ? T(-104.0) : T(-746.0));
+  Vec<T> y = x > hi ? hi : x;  // NaN stays
+  y = y < lo ? lo : y;
+  const Vec<T> n = round_small<T>(y * splat(T(1.4426950408889634)));
+  Vec<T> r = fma(n, splat(f ? T(-0.693359375) : T(-6.93145751953125e-1)), y);
+  r = fma(n, splat(f ? T(2.12194440e-4) : T(-1.42860682030941723212e-6)), r);
+  Vec<T> p = exp_reduced<T>(r);
   // 2^n in two halves: n / 2 and n - n / 2 both have normal exponents.
   const VI ni = __builtin_convertvector(n, VI);
   const VI half = ni >> 1, rest = ni - half;

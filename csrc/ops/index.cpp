@@ -5,8 +5,7 @@
 
 namespace dlcore {
 
-// int64, contiguous, each in [0, n); with `wrap` negative ones count from the end, as NumPy has it.
-static Array checked_index(const char* op, const Array& index, int64_t n, bool wrap) {
+Array checked_index(const char* op, const Array& index, int64_t n, bool wrap) {
   if (index.dtype() != DType::i64 && index.dtype() != DType::i32)
     type_error(op, "index must be int64 or int32", {{"index", index}});
   Array flat = contiguous(cast(index, DType::i64));
@@ -35,12 +34,11 @@ static int64_t product(const Array& a, int from, int to) {
   return n;
 }
 
-// y = x with axis `axis` replaced by the axes of `index`: y[o, i..., j] = x[o, index[i...], j].
-static Array take(const Array& x, int64_t axis, const Array& index, bool wrap) {
-  check_same_device("take", "x", x, "index", index);
-  if (x.ndim() == 0) value_error("take", "x must have at least one dimension", {{"x", x}});
-  const int d = normalize_axis("take", axis, x.ndim());
-  const Array flat = checked_index("take", index, x.dim(d), wrap);
+Array take(const char* op, const Array& x, int64_t axis, const Array& index, bool wrap) {
+  check_same_device(op, "x", x, "index", index);
+  if (x.ndim() == 0) value_error(op, "x must have at least one dimension", {{"x", x}});
+  const int d = normalize_axis(op, axis, x.ndim());
+  const Array flat = checked_index(op, index, x.dim(d), wrap);
   Dims shape;
   for (int k = 0; k < d; ++k) shape.push(x.dim(k));
   for (int k = 0; k < index.ndim(); ++k) shape.push(index.dim(k));
@@ -155,7 +153,12 @@ static Array triangle(const Array& x, int64_t diagonal, bool lower) {
 
 void bind_index(py::module_& m) {
   using namespace py::literals;
-  def_op(m, "take", &take, "x"_a, "axis"_a, "index"_a, "wrap"_a = false);
+  def_op(
+      m, "take",
+      [](const Array& x, int64_t axis, const Array& index, bool wrap) {
+        return take("take", x, axis, index, wrap);
+      },
+      "x"_a, "axis"_a, "index"_a, "wrap"_a = false);
   def_op(m, "put_into", &put_into, "y"_a, "axis"_a, "index"_a, "x"_a, "accumulate"_a, "wrap"_a = false);
   def_op(m, "gather", &gather, "x"_a, "axis"_a, "index"_a);
   def_op(m, "scatter_into", &scatter_into, "y"_a, "axis"_a, "index"_a, "x"_a, "accumulate"_a);

@@ -22,6 +22,12 @@ void def_op(py::module_& m, const char* name, F f, const Extra&... extra) {
 // `strides` holds `count` pointers to arrays of *ndim strides.
 void collapse(int* ndim, int64_t* shape, int64_t* const* strides, int count);
 
+// Indices as kernels want them: int64, contiguous, each in [0, n); with `wrap` negative ones count from the
+// end, as NumPy has it (csrc/ops/index.cpp).
+Array checked_index(const char* op, const Array& index, int64_t n, bool wrap);
+// y = x with axis `axis` replaced by the axes of `index`: y[o, i..., j] = x[o, index[i...], j].
+Array take(const char* op, const Array& x, int64_t axis, const Array& index, bool wrap);
+
 // clang-format off
 #define DLCORE_FAMILIES(X)                                                                          \
   X(copy) X(elementwise) X(reduce) X(peak) X(matmul) X(conv) X(pool) X(index) X(softmax) \

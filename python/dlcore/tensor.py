@@ -914,6 +914,71 @@ class Tensor:
     def cumprod(self, dim: builtins.int, *, dtype: DTypeLike = None) -> Tensor:
         return _F.cumprod(self, dim, dtype=dtype)
 
+    def softmax(self, dim: builtins.int | None = None, dtype: DTypeLike = None) -> Tensor:
+        return _F.softmax(self, dim, dtype)
+
+    def log_softmax(self, dim: builtins.int | None = None, dtype: DTypeLike = None) -> Tensor:
+        return _F.log_softmax(self, dim, dtype)
+
+    # ---- in order ------------------------------------------------------------------------------------------
+
+    def sort(
+        self,
+        dim: builtins.int = -1,
+        descending: builtins.bool = False,
+        stable: builtins.bool = False,
+    ) -> Any:
+        return _F.sort(self, dim, descending, stable)
+
+    def argsort(
+        self,
+        dim: builtins.int = -1,
+        descending: builtins.bool = False,
+        stable: builtins.bool = False,
+    ) -> Tensor:
+        return _F.argsort(self, dim, descending, stable)
+
+    def msort(self) -> Tensor:
+        return _F.msort(self)
+
+    def topk(
+        self,
+        k: builtins.int,
+        dim: builtins.int = -1,
+        largest: builtins.bool = True,
+        sorted: builtins.bool = True,
+    ) -> Any:
+        return _F.topk(self, k, dim, largest, sorted)
+
+    def kthvalue(self, k: builtins.int, dim: builtins.int = -1, keepdim: builtins.bool = False) -> Any:
+        return _F.kthvalue(self, k, dim, keepdim)
+
+    def median(self, dim: builtins.int | None = None, keepdim: builtins.bool = False) -> Any:
+        return _F.median(self, dim, keepdim)
+
+    def nanmedian(self, dim: builtins.int | None = None, keepdim: builtins.bool = False) -> Any:
+        return _F.nanmedian(self, dim, keepdim)
+
+    def unique(
+        self,
+        sorted: builtins.bool = True,
+        return_inverse: builtins.bool = False,
+        return_counts: builtins.bool = False,
+        dim: builtins.int | None = None,
+    ) -> Any:
+        return _F.unique(self, sorted, return_inverse, return_counts, dim)
+
+    def unique_consecutive(
+        self,
+        return_inverse: builtins.bool = False,
+        return_counts: builtins.bool = False,
+        dim: builtins.int | None = None,
+    ) -> Any:
+        return _F.unique_consecutive(self, return_inverse, return_counts, dim)
+
+    def bincount(self, weights: Tensor | None = None, minlength: builtins.int = 0) -> Tensor:
+        return _F.bincount(self, weights, minlength)
+
     def norm(
         self, p: Any = "fro", dim: Any = None, keepdim: builtins.bool = False, dtype: DTypeLike = None
     ) -> Tensor:

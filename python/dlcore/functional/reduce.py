@@ -47,8 +47,8 @@ Needs = tuple[builtins.bool, ...]
 Grads = tuple[_C.Array | None, ...]
 
 
-class Extreme(NamedTuple):
-    """What max and min along an axis give."""
+class Selection(NamedTuple):
+    """Elements along an axis (the largest, the sorted, ...), and where they stood."""
 
     values: Tensor
     indices: Tensor
@@ -172,7 +172,7 @@ def amin(input: Tensor, dim: Dim = None, keepdim: builtins.bool = False) -> Tens
     return record(y, (input,), _extreme_backward(x, y, axes)) if input.requires_grad else Tensor(y)
 
 
-def _select(input: Tensor, dim: builtins.int, keepdim: builtins.bool, largest: builtins.bool) -> Extreme:
+def _select(input: Tensor, dim: builtins.int, keepdim: builtins.bool, largest: builtins.bool) -> Selection:
     x = input.array
     values, indices = _C.arg_reduce(x, dim, largest, keepdim)
 
@@ -186,7 +186,7 @@ def _select(input: Tensor, dim: builtins.int, keepdim: builtins.bool, largest: b
         here = _C.eq(_C.to_device(steps, x.device), _C.reshape(indices, kept))
         return (_C.where(here, _C.reshape(g, kept), 0),)
 
-    return Extreme(*record((values, indices), (input,), extreme_backward))
+    return Selection(*record((values, indices), (input,), extreme_backward))
 
 
 def max(
@@ -415,5 +415,9 @@ def norm(
     if p == 1:
         return sum(size, dim, keepdim)
     if p == 0:
-        return Tensor(_C.sum(_C.cast(_C.ne(x, 0), x.dtype), axes, keepdim))
+
+        def count_backward(g: _C.Array, needs: Needs) -> Grads:
+            return (_C.full(x.shape, 0.0, x.dtype, x.device),)
+
+        return record(_C.sum(_C.cast(_C.ne(x, 0), x.dtype), axes, keepdim), (input,), count_backward)
     return _pow(sum(_pow(size, p), dim, keepdim), 1.0 / p)

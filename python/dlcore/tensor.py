@@ -77,6 +77,7 @@ class Tensor:
         "__weakref__",
         "_index",
         "_logits",
+        "_mask",
         "_node",
         "_retains_grad",
         "array",
@@ -84,6 +85,7 @@ class Tensor:
         "requires_grad",
     )
     _logits: tuple[Tensor, _C.Array]  # a softmax's input and output, for the loss; set by it alone
+    _mask: Tensor  # which steps of a sequence count, for dlcore.keras; set by it alone
     __array_priority__ = 100.0  # np.float32(2) * tensor is a Tensor
 
     def __init__(self, array: _C.Array, requires_grad: bool = False) -> None:

@@ -7,13 +7,12 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from dlcore.keras import saving
-from dlcore.keras._registry import serialize_any
 from dlcore.keras._summary import summary_text
-from dlcore.keras.layers.base import Layer, to_tensor, tree_free
+from dlcore.keras.layers.base import Layer, forward_pass, shapes_of, tree_free
+from dlcore.keras.symbolic import KerasTensor, infer
 from dlcore.keras.training import Trainable
 
 __all__ = ["Model"]
@@ -87,32 +86,19 @@ class Model(Trainable):
         """The architecture as JSON; `model_from_json` reads it."""
         return json.dumps(saving.model_config(self), **kwargs)
 
-    def get_compile_config(self) -> dict[str, Any] | None:
-        if self._compiled is None:
-            return None
-        c = self._compiled
-        return {
-            "optimizer": serialize_any(self.optimizer),
-            "loss": serialize_any(c.loss),
-            "loss_weights": c.loss_weights,
-            "metrics": serialize_any(c.metrics),
-            "weighted_metrics": serialize_any(c.weighted_metrics),
-            "run_eagerly": False,
-            "steps_per_execution": 1,
-            "jit_compile": False,
-        }
-
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "trainable": self._trainable, "dtype": Layer.get_config(self)["dtype"]}
 
-    def _ensure_built(self, shape: Any) -> None:
-        if not self.built:
-            self._build_shape = shape
-            self.built = True
-
-    @property
-    def _is_graph(self) -> bool:
-        return False
+    def _build_for(self, tensors: dict[str, Any]) -> None:
+        """A subclass is built by its first call, or by a `build` of its own."""
+        if self.built:
+            return
+        if type(self).build is not Model.build:
+            super()._build_for(tensors)
+            return
+        if tensors:
+            self._build_shape = tree_free(shapes_of(next(iter(tensors.values()))))
+        self.built = True
 
     def count_params(self) -> int:
         if not self.built:
@@ -127,11 +113,19 @@ class Model(Trainable):
             raise ValueError(f"{self.name}: build needs input_shape")
         if self.built and self.weights:
             return
-
-        def zeros(s: Any) -> Any:
-            return to_tensor(np.zeros([1 if n is None else n for n in s], self.dtype))
-
         many = isinstance(input_shape, list) and input_shape and isinstance(input_shape[0], (list, tuple))
-        x = [zeros(s) for s in input_shape] if many else zeros(input_shape)
-        self._predict(x)
-        self._build_shape = tree_free(tuple(input_shape)) if not many else input_shape
+
+        def place(s: Any) -> KerasTensor:
+            return KerasTensor([1 if n is None else n for n in s], self.dtype, name="k")
+
+        x: Any = [place(s) for s in input_shape] if many else place(input_shape)
+        if isinstance(input_shape, dict):
+            x = {k: place(s) for k, s in input_shape.items()}
+        self.built = True
+        try:
+            with self._scope(), forward_pass(False):
+                infer(self.call, (x,), {})
+        except Exception:
+            self.built = False
+            raise
+        self._build_shape = tree_free(input_shape)

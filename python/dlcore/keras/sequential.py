@@ -6,9 +6,19 @@ from typing import Any
 
 from dlcore.keras import saving
 from dlcore.keras.functional import Functional
-from dlcore.keras.layers.base import InputLayer, KerasTensor, Layer, layer_registry
+from dlcore.keras.layers.base import (
+    KerasTensor,
+    Layer,
+    is_shape,
+    layer_registry,
+    set_mask,
+    shapes_of,
+    tree_free,
+)
+from dlcore.keras.layers.input import InputLayer
 from dlcore.keras.model import Model
 from dlcore.keras.training import float_input, ranked
+from dlcore.tensor import Tensor
 from dlcore.train.batches import tree_leaves, tree_map
 
 __all__ = ["Sequential"]
@@ -66,7 +76,8 @@ class Sequential(Model):
         self._chain.append(layer)
         if self._out is not None:
             try:
-                self._out = layer(self._out)
+                with self._scope():
+                    self._out = layer(self._out)
             except Exception:
                 self._chain.pop()
                 raise
@@ -86,16 +97,20 @@ class Sequential(Model):
         return layer
 
     def build(self, input_shape: Any = None) -> None:
-        if self._in is None and input_shape is not None:
-            self._in = self._out = InputLayer(tuple(input_shape)[1:])._nodes[0].outputs[0]
+        if self._in is None and input_shape is not None and is_shape(input_shape):
+            self._in = self._out = InputLayer(batch_shape=tuple(input_shape))._nodes[0].outputs[0]
             for layer in self._chain:
                 self._out = layer(self._out)
             self._build_shape = tuple(input_shape)
         self.built = True
 
-    def _ensure_built(self, shape: Any) -> None:
-        if not self.built and isinstance(shape, tuple):
-            self.build(shape)
+    def _build_for(self, tensors: dict[str, Any]) -> None:
+        if self.built:
+            return
+        if tensors:
+            shape = tree_free(shapes_of(next(iter(tensors.values()))))
+            with self._scope():
+                self.build(shape)
         self.built = True
 
     def _check_input(self, shape: Any) -> None:
@@ -144,7 +159,9 @@ class Sequential(Model):
         want = None if self._in is None else self._in.shape
         return tree_map(lambda a: ranked(float_input(a, self.dtype), want), x)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:  # type: ignore[override]
+        if mask is not None and isinstance(inputs, Tensor):
+            set_mask(inputs, mask)
         for layer in self._chain:
             inputs = layer(inputs)
         return inputs
@@ -172,3 +189,10 @@ class Sequential(Model):
         if shape and not model.built:
             model.build(tuple(shape))
         return model
+
+    def __reduce__(self) -> Any:
+        return saving.put_together, saving.taken_apart(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        new = memo[id(self)] = saving.put_together(*saving.taken_apart(self))
+        return new

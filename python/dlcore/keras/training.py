@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,36 +12,34 @@ from dlcore.autograd import no_grad
 from dlcore.keras import _random, optimizers
 from dlcore.keras import losses as losses_module
 from dlcore.keras import metrics as metrics_module
+from dlcore.keras._registry import serialize_any
+from dlcore.keras.compiled import CompileLoss, CompileMetrics, checked_names
 from dlcore.keras.layers.base import KerasTensor, Layer, forward_pass, to_tensor
 from dlcore.tensor import Tensor
 from dlcore.train.batches import ArrayBatches, Batch, IterableBatches, make_batches, tree_leaves, tree_map
 from dlcore.train.callbacks import CallbackList, History, ProgbarLogger
 from dlcore.train.loop import Epochs, evaluate_loop, train_loop
-from dlcore.train.meters import Mean
 
 __all__ = ["Trainable"]
 
 NDArray = npt.NDArray[Any]
 
 
-class _Compiled:
-    """What `compile` was given, and what it became when the first batch showed its shapes."""
+class Compiled(NamedTuple):
+    """What `compile` was given."""
 
-    def __init__(self, loss: Any, metrics: Any, weighted_metrics: Any, loss_weights: Any) -> None:
-        self.loss = loss
-        self.metrics = metrics
-        self.weighted_metrics = weighted_metrics
-        self.loss_weights = loss_weights
-        self.resolved_losses: list[Any] | None = None
-        self.resolved_metrics: list[tuple[str, metrics_module.Metric, int, bool]] = []
-        self.loss_means: list[Mean] = []
+    loss: Any
+    loss_weights: Any
+    metrics: Any
+    weighted_metrics: Any
 
 
-def _names(identifier: Any) -> None:
-    """Strings are checked when the model is compiled, not at the first batch."""
-    for leaf in tree_leaves(identifier):
-        if isinstance(leaf, str) and leaf.lower() not in ("accuracy", "acc", "crossentropy", "ce"):
-            metrics_module.get(leaf)
+def number(v: Any) -> Any:
+    """A metric's result as a float, or an ndarray where it has several values."""
+    if isinstance(v, Tensor):
+        v = v.detach().numpy()
+    a = np.asarray(v)
+    return float(a) if a.ndim == 0 else a
 
 
 class Trainable(Layer):
@@ -52,9 +50,12 @@ class Trainable(Layer):
         self.stop_training = False
         self.optimizer: Any = None
         self.history: History | None = None
-        self._compiled: _Compiled | None = None
-        self._loss_mean = Mean()
+        self._compiled: Compiled | None = None
+        self._loss_tracker = metrics_module.Mean(name="loss")
+        self._compile_loss: CompileLoss | None = None
+        self._compile_metrics: CompileMetrics | None = None
         self._weights_cache: list[Any] | None = None
+        self._step_logs: dict[str, Any] | None = None
 
     # ---- compile -------------------------------------------------------------------------------------------
 
@@ -71,17 +72,53 @@ class Trainable(Layer):
         auto_scale_loss: bool = True,
     ) -> None:
         """Sets optimizer, loss and metrics, each by name or as an object."""
-        for leaf in tree_leaves(loss):
-            if isinstance(leaf, str) and leaf.lower() not in ("crossentropy", "ce"):
-                losses_module.get(leaf)
-        if metrics is not None and not isinstance(metrics, (list, tuple, dict)):
-            raise ValueError(f"compile: metrics must be a list, a tuple or a dict, got {metrics!r}")
-        _names(metrics)
-        _names(weighted_metrics)
+        checked_names(loss, losses_module.get, ("crossentropy", "ce"))
+        for given in (metrics, weighted_metrics):
+            checked_names(given, metrics_module.get, ("accuracy", "acc", "crossentropy", "ce"))
         self.optimizer = optimizers.get(optimizer)
-        if not isinstance(self.optimizer, optimizers.Optimizer):
-            raise TypeError(f"compile: optimizer must be a name or an Optimizer, got {optimizer!r}")
-        self._compiled = _Compiled(loss, metrics, weighted_metrics, loss_weights)
+        self._compiled = Compiled(loss, loss_weights, metrics, weighted_metrics)
+        names = self.output_names
+        self._compile_loss = None if loss is None else CompileLoss(loss, loss_weights, names)
+        self._compile_metrics = None
+        if metrics is not None or weighted_metrics is not None:
+            self._compile_metrics = CompileMetrics(metrics, weighted_metrics, names)
+        self.stop_training = False
+        self._loss_tracker.reset_state()
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        if self._compiled is None:
+            return None
+        c = self._compiled
+        return {
+            "optimizer": serialize_any(self.optimizer),
+            "loss": serialize_any(c.loss),
+            "loss_weights": serialize_any(c.loss_weights),
+            "metrics": serialize_any(c.metrics),
+            "weighted_metrics": serialize_any(c.weighted_metrics),
+            "run_eagerly": False,
+            "steps_per_execution": 1,
+            "jit_compile": False,
+        }
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles as `get_compile_config` says; builds the optimizer where there are weights."""
+
+        def made(v: Any, get: Callable[[Any], Any]) -> Any:
+            if isinstance(v, dict) and "class_name" in v:
+                return get(v)
+            if isinstance(v, dict):
+                return {k: made(x, get) for k, x in v.items()}
+            return [made(x, get) for x in v] if isinstance(v, list) else v
+
+        self.compile(
+            optimizer=optimizers.get(config["optimizer"]),
+            loss=made(config.get("loss"), losses_module.get),
+            loss_weights=config.get("loss_weights"),
+            metrics=made(config.get("metrics"), metrics_module.get),
+            weighted_metrics=made(config.get("weighted_metrics"), metrics_module.get),
+        )
+        if self.built and self.optimizer is not None and self.trainable_weights:
+            self.optimizer.build(self.trainable_weights)
 
     @property
     def compiled(self) -> bool:
@@ -91,12 +128,12 @@ class Trainable(Layer):
     def loss(self) -> Any:
         return None if self._compiled is None else self._compiled.loss
 
-    def _need_compiled(self, method: str) -> _Compiled:
+    def _need_compiled(self, method: str) -> None:
         if self._compiled is None:
             raise ValueError(
-                f"{method}: the model must be compiled first; call model.compile(optimizer, loss, metrics)"
+                f"{method}: the model must be compiled first; call model.compile(optimizer, loss, metrics). You must "
+                f"call `compile()` before calling `{method}()`."
             )
-        return self._compiled
 
     @property
     def output_names(self) -> list[str]:
@@ -104,67 +141,24 @@ class Trainable(Layer):
 
     @property
     def metrics(self) -> list[Any]:
-        return [] if self._compiled is None else [m for _, m, _, _ in self._compiled.resolved_metrics]
+        """The loss's mean, metrics set as attributes, those of `compile`, and the means of the outputs' losses."""
+        out: list[Any] = [self._loss_tracker] if self._compiled is not None else []
+        own = ("_loss_tracker", "_compile_metrics")
+        for key, value in self.__dict__.items():
+            if isinstance(value, metrics_module.Metric) and key not in own:
+                out.append(value)
+        for layer in self._walk():
+            if layer is not self and not isinstance(layer, Trainable):
+                out += [v for v in layer.__dict__.values() if isinstance(v, metrics_module.Metric)]
+        if self._compile_metrics is not None:
+            out.append(self._compile_metrics)
+        if self._compile_loss is not None:
+            out += self._compile_loss.metrics
+        return out
 
     @property
     def metrics_names(self) -> list[str]:
-        return ["loss", *[n for n, _, _, _ in self._compiled.resolved_metrics]] if self._compiled else []
-
-    def _per_output(self, given: Any, n: int, what: str, nested: bool) -> list[Any]:
-        """An argument of compile, one entry an output."""
-        names = self.output_names
-        if n == 1:
-            if isinstance(given, dict):
-                if len(given) != 1:
-                    raise ValueError(f"compile: {what} names {list(given)}, the model has one output")
-                given = next(iter(given.values()))
-            elif not nested and isinstance(given, (list, tuple)):
-                given = given[0]
-            return [given]
-        if isinstance(given, dict):
-            unknown = [k for k in given if k not in names]
-            if unknown:
-                raise ValueError(f"compile: {what} names {unknown[0]!r}, the outputs are {names}")
-            return [given.get(k) for k in names]
-        if isinstance(given, (list, tuple)):
-            if len(given) != n:
-                raise ValueError(
-                    f"compile: {what} must have one entry for each of the {n} outputs, got {len(given)}"
-                )
-            return list(given)
-        return [given] * n
-
-    def _resolve(self, y: list[Any], y_pred: list[Tensor]) -> _Compiled:
-        c = self._need_compiled("fit")
-        if c.resolved_losses is not None:
-            return c
-        n = len(y_pred)
-        found = []
-        for identifier, t, p in zip(self._per_output(c.loss, n, "loss", False), y, y_pred):
-            found.append(None if identifier is None else losses_module.as_loss(identifier, t, p))
-        out: list[tuple[str, metrics_module.Metric, int, bool]] = []
-        for given, weighted in ((c.metrics, False), (c.weighted_metrics, True)):
-            if not given:
-                continue
-            for i, entries in enumerate(self._per_output(given, n, "metrics", True)):
-                for entry in tree_leaves(entries if isinstance(entries, (list, tuple)) else [entries]):
-                    metric = metrics_module.as_metric(entry, y[i], y_pred[i])
-                    name = (
-                        f"{self.output_names[i]}_{metric.name}"
-                        if n > 1 and self.output_names
-                        else metric.name
-                    )
-                    taken = [k for k, _, _, _ in out]
-                    if name in taken and weighted:
-                        name = f"weighted_{name}"
-                    base, k = name, 1
-                    while name in taken:
-                        name, k = f"{base}_{k}", k + 1
-                    out.append((name, metric, i, weighted))
-        c.resolved_losses = found
-        c.resolved_metrics = out
-        c.loss_means = [Mean() for _ in found] if n > 1 else []
-        return c
+        return [m.name for m in self.metrics]
 
     # ---- one step ------------------------------------------------------------------------------------------
 
@@ -172,63 +166,85 @@ class Trainable(Layer):
         return tree_map(lambda a: to_tensor(a, self.dtype), x)
 
     def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
     ) -> Any:
-        """The loss without the regularizers' penalties."""
-        targets, outputs = tree_leaves(y), tree_leaves(y_pred)
-        if len(targets) != len(outputs):
-            raise ValueError(f"fit: the model has {len(outputs)} outputs, y has {len(targets)}")
-        for t, p in zip(targets, outputs):
-            if len(np.shape(t)) and np.shape(t)[0] != p.shape[0]:
-                raise ValueError(
-                    f"fit: y has {np.shape(t)[0]} samples in a batch, the model's output {p.shape[0]}"
-                )
-        c = self._resolve(targets, outputs)
-        assert c.resolved_losses is not None
-        weights = tree_leaves(sample_weight)
-        if len(weights) < len(outputs):
-            weights = [weights[0] if weights else None] * len(outputs)
-        scale = (
-            [None] * len(outputs)
-            if c.loss_weights is None
-            else self._per_output(c.loss_weights, len(outputs), "loss_weights", False)
-        )
+        """The total loss of a batch: that of `compile`, and what layers and regularizers add."""
+        return self._total_loss(y, y_pred, sample_weight, self.losses)
+
+    def _total_loss(self, y: Any, y_pred: Any, sample_weight: Any, extra: list[Any]) -> Any:
         total: Any = None
-        for i, (f, t, p, w, s) in enumerate(zip(c.resolved_losses, targets, outputs, weights, scale)):
-            if f is None:
-                continue
-            value = f(t, p, w)
-            if value.ndim:
-                value = value.mean()
-            if s is not None:
-                value = value * float(s)
-            if c.loss_means:
-                c.loss_means[i].update(value.detach(), p.shape[0])
-            total = value if total is None else total + value
+        if self._compile_loss is not None:
+            if y is None:
+                raise ValueError("fit: y must be given, the model was compiled with a loss")
+            total = self._compile_loss(y, y_pred, sample_weight)
+        for penalty in extra:
+            total = penalty if total is None else total + penalty
+        if total is None:
+            raise ValueError(
+                "fit: there is no loss; pass loss= to compile. No loss to compute. Provide a `loss` argument in "
+                "`compile()`."
+            )
         return total
 
-    def _step(self, batch: Batch, training: bool) -> Any:
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+        """Updates the metrics of `compile`; gives all results."""
+        if self._compile_metrics is not None and y is not None:
+            with no_grad():
+                self._compile_metrics.update_state(y, y_pred, sample_weight)
+        return self.get_metrics_result()
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        logs: dict[str, Any] = {}
+        for m in self.metrics:
+            if isinstance(m, CompileMetrics) and not m.built:
+                continue
+            result = m.result()
+            if isinstance(result, dict):
+                logs.update(result)
+            else:
+                logs[m.name] = result
+        return {k: number(logs[k]) for k in sorted(logs)}
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """One step on (x,), (x, y) or (x, y, sample_weight); override it for a loop of one's own."""
+        self._train((*data, None, None)[:3])
+        return self.get_metrics_result()
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        self._test((*data, None, None)[:3])
+        return self.get_metrics_result()
+
+    def predict_step(self, data: Any) -> Any:
+        x = data[0] if isinstance(data, tuple) else data
+        return self(self._input(x), training=False)
+
+    def zero_grad(self) -> None:
+        for w in self.weights:
+            w.grad = None
+
+    def _forward(self, batch: Batch, training: bool) -> Any:
         x, y, weight = batch
         x = self._input(x)
         with forward_pass(training) as extra:
-            y_pred = self(x)
-            n = tree_leaves(y_pred)[0].shape[0]
-            if y is None and self._compiled is not None and self._compiled.loss is not None:
-                raise ValueError("fit: y must be given, the model was compiled with a loss")
-            loss = None if y is None else self.compute_loss(x, y, y_pred, weight)
-            extra = [*extra, *[w.regularizer(w) for w in self._step_weights() if w.regularizer is not None]]
-        for penalty in extra:
-            loss = penalty if loss is None else loss + penalty
-        if loss is None:
-            raise ValueError("fit: there is no loss; pass loss= to compile")
-        self._loss_mean.update(loss.detach(), n)
-        if y is not None and self._compiled is not None:
-            targets, outputs, weights = tree_leaves(y), tree_leaves(y_pred), tree_leaves(weight)
-            for _, metric, i, weighted in self._compiled.resolved_metrics:
-                if weighted and weights:
-                    metric.update_state(targets[i], outputs[i].detach(), weights[min(i, len(weights) - 1)])
-                else:
-                    metric.update_state(targets[i], outputs[i].detach())
+            y_pred = self(x, training=training)
+            if type(self).compute_loss is Trainable.compute_loss:
+                regularized = [w for w in self._step_weights() if w.regularizer is not None]
+                extra = [*extra, *[w.regularizer(w) for w in regularized]]
+                loss = self._total_loss(y, y_pred, weight, extra)
+            else:
+                loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=weight, training=training)
+        n = tree_leaves(y_pred)[0].shape[0]
+        self._loss_tracker.update_state(loss.item(), n)
+        if self._compile_metrics is not None and y is not None:
+            if type(self).compute_metrics is Trainable.compute_metrics:
+                self._compile_metrics.update_state(y, y_pred, weight)
+            else:
+                self.compute_metrics(x, y, y_pred, weight)
         return loss
 
     def _step_weights(self) -> list[Any]:
@@ -240,42 +256,60 @@ class Trainable(Layer):
             self._weights_cache = weights
         return self._weights_cache
 
-    def run_train_step(self, batch: Batch) -> None:
-        loss = self._step(batch, True)
+    def _train(self, batch: Batch) -> None:
+        loss = self._forward(batch, True)
         weights = self._step_weights()
         if not weights:
             return
         if not loss.requires_grad:
             raise ValueError("fit: the loss does not depend on any weight that is trained")
-        loss.backward()
+        self.optimizer.scale_loss(loss).backward()
         self.optimizer.apply([w.grad for w in weights], weights)
         for w in weights:
             w.grad = None
 
-    def run_test_step(self, batch: Batch) -> None:
+    def _test(self, batch: Batch) -> None:
         with no_grad():
-            self._step(batch, False)
+            self._forward(batch, False)
+
+    def _data(self, batch: Batch) -> tuple[Any, ...]:
+        """A batch as a step of one's own takes it: Tensors, without what was not given."""
+        x, y, w = batch
+        parts = [self._input(x), *[tree_map(to_tensor, part) for part in (y, w) if part is not None]]
+        return tuple(parts)
+
+    def run_train_step(self, batch: Batch) -> None:
+        if type(self).train_step is Trainable.train_step:
+            self._train(batch)
+            return
+        with forward_pass(True):
+            self._step_logs = self.train_step(self._data(batch))
+
+    def run_test_step(self, batch: Batch) -> None:
+        if type(self).test_step is Trainable.test_step:
+            self._test(batch)
+            return
+        with no_grad(), forward_pass(False):
+            self._step_logs = self.test_step(self._data(batch))
 
     def reset_metrics(self) -> None:
-        self._loss_mean.reset()
-        if self._compiled is not None:
-            for m in self._compiled.loss_means:
-                m.reset()
-            for _, metric, _, _ in self._compiled.resolved_metrics:
-                metric.reset_state()
+        self._step_logs = None
+        for m in self.metrics:
+            m.reset_state()
 
-    def epoch_logs(self) -> dict[str, float]:
-        logs: dict[str, Any] = {"loss": self._loss_mean.result()}
-        if self._compiled is not None:
-            for name, m in zip(self.output_names, self._compiled.loss_means):
-                logs[f"{name}_loss"] = m.result()
-            for name, metric, _, _ in self._compiled.resolved_metrics:
-                logs[name] = metric.result()
-        return {k: logs[k] for k in sorted(logs)}
+    def epoch_logs(self) -> dict[str, Any]:
+        logs = self.get_metrics_result()
+        own = self._step_logs
+        if own and set(own) != set(logs):
+            return {k: number(own[k]) for k in sorted(own)}
+        return logs
 
-    def _evaluation_values(self) -> list[Any]:
-        c = self._need_compiled("evaluate")
-        return [self._loss_mean.result(), *[m.result() for _, m, _, _ in c.resolved_metrics]]
+    def _evaluation_values(self, logs: dict[str, Any]) -> list[Any]:
+        """Results in the order of the metrics, then the others by name."""
+        names: list[str] = []
+        for m in self.metrics:
+            names += [x.name for x in m.metrics] if isinstance(m, CompileMetrics) else [m.name]
+        return [logs[n] for n in names if n in logs] + [logs[k] for k in sorted(logs) if k not in names]
 
     # ---- fit -----------------------------------------------------------------------------------------------
 
@@ -310,6 +344,8 @@ class Trainable(Layer):
         order = _random.generator().permutation if shuffle else None
         data = make_batches(x, y, sample_weight, batch_size, order)
         if class_weight is not None:
+            if sample_weight is not None:
+                raise ValueError("You cannot `class_weight` and `sample_weight` at the same time.")
             data = _Weighted(data, class_weight)
         history = History()
         self.history = history
@@ -335,6 +371,8 @@ class Trainable(Layer):
             train_loop(
                 self, data, callback_list, epochs, initial_epoch, steps_per_epoch, validate, validation_freq
             )
+            if self.optimizer.use_ema:
+                self.optimizer.finalize_variable_values(self.trainable_weights)
         finally:
             self._weights_cache = None
         return history
@@ -363,7 +401,7 @@ class Trainable(Layer):
         )
         if return_dict:
             return logs
-        values = self._evaluation_values()
+        values = self._evaluation_values(logs)
         return values[0] if len(values) == 1 else values
 
     def predict(
@@ -411,6 +449,8 @@ class Trainable(Layer):
 
     def _predict(self, x: Any) -> Any:
         with no_grad(), forward_pass(False):
+            if type(self).predict_step is not Trainable.predict_step:
+                return self.predict_step((self._input(x),))
             return self(self._input(x))
 
     def predict_on_batch(self, x: Any) -> Any:
@@ -447,7 +487,7 @@ class Trainable(Layer):
     def _batch_result(self, return_dict: bool) -> Any:
         if return_dict:
             return self.epoch_logs()
-        values = self._evaluation_values()
+        values = self._evaluation_values(self.epoch_logs())
         return values[0] if len(values) == 1 else values
 
 

@@ -202,14 +202,25 @@ DLCORE_INLINE V shuffle(V a, V b, I index) {
 #endif
 }
 
-// Sums the lanes in one fixed tree: halves, then quarters, ...
+// Sums the lanes of floats in one fixed tree: halves, then quarters, ...
 template <class T>
 DLCORE_INLINE T hsum(Vec<T> v) {
-  T a[kLanes<T>];
-  __builtin_memcpy(a, &v, kVecBytes);
-  for (int w = kLanes<T> / 2; w > 0; w /= 2)
-    for (int i = 0; i < w; ++i) a[i] += a[i + w];
-  return a[0];
+  auto four = [](auto a) __attribute__((always_inline)) {
+    const auto b = __builtin_shufflevector(a, a, 0, 1) + __builtin_shufflevector(a, a, 2, 3);
+    return b[0] + b[1];
+  };
+  auto eight = [&](auto a) __attribute__((always_inline)) {
+    return four(__builtin_shufflevector(a, a, 0, 1, 2, 3) + __builtin_shufflevector(a, a, 4, 5, 6, 7));
+  };
+  if constexpr (kLanes<T> == 16)
+    return eight(__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
+                 __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15));
+  else if constexpr (kLanes<T> == 8)
+    return eight(v);
+  else if constexpr (kLanes<T> == 4)
+    return four(v);
+  else
+    return v[0] + v[1];
 }
 template <class T>
 DLCORE_INLINE T hmax(Vec<T> v) {  // NaN where any lane is NaN

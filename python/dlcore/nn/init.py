@@ -35,7 +35,7 @@ __all__ = [
 
 
 def _fill(tensor: Tensor, values: npt.NDArray[Any]) -> Tensor:
-    array = _C.from_numpy(np.ascontiguousarray(values, tensor.dtype))
+    array = _C.from_numpy(np.asarray(values, tensor.dtype, order="C"))
     _C.copy_into(tensor.array, _C.to_device(array, tensor.device))
     return tensor
 

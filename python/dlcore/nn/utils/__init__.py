@@ -9,6 +9,7 @@ import numpy as np
 
 from dlcore import _C
 from dlcore import functional as F
+from dlcore.nn.utils import rnn as rnn
 from dlcore.tensor import Tensor
 
 __all__ = [

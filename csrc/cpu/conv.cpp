@@ -19,49 +19,6 @@ namespace dlcore {
 namespace DLCORE_ISA {
 namespace {
 
-// Of an axis: the input offsets that its taps reach.
-struct Reach {
-  int64_t lo, hi;
-};
-
-// One spatial axis of a pass.
-struct Axis {
-  int64_t in, out, taps, stride, pad, dil;
-  bool backward;
-  int64_t phases() const { return backward ? stride : 1; }
-  int64_t step() const { return backward ? 1 : stride; }
-  // Does tap r reach phase f, and at which input offset? out = f + phases * i reads in = i * step + *e.
-  bool tap(int64_t f, int64_t r, int64_t* e) const {
-    const int64_t at = backward ? f + pad - r * dil : r * dil - pad;
-    *e = backward ? at / stride : at;
-    return !backward || at % stride == 0;
-  }
-  Reach reach() const {
-    Reach r = {INT64_MAX, INT64_MIN};
-    for (int64_t f = 0; f < phases(); ++f)
-      for (int64_t i = 0; i < taps; ++i) {
-        int64_t e;
-        if (tap(f, i, &e)) r.lo = min64(r.lo, e), r.hi = max64(r.hi, e);
-      }
-    return r;
-  }
-};
-
-template <class T>
-struct Pass {
-  Volume<T> in, gate;  // gate: the forward's result, where the input is a gradient behind `gate_act`
-  T* out;
-  int64_t out_sd, out_sh, out_sw, out_sc;
-  int64_t N, in_n, gate_n, out_n;
-  Axis d, h, w;
-  int64_t G, Ci, Co;  // channels a group
-  const T* wt;
-  int64_t w_g, w_ci, w_co, w_d, w_h, w_w;
-  int64_t taps() const { return d.taps * h.taps * w.taps; }
-  const T* bias;
-  Act act, gate_act;
-};
-
 // One tile: M pixels x V vectors of output channels.
 template <class T>
 struct TileArgs {
@@ -183,28 +140,6 @@ template <class T, int M>
 DLCORE_INLINE void run_depthwise(int64_t m, const TileArgs<T>& t) {
   if (m == M) return depthwise_tile<T, M>(t);
   if constexpr (M > 1) run_depthwise<T, M - 1>(m, t);
-}
-
-// Calls f(fd, fh, fw) for the phases of the output.
-template <class T, class F>
-DLCORE_INLINE void for_phases(const Pass<T>& p, const F& f) {
-  for (int64_t fd = 0; fd < p.d.phases(); ++fd)
-    for (int64_t fh = 0; fh < p.h.phases(); ++fh)
-      for (int64_t fw = 0; fw < p.w.phases(); ++fw) f(fd, fh, fw);
-}
-
-// Calls f(d, r, s, plane, row, column offset) for the taps of a phase, in the order of the packed weights.
-template <class T, class F>
-DLCORE_INLINE void for_taps(const Pass<T>& p, int64_t fd, int64_t fh, int64_t fw, const F& f) {
-  int64_t ed, eh, ew;
-  for (int64_t d = 0; d < p.d.taps; ++d) {
-    if (!p.d.tap(fd, d, &ed)) continue;
-    for (int64_t r = 0; r < p.h.taps; ++r) {
-      if (!p.h.tap(fh, r, &eh)) continue;
-      for (int64_t s = 0; s < p.w.taps; ++s)
-        if (p.w.tap(fw, s, &ew)) f(d, r, s, ed, eh, ew);
-    }
-  }
 }
 
 // Dense: [group][sliver of NR output channels][taps in phase order][Ci][NR]. Depthwise: [taps][channels
@@ -399,6 +334,9 @@ template <class T>
 void run(const Pass<T>& p) {
   if (p.N * p.d.out * p.h.out * p.w.out * p.G * p.Co == 0) return;
   const bool depthwise = p.Ci == 1 && p.Co == 1 && p.G > 1;
+  if (depthwise && p.in.sw == 1 && p.in.sc != 1 && p.out_sc != 1 &&
+      long_rows<T>(ceil_div(p.w.out, p.w.phases())))
+    return depthwise_planes(p);
   const T* packed = pack_weights(p, depthwise);
   const Reach reach[3] = {p.d.reach(), p.h.reach(), p.w.reach()};
 

@@ -261,5 +261,83 @@ DLCORE_INLINE int64_t part_begin(int64_t n, int64_t t, int64_t parts) { return n
 
 DLCORE_INLINE int64_t round_up(int64_t n, int64_t to) { return ceil_div(n, to) * to; }
 
+// ---- passes
+// -----------------------------------------------------------------------------------------------------------
+
+// Of an axis: the input offsets that its taps reach.
+struct Reach {
+  int64_t lo, hi;
+};
+
+// One spatial axis of a pass.
+struct Axis {
+  int64_t in, out, taps, stride, pad, dil;
+  bool backward;
+  int64_t phases() const { return backward ? stride : 1; }
+  int64_t step() const { return backward ? 1 : stride; }
+  // Does tap r reach phase f, and at which input offset? out = f + phases * i reads in = i * step + *e.
+  bool tap(int64_t f, int64_t r, int64_t* e) const {
+    const int64_t at = backward ? f + pad - r * dil : r * dil - pad;
+    *e = backward ? at / stride : at;
+    return !backward || at % stride == 0;
+  }
+  Reach reach() const {
+    Reach r = {INT64_MAX, INT64_MIN};
+    for (int64_t f = 0; f < phases(); ++f)
+      for (int64_t i = 0; i < taps; ++i) {
+        int64_t e;
+        if (tap(f, i, &e)) r.lo = min64(r.lo, e), r.hi = max64(r.hi, e);
+      }
+    return r;
+  }
+};
+
+template <class T>
+struct Pass {
+  Volume<T> in, gate;  // gate: the forward's result, where the input is a gradient behind `gate_act`
+  T* out;
+  int64_t out_sd, out_sh, out_sw, out_sc;
+  int64_t N, in_n, gate_n, out_n;
+  Axis d, h, w;
+  int64_t G, Ci, Co;  // channels a group
+  const T* wt;
+  int64_t w_g, w_ci, w_co, w_d, w_h, w_w;
+  int64_t taps() const { return d.taps * h.taps * w.taps; }
+  const T* bias;
+  Act act, gate_act;
+};
+
+// Calls f(fd, fh, fw) for the phases of the output.
+template <class T, class F>
+DLCORE_INLINE void for_phases(const Pass<T>& p, const F& f) {
+  for (int64_t fd = 0; fd < p.d.phases(); ++fd)
+    for (int64_t fh = 0; fh < p.h.phases(); ++fh)
+      for (int64_t fw = 0; fw < p.w.phases(); ++fw) f(fd, fh, fw);
+}
+
+// Calls f(d, r, s, plane, row, column offset) for the taps of a phase, in the order of the packed weights.
+template <class T, class F>
+DLCORE_INLINE void for_taps(const Pass<T>& p, int64_t fd, int64_t fh, int64_t fw, const F& f) {
+  int64_t ed, eh, ew;
+  for (int64_t d = 0; d < p.d.taps; ++d) {
+    if (!p.d.tap(fd, d, &ed)) continue;
+    for (int64_t r = 0; r < p.h.taps; ++r) {
+      if (!p.h.tap(fh, r, &eh)) continue;
+      for (int64_t s = 0; s < p.w.taps; ++s)
+        if (p.w.tap(fw, s, &ew)) f(d, r, s, ed, eh, ew);
+    }
+  }
+}
+
+// Depthwise passes over row-major planes, in conv_depthwise.cpp. Short rows would leave lanes idle.
+template <class T>
+DLCORE_INLINE bool long_rows(int64_t columns) {
+  return 4 * columns >= kLanes<T>;
+}
+template <class T>
+void depthwise_planes(const Pass<T>& p);
+template <class T>
+void depthwise_planes_weight(const ConvArgs& a);
+
 }  // namespace DLCORE_ISA
 }  // namespace dlcore

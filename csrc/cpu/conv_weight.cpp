@@ -21,6 +21,7 @@ struct WeightTile {
   const int64_t* off;
   T* out;  // partial results, `ld` from row to row
   int64_t ld;
+  bool fresh;  // overwrite, do not add to them
 };
 
 // Dense: x is one element a row of the tile. Depthwise: a vector of channels.
@@ -63,7 +64,7 @@ void weight_tile(const WeightTile<T>& t) {
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) {
       T* p = t.out + i * t.ld + v * L;
-      store(p, load(p) + acc[i][v]);
+      store(p, t.fresh ? acc[i][v] : load(p) + acc[i][v]);
     }
 }
 
@@ -108,6 +109,126 @@ void add_columns(T* out, int64_t n, const WeightTile<T>& t) {
   }
 }
 
+// x seen as a matrix for the GEMM: a line is a channel and a tap, k counts the outputs of all images. The
+// output's gradient is the case of one tap.
+template <class T>
+struct Lines {
+  const T* p;
+  const T* gate;  // the forward's result, with an activation
+  Act act;
+  int64_t s[5], gate_s[5];
+  int64_t size[3], result[3], kernel[3], stride[3], pad[3], dil[3];
+  int64_t taps() const { return kernel[0] * kernel[1] * kernel[2]; }
+
+  void fill(T* dst, int64_t line, int64_t k, int64_t count) const {
+    const int64_t c = line / taps(), tap = line % taps(), Q = result[2];
+    const int64_t at[3] = {tap / kernel[2] / kernel[1] * dil[0] - pad[0],
+                           tap / kernel[2] % kernel[1] * dil[1] - pad[1], tap % kernel[2] * dil[2] - pad[2]};
+    // Output q reads column q * stride + at, inside for lo <= q < hi.
+    const int64_t lo = at[2] >= 0 ? 0 : ceil_div(-at[2], stride[2]);
+    const int64_t hi = at[2] < size[2] ? ceil_div(size[2] - at[2], stride[2]) : 0;
+    while (count > 0) {
+      const int64_t q = k % Q, i = k / Q % result[1], z = k / Q / result[1] % result[0],
+                    n = k / Q / result[1] / result[0];
+      const int64_t m = min64(count, Q - q), d = z * stride[0] + at[0], r = i * stride[1] + at[1];
+      const bool outside = d < 0 || d >= size[0] || r < 0 || r >= size[1];
+      const int64_t a = outside ? m : max64(0, min64(m, lo - q)),
+                    b = outside ? m : max64(a, min64(m, hi - q));
+      const int64_t column = q * stride[2] + at[2], step = stride[2] * s[4];
+      const T* src = p + n * s[0] + c * s[1] + d * s[2] + r * s[3] + column * s[4];
+      for (int64_t j = 0; j < a; ++j) dst[j] = 0;
+      for (int64_t j = b; j < m; ++j) dst[j] = 0;
+      if (act != Act::none) {
+        const T* o =
+            gate + n * gate_s[0] + c * gate_s[1] + d * gate_s[2] + r * gate_s[3] + column * gate_s[4];
+        for (int64_t j = a; j < b; ++j) {
+          const Vec<T> v = gated<T>(act, splat(src[j * step]), splat(o[j * stride[2] * gate_s[4]]));
+          dst[j] = v[0];
+        }
+      } else if (step == 1) {
+        for (int64_t j = a; j < b; ++j) dst[j] = src[j];
+      } else {
+        for (int64_t j = a; j < b; ++j) dst[j] = src[j * step];
+      }
+      dst += m, k += m, count -= m;
+    }
+  }
+
+  template <int W>
+  void pack(T* dst, int64_t line, int64_t count, int64_t k, int64_t kc) const {
+    const bool plain = act == Act::none && taps() == 1 && size[0] == 1 && size[1] == 1 && stride[2] == 1 &&
+                       pad[2] == 0 && size[2] == result[2];
+    T* const rows = plain ? nullptr : scratch<T>(3, W * kc);
+    for (int64_t i = 0; i < count; i += W, dst += W * kc) {
+      const int64_t w = min64(W, count - i);
+      if (plain) {  // runs of pixels, an image each
+        for (int64_t j = 0; j < kc;) {
+          const int64_t q = (k + j) % size[2], m = min64(kc - j, size[2] - q);
+          pack_lines<T, W>(dst + j * W, p + (k + j) / size[2] * s[0] + (line + i) * s[1] + q * s[4], w, m,
+                           s[1], s[4]);
+          j += m;
+        }
+        continue;
+      }
+      for (int64_t j = 0; j < w; ++j) fill(rows + j * kc, line + i + j, k, kc);
+      pack_lines<T, W>(dst, rows, w, kc, kc, 1);
+    }
+  }
+};
+template <class T>
+struct LinesAsRows {
+  Lines<T> x;
+  void operator()(T* dst, int64_t i, int64_t m, int64_t k, int64_t kc) const {
+    x.template pack<Tile<T>::MR>(dst, i, m, k, kc);
+  }
+};
+template <class T>
+struct LinesAsColumns {
+  Lines<T> x;
+  void operator()(T* dst, int64_t k, int64_t kc, int64_t j, int64_t n) const {
+    x.template pack<Tile<T>::NR>(dst, j, n, k, kc);
+  }
+};
+
+// dw as a product of two matrices, straight into its place: where there are many weights and few pixels, so
+// that partial results would cost more than they save, and for 1x1 kernels.
+template <class T>
+bool weight_by_gemm(const ConvArgs& p) {
+  const int64_t pixels = p.N * p.result[0] * p.result[1] * p.result[2];
+  const int64_t C = p.C / p.groups, O = p.O / p.groups;
+  Lines<T> x{static_cast<const T*>(p.x), nullptr, Act::none, {}, {}, {}, {}, {}, {}, {}, {}};
+  for (int i = 0; i < 5; ++i) x.s[i] = p.xs[i];
+  for (int i = 0; i < 3; ++i) {
+    x.size[i] = p.size[i], x.result[i] = p.result[i], x.kernel[i] = p.kernel[i];
+    x.stride[i] = p.stride[i], x.pad[i] = p.pad[i], x.dil[i] = p.dil[i];
+  }
+  Lines<T> dy{
+      static_cast<const T*>(p.y), static_cast<const T*>(p.out), p.act, {}, {}, {}, {}, {}, {}, {}, {}};
+  for (int i = 0; i < 5; ++i) dy.s[i] = p.ys[i], dy.gate_s[i] = p.os[i];
+  for (int i = 0; i < 3; ++i) {
+    dy.size[i] = dy.result[i] = p.result[i], dy.kernel[i] = dy.stride[i] = dy.dil[i] = 1;
+    dy.pad[i] = 0;
+  }
+  const int64_t taps = x.taps();
+  if (C < 32 || O < 32) return false;
+  if (taps > 1 && (p.xs[4] != 1 || pixels > Tile<T>::KC)) return false;
+  const bool by_rows =
+      p.ws[1] == taps &&
+      (taps == 1 || (p.ws[4] == 1 && p.ws[3] == p.kernel[2] && p.ws[2] == p.kernel[1] * p.kernel[2]));
+  if (!by_rows && !(taps == 1 && p.ws[0] == 1)) return false;
+  const int64_t x_group = C * p.xs[1], y_group = O * p.ys[1], out_group = O * p.os[1];
+  T* w = static_cast<T*>(p.w);
+  for (int64_t g = 0; g < p.groups; ++g, w += O * p.ws[0]) {
+    if (by_rows)
+      gemm(O, C * taps, pixels, LinesAsRows<T>{dy}, LinesAsColumns<T>{x}, w, p.ws[0], true, NoEpilogue{});
+    else
+      gemm(C, O, pixels, LinesAsRows<T>{x}, LinesAsColumns<T>{dy}, w, p.ws[1], true, NoEpilogue{});
+    x.p += x_group, dy.p += y_group;
+    if (dy.gate) dy.gate += out_group;
+  }
+  return true;
+}
+
 }  // namespace
 
 template <class T>
@@ -118,9 +239,13 @@ void conv_backward_weight(const ConvArgs& a) {
   if (p.N * Z * P * Q * p.O == 0) return;
   const int64_t Cg = p.C / p.groups, Og = p.O / p.groups, taps = p.kernel[0] * p.kernel[1] * p.kernel[2];
   const bool depthwise = Cg == 1 && Og == 1 && p.groups > 1;
+  if (depthwise && p.xs[4] == 1 && p.xs[1] != 1 && p.ys[1] != 1 && long_rows<T>(Q))
+    return depthwise_planes_weight<T>(p);
   const int64_t G = depthwise ? 1 : p.groups;                          // groups that are looped over
   const int64_t Ci = depthwise ? p.C : Cg, Co = depthwise ? p.O : Og;  // channels of one of them
-  const int64_t K = depthwise ? taps : taps * Cg;
+  const bool multiplied = weight_by_gemm<T>(p);
+  if (multiplied && !p.bias) return;
+  const int64_t K = multiplied ? 0 : depthwise ? taps : taps * Cg;
   const int64_t wide = round_up(Co, L);
   const int64_t x_cp = depthwise ? wide : Ci;
   const int64_t rows = K + 1;  // the last one: the bias gradient
@@ -153,11 +278,10 @@ void conv_backward_weight(const ConvArgs& a) {
     for (int64_t u = u0; u < u1; ++u) {
       const int64_t chunk = u / (G * shares), g = u / shares % G, share = u % shares;
       const int64_t t0 = part_begin(tiles, share, shares), t1 = part_begin(tiles, share + 1, shares);
-      const int64_t k0 = part_begin(K, t0, tiles), k1 = part_begin(K, t1, tiles);
       T* const out = sums + (chunk * G + g) * partial;
-      __builtin_memset(out + k0 * wide, 0, (k1 - k0) * wide * sizeof(T));
       if (share == 0) __builtin_memset(out + K * wide, 0, wide * sizeof(T));
-      for (int64_t b = part_begin(blocks, chunk, chunks); b < part_begin(blocks, chunk + 1, chunks); ++b) {
+      const int64_t first = part_begin(blocks, chunk, chunks);
+      for (int64_t b = first; b < part_begin(blocks, chunk + 1, chunks); ++b) {
         const int64_t n = b / bjs / bis / bzs * bn, z0 = b / bjs / bis % bzs * bz;
         const int64_t i0 = b / bjs % bis * bi, j0 = b % bjs * bj;
         const Box box = {z0, min64(Z, z0 + bz), i0, min64(P, i0 + bi), j0, min64(Q, j0 + bj)};
@@ -181,10 +305,10 @@ void conv_backward_weight(const ConvArgs& a) {
         };
         const Volume<T> x = volume(p.x, p.size, Ci, p.xs), dy = volume(p.y, p.result, Co, p.ys);
         const Volume<T> gate = p.act == Act::none ? dy : volume(p.out, p.result, Co, p.os);
-        const Window<T> xw = window(x, images, p.xs[0], read, x_cp, 3);
+        const Window<T> xw = K == 0 ? Window<T>{} : window(x, images, p.xs[0], read, x_cp, 3);
         const Window<T> gw = gradient_window(dy, gate, p.act, images, p.ys[0], p.os[0], box, wide, 4);
         int64_t k = 0;
-        for (int64_t d = 0; d < p.kernel[0]; ++d)
+        for (int64_t d = 0; d < (K == 0 ? 0 : p.kernel[0]); ++d)
           for (int64_t r = 0; r < p.kernel[1]; ++r)
             for (int64_t s = 0; s < p.kernel[2]; ++s)
               for (int64_t c = 0; c < (depthwise ? 1 : Ci); ++c)
@@ -197,7 +321,8 @@ void conv_backward_weight(const ConvArgs& a) {
                         box.c1 - box.c0,
                         nullptr,
                         nullptr,
-                        wide};
+                        wide,
+                        b == first};
         for (int64_t o = 0; o < wide; o += depthwise ? L : NR) {
           t.dy.p = gw.p + o;
           if (depthwise) t.x.p = xw.p + o;
@@ -213,34 +338,55 @@ void conv_backward_weight(const ConvArgs& a) {
     }
   });
 
-  // dw += the chunks, in order; L output channels at a time.
-  const int64_t columns = ceil_div(Co, L);
-  parallel_for(G * columns, max64(1, kGrain / max64(1, K * L * chunks)), [&](int64_t v0, int64_t v1) {
-    for (int64_t v = v0; v < v1; ++v) {
-      const int64_t g = v / columns, o = v % columns * L, n = min64(L, Co - o), first = g * Co + o;
-      auto total = [&](int64_t k) {
-        const T* s = sums + g * partial + k * wide + o;
-        Vec<T> x = load(s);
-        for (int64_t c = 1; c < chunks; ++c) x += load(s + c * G * partial);
-        return x;
-      };
-      auto add = [&](T* d, int64_t step, Vec<T> x) {
-        if (step == 1 && n == L) return store(d, load(d) + x);
-        T lane[L];
-        store(lane, x);
-        for (int64_t i = 0; i < n; ++i) d[i * step] += lane[i];
-      };
-      const int64_t channels = depthwise ? 1 : Ci;
-      for (int64_t c = 0; c < channels; ++c)
-        for (int64_t tap = 0; tap < taps; ++tap) {
-          const int64_t d = tap / p.kernel[2] / p.kernel[1], r = tap / p.kernel[2] % p.kernel[1];
-          add(static_cast<T*>(p.w) + first * p.ws[0] + c * p.ws[1] + d * p.ws[2] + r * p.ws[3] +
-                  tap % p.kernel[2] * p.ws[4],
-              p.ws[0], total(tap * channels + c));
-        }
-      if (p.bias) add(static_cast<T*>(p.bias) + first, 1, total(K));
-    }
-  });
+  // dw += the chunks, in order; L output channels of some input channels at a time.
+  const int64_t channels = K == 0 ? 0 : depthwise ? 1 : Ci, columns = ceil_div(Co, L);
+  const int64_t some = max64(1, min64(channels, 256 / taps)), parts = max64(1, ceil_div(channels, some));
+  // Where a row of dw is one run, as in (O,C,R,S), it is gathered by a transposition in registers.
+  const bool by_rows = channels * taps > 1 && p.ws[0] != 1 && p.ws[1] == taps && p.ws[4] == 1 &&
+                       p.ws[3] == p.kernel[2] && p.ws[2] == p.kernel[1] * p.kernel[2];
+  parallel_for(G * columns * parts, max64(1, kGrain / max64(1, some * taps * L * chunks)),
+               [&](int64_t v0, int64_t v1) {
+                 T* const sum = scratch<T>(4, 2 * some * taps * L);
+                 T* const row = sum + some * taps * L;
+                 for (int64_t v = v0; v < v1; ++v) {
+                   const int64_t g = v / parts / columns, o = v / parts % columns * L, c0 = v % parts * some;
+                   const int64_t n = min64(L, Co - o), first = g * Co + o,
+                                 count = min64(some, channels - c0) * taps;
+                   auto total = [&](int64_t k) {
+                     const T* s = sums + g * partial + k * wide + o;
+                     Vec<T> x = load(s);
+                     for (int64_t c = 1; c < chunks; ++c) x += load(s + c * G * partial);
+                     return x;
+                   };
+                   auto add = [&](T* d, int64_t step, Vec<T> x) {
+                     if (step == 1 && n == L) return store(d, load(d) + x);
+                     T lane[L];
+                     store(lane, x);
+                     for (int64_t i = 0; i < n; ++i) d[i * step] += lane[i];
+                   };
+                   T* const w = static_cast<T*>(p.w) + first * p.ws[0] + c0 * p.ws[1];
+                   for (int64_t tap = 0; tap < taps; ++tap) {
+                     const int64_t d = tap / p.kernel[2] / p.kernel[1], r = tap / p.kernel[2] % p.kernel[1];
+                     T* const at = w + d * p.ws[2] + r * p.ws[3] + tap % p.kernel[2] * p.ws[4];
+                     for (int64_t c = 0; c < count / taps; ++c) {
+                       const Vec<T> x = total(tap * channels + c0 + c);
+                       if (by_rows)
+                         store(sum + (c * taps + tap) * L, x);
+                       else
+                         add(at + c * p.ws[1], p.ws[0], x);
+                     }
+                   }
+                   if (by_rows) {
+                     transpose(row, count, sum, L, count, n);
+                     for (int64_t i = 0; i < n; ++i)
+                       each_vector<T>(0, count, [&](int64_t k, int lanes) {
+                         T* const at = w + i * p.ws[0] + k;
+                         store_upto(at, load_upto(at, lanes) + load_upto(row + i * count + k, lanes), lanes);
+                       });
+                   }
+                   if (p.bias && c0 == 0) add(static_cast<T*>(p.bias) + first, 1, total(K));
+                 }
+               });
 }
 
 DLCORE_INSTANTIATE_FLOATS(conv_backward_weight, ConvArgs)

@@ -110,6 +110,10 @@ Geometry check(const char* op, const Array& x, const Array& weight, const Steps&
     if (x.dim(-nd + i) > INT64_MAX >> 32) value_error(op, "x must be smaller along each axis", {{"x", x}});
   }
   g.batched = x.ndim() == nd + 2;
+  int64_t samples = x.dim(-nd - 1) * (g.batched ? x.dim(0) : 1);  // a batch or channels may be missing
+  for (int i = 0; i < nd; ++i)
+    if (samples != 0 && x.dim(-nd + i) == 0)
+      value_error(op, "x must not be empty along a spatial axis", {{"x", x}});
   g.x = g.lifted(x), g.w = lift(weight, nd);
   ConvArgs& a = g.args;
   a.N = g.x.dim(0);
@@ -130,6 +134,7 @@ void check_groups(const char* op, const Array& x, const Array& weight, int64_t C
   if (O % groups)
     value_error(op, "groups must divide out_channels=" + std::to_string(O),
                 {{"groups", groups}, {"weight", weight}});
+  if (O == 0) value_error(op, "weight must have outputs", {{"weight", weight}});
 }
 
 void set_result(Geometry* g, int64_t channels, const int64_t (&size)[3]) {
@@ -170,12 +175,12 @@ Geometry check_transpose(const char* op, const Array& x, const Array& weight, co
   Geometry g = check(op, x, weight, s);
   ConvArgs& a = g.args;
   a.O = g.x.dim(1), a.groups = groups;
-  check_groups(op, x, weight, a.O, 0, groups);
+  if (__builtin_mul_overflow(weight.dim(1), groups, &a.C))
+    value_error(op, "groups must be smaller", {{"weight", weight}, {"groups", groups}});
+  check_groups(op, x, weight, a.O, a.C, groups);
   if (weight.dim(0) != a.O)
     value_error(op, "weight must have in_channels=" + std::to_string(a.O) + " inputs",
                 {{"weight", weight}, {"x", x}});
-  if (__builtin_mul_overflow(weight.dim(1), groups, &a.C))
-    value_error(op, "groups must be smaller", {{"weight", weight}, {"groups", groups}});
   if (output_padding.n != g.nd)
     value_error(op, "output_padding must have " + std::to_string(g.nd) + " values",
                 {{"output_padding", output_padding}});

@@ -293,6 +293,8 @@ ERRORS = [
     Error((f4, w4.astype(np.float64)), TypeError, "weight must have the dtype of x"),
     Error((f4.astype(np.int64), w4.astype(np.int64)), TypeError, "x must be float32 or float64"),
     Error((f4, w4[:, :, :0]), ValueError, "kernel must not be empty"),
+    Error((f4[:, :, :0], w4, None, 1, 2), ValueError, "x must not be empty along a spatial axis"),
+    Error((f4, w4[:0]), ValueError, "weight must have outputs"),
     Error((f4, w4, None, 2, "same"), ValueError, "padding='same' must go with stride 1"),
     Error((f4, w4, None, 1, "full"), ValueError, "padding must be 'same', 'valid' or numbers"),
     Error((f4, w4, None, (1, 1, 1)), TypeError, "stride must be an int or 2 of them"),
@@ -326,7 +328,8 @@ ERRORS_TRANSPOSE = [
     Error((f4, t4, None, 1, 4), ValueError, "the result must not be empty along axis 2"),
     Error((f4, t4, None, 1, "same"), TypeError, "padding must be an int or 2 of them"),
     Error((f4, t4, None, 1, 0, (1, 1, 1)), TypeError, "output_padding must be an int or 2 of them"),
-    Error((np.ones((6, 4, 0), np.float32), t4), ValueError, "the result must not be empty along axis 3"),
+    Error((np.ones((6, 4, 0), np.float32), t4), ValueError, "x must not be empty along a spatial axis"),
+    Error((f4, t4[:, :0]), ValueError, "weight must have outputs"),
     Error((f4, t4, None, 1 << 40), ValueError, "must lie below"),
     Error((f4, t4[:, :, :0]), ValueError, "kernel must not be empty"),
 ]

@@ -4,7 +4,7 @@
 #include <string>
 #include <tuple>
 
-#include "ops/ops.h"
+#include "ops/planes.h"
 
 namespace dlcore {
 
@@ -37,7 +37,10 @@ struct Planes {
       if (shape[i] <= 0 || shape[i] >= kLimit)
         throw ValueError(
             op + ": sizes of the pooled axes must be positive (only the batch may be empty), got " + got);
-    shape.product();  // not beyond int64
+    int64_t all = C;
+    for (int64_t v : size)
+      if (__builtin_mul_overflow(all, v, &all))
+        throw ValueError(op + ": the number of elements must fit in 63 bits, got " + got);
   }
   int64_t volume() const { return size[0] * size[1] * size[2]; }
   Dims shape(const int64_t* of) const {
@@ -45,18 +48,6 @@ struct Planes {
     if (batched) d.push(N);
     d.push(C);
     for (int i = 3 - nd; i < 3; ++i) d.push(of[i]);
-    return d;
-  }
-  Dims dense(const int64_t* of, bool channels_last) const {
-    Dims d;
-    const int64_t all = of[0] * of[1] * of[2], step = channels_last ? C : 1;
-    if (batched) d.push(C * all);
-    d.push(channels_last ? 1 : all);
-    for (int i = 3 - nd; i < 3; ++i) {
-      int64_t inner = step;
-      for (int j = i + 1; j < 3; ++j) inner *= of[j];
-      d.push(inner);
-    }
     return d;
   }
 };
@@ -112,24 +103,9 @@ Geometry check_geometry(const std::string& op, const Dims& kernel, const Dims& s
   return {kernel, stride, pads, dilation, ceil_mode, false};
 }
 
-bool is_channels_last(const Array& x, int nd) {
-  return !x.contiguous() && x.stride(x.ndim() - nd - 1) == 1 && x.dim(x.ndim() - nd - 1) > 1;
-}
-
 // x as the kernels take it: unit stride along the columns, or along the channels.
 Array usable(const Array& x, bool channels_last) {
   return channels_last || x.dim(-1) <= 1 || x.stride(-1) == 1 ? x : contiguous(x);
-}
-
-// A gradient in the output's format.
-Array in_format(const Array& dy, const Planes& p, const Outputs& out, bool channels_last) {
-  const Dims strides = p.dense(out.size, channels_last);
-  bool same = true;
-  for (int i = 0; i < dy.ndim(); ++i) same &= dy.dim(i) == 1 || dy.stride(i) == strides[i];
-  if (same || dy.numel() == 0) return dy;
-  const Array made = Array::empty(dy.shape(), dy.dtype(), dy.device()).view(dy.shape(), strides);
-  copy_into(made, dy);
-  return made;
 }
 
 void fill_strides(const Array& a, const Planes& p, bool channels_last, int64_t* n, int64_t* c, int64_t* d,
@@ -161,9 +137,7 @@ Array pool(const std::string& op, const Array& x, const Planes& planes, PoolShap
   const Array from = usable(x, last);
   const Outputs out(shape);
   const Dims out_shape = planes.shape(out.size);
-  out_shape.product();  // before the strides multiply the same sizes
-  const Dims out_strides = planes.dense(out.size, last);
-  Array y = Array::empty(out_shape, x.dtype(), x.device()).view(out_shape, out_strides);
+  Array y = empty_in_format(out_shape, x.dtype(), x.device(), planes.nd, last);
   PoolArgs args{};
   static_cast<PoolShape&>(args) = shape;
   args.channels_last = last;
@@ -181,8 +155,8 @@ Array pool(const std::string& op, const Array& x, const Planes& planes, PoolShap
     if (args.save == PoolSave::indices && planes.volume() >= kLimit)
       value_error(op.c_str(), "a plane must have less than 2^31 elements where its indices are kept",
                   {{"x", x}});
-    *saved = Array::empty(out_shape, args.save == PoolSave::offsets ? DType::u8 : DType::i64, x.device())
-                 .view(out_shape, out_strides);
+    const DType kind = args.save == PoolSave::offsets ? DType::u8 : DType::i64;
+    *saved = empty_in_format(out_shape, kind, x.device(), planes.nd, last);
     args.saved = saved->data();
   }
   if (y.numel() == 0) return y;
@@ -200,10 +174,9 @@ Array pool_backward(const std::string& op, const Array& dy, const Array* saved, 
   const Outputs out(shape);
   check_shape(op.c_str(), "dy", dy, planes.shape(out.size));
   const Dims in_shape = planes.shape(planes.size);
-  Array dx = Array::empty(in_shape, dy.dtype(), dy.device())
-                 .view(in_shape, planes.dense(planes.size, channels_last));
+  Array dx = empty_in_format(in_shape, dy.dtype(), dy.device(), planes.nd, channels_last);
   if (dx.numel() == 0) return dx;
-  const Array from = in_format(dy, planes, out, channels_last);
+  const Array from = in_format(dy, planes.nd, channels_last);
   PoolBackwardArgs args{};
   static_cast<PoolShape&>(args) = shape;
   args.channels_last = channels_last;
@@ -211,7 +184,7 @@ Array pool_backward(const std::string& op, const Array& dy, const Array* saved, 
   fill_strides(dx, planes, channels_last, &args.x_ns, &args.x_cs, &args.x_ds, &args.x_hs, &args.x_ws);
   fill_strides(from, planes, channels_last, &args.y_ns, &args.y_cs, &args.y_ds, &args.y_hs, &args.y_ws);
   if (saved) {
-    const Array kept = in_format(*saved, planes, out, channels_last);
+    const Array kept = in_format(*saved, planes.nd, channels_last);
     args.save = saved->dtype() == DType::u8 ? PoolSave::offsets : PoolSave::indices;
     args.saved = kept.data();
     DLCORE_LAUNCH(max_pool_backward, dy.dtype(), dy.device(), args);

@@ -55,7 +55,6 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
             f"pad: mode {mode!r} pads the last 1, 2 or 3 axes of a tensor with one or two more, "
             f"got pad={tuple(pad)}, input={shape}"
         )
-    x = input
     for d, before, after in margins:
         n, widest = shape[d], max(before, after)
         if (
@@ -66,10 +65,29 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
             raise ValueError(
                 f"pad: a {mode} margin must fit into the axis, got pad={tuple(pad)}, input={shape}"
             )
+    if input.is_floating_point() and input.device == "cpu" and all(input.shape[len(shape) - len(margins) :]):
+        return _by_place(input, margins[::-1], mode)
+    x = input
+    for d, before, after in margins:
+        n = shape[d]
         rows = np.pad(np.arange(n), (max(before, 0), max(after, 0)), mode=_MODES[mode])  # type: ignore[call-overload]
         rows = rows[max(-before, 0) : len(rows) - max(-after, 0)]
         x = index_select(x, d, Tensor(_C.to_device(_C.from_numpy(np.ascontiguousarray(rows)), input.device)))
     return x
+
+
+def _by_place(input: Tensor, margins: list[_Margin], mode: str) -> Tensor:
+    """All axes in one pass; `margins` in the order of the axes."""
+    x = input.array
+    before = tuple([b for _, b, _ in margins])
+    size = tuple([x.shape[d] for d, _, _ in margins])
+    padded = tuple([x.shape[d] + b + a for d, b, a in margins])
+    last = x.ndim > len(size) and _C.is_channels_last(x, len(size))
+
+    def pad_backward(g: _C.Array, needs: tuple[bool, ...]) -> tuple[_C.Array]:
+        return (_C.pad_backward(g, before, size, mode, last),)
+
+    return record(_C.pad(x, before, padded, mode), (input,), pad_backward)
 
 
 def _constant(input: Tensor, margins: list[_Margin], value: float) -> Tensor:

@@ -380,7 +380,7 @@ def adaptive_max_pool2d(input: Tensor, output_size: OptSize, return_indices: boo
 
 
 def adaptive_max_pool3d(input: Tensor, output_size: OptSize, return_indices: bool = False) -> Any:
-    """The maximum of each of (D_out, H_out, W_out) windows that cover the volume; None keeps an axis as it is.
+    """The maximum of each of (D_out, H_out, W_out) windows that cover the volume; None keeps an axis.
 
     >>> import dlcore
     >>> dlcore.functional.adaptive_max_pool3d(dlcore.arange(8.0).reshape(1, 2, 2, 2), 1).item()
@@ -520,8 +520,8 @@ def _lp_pool(n: int, x: Tensor, norm_type: float, kernel_size: Any, stride: Any,
 def lp_pool1d(
     input: Tensor, norm_type: float, kernel_size: Size, stride: Size | None = None, ceil_mode: bool = False
 ) -> Tensor:
-    """y[o] = (sum over the window of x^p)^(1/p), p = norm_type; the largest |x| for infinity, the smallest for
-    -infinity.
+    """y[o] = (sum over the window of x^p)^(1/p), p = norm_type; the largest |x| for infinity, the smallest
+    for -infinity.
 
     As in torch, windows that `ceil_mode` cuts are scaled up to the full window, and odd powers keep signs
     (so that a negative sum gives NaN).

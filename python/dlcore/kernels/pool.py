@@ -19,16 +19,25 @@ __all__ = [
     "adaptive_avg_pool1d_backward",
     "adaptive_avg_pool2d",
     "adaptive_avg_pool2d_backward",
+    "adaptive_avg_pool3d",
+    "adaptive_avg_pool3d_backward",
     "adaptive_max_pool1d",
     "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
     "avg_pool1d",
     "avg_pool1d_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
+    "avg_pool3d",
+    "avg_pool3d_backward",
+    "fractional_max_pool2d",
+    "fractional_max_pool3d",
     "max_pool1d",
     "max_pool1d_backward",
     "max_pool2d",
     "max_pool2d_backward",
+    "max_pool3d",
+    "max_pool3d_backward",
 ]
 
 
@@ -71,6 +80,19 @@ def max_pool2d(
     return _call(F.max_pool2d, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
+def max_pool3d(
+    x: npt.ArrayLike,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    dilation: Size = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """Maxima of windows of x (N, C, D, H, W) or (C, D, H, W); see `dlcore.functional.max_pool3d`."""
+    return _call(F.max_pool3d, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
 def _max_backward(n: int, dy: npt.ArrayLike, indices: npt.ArrayLike, x_shape: Sequence[int]) -> NDArray:
     op = f"max_pool{n}d_backward"
     positions = np.asarray(indices)
@@ -104,6 +126,12 @@ def max_pool2d_backward(dy: npt.ArrayLike, indices: npt.ArrayLike, x_shape: Sequ
     return _max_backward(2, dy, indices, x_shape)
 
 
+def max_pool3d_backward(dy: npt.ArrayLike, indices: npt.ArrayLike, x_shape: Sequence[int]) -> NDArray:
+    """dx of `x_shape`: dy added where `return_indices` of the forward (plain, adaptive or fractional) says
+    the maxima were."""
+    return _max_backward(3, dy, indices, x_shape)
+
+
 def avg_pool1d(
     x: npt.ArrayLike,
     kernel_size: Size,
@@ -129,6 +157,22 @@ def avg_pool2d(
     """Averages of windows of x (N, C, H, W) or (C, H, W); see `dlcore.functional.avg_pool2d`."""
     y: NDArray = _call(
         F.avg_pool2d, x, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    )
+    return y
+
+
+def avg_pool3d(
+    x: npt.ArrayLike,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> NDArray:
+    """Averages of windows of x (N, C, D, H, W) or (C, D, H, W); see `dlcore.functional.avg_pool3d`."""
+    y: NDArray = _call(
+        F.avg_pool3d, x, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
     )
     return y
 
@@ -186,6 +230,22 @@ def avg_pool2d_backward(
     )
 
 
+def avg_pool3d_backward(
+    dy: npt.ArrayLike,
+    x_shape: Sequence[int],
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> NDArray:
+    """dx of `x_shape`: each dy shared equally among its window. Format: dy's."""
+    return _avg_backward(
+        3, dy, x_shape, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    )
+
+
 def adaptive_avg_pool1d(x: npt.ArrayLike, output_size: Size) -> NDArray:
     """Means of `output_size` windows that cover x (N, C, L) or (C, L)."""
     y: NDArray = _call(F.adaptive_avg_pool1d, x, output_size)
@@ -195,6 +255,12 @@ def adaptive_avg_pool1d(x: npt.ArrayLike, output_size: Size) -> NDArray:
 def adaptive_avg_pool2d(x: npt.ArrayLike, output_size: OptSize) -> NDArray:
     """Means of the windows that cover x (N, C, H, W) or (C, H, W); None keeps an axis."""
     y: NDArray = _call(F.adaptive_avg_pool2d, x, output_size)
+    return y
+
+
+def adaptive_avg_pool3d(x: npt.ArrayLike, output_size: OptSize) -> NDArray:
+    """Means of the windows that cover x (N, C, D, H, W) or (C, D, H, W); None keeps an axis."""
+    y: NDArray = _call(F.adaptive_avg_pool3d, x, output_size)
     return y
 
 
@@ -214,6 +280,11 @@ def adaptive_avg_pool2d_backward(dy: npt.ArrayLike, x_shape: Sequence[int]) -> N
     return _adaptive_avg_backward(2, dy, x_shape)
 
 
+def adaptive_avg_pool3d_backward(dy: npt.ArrayLike, x_shape: Sequence[int]) -> NDArray:
+    """dx of `x_shape`: each dy shared equally among its window."""
+    return _adaptive_avg_backward(3, dy, x_shape)
+
+
 def adaptive_max_pool1d(x: npt.ArrayLike, output_size: Size, return_indices: bool = False) -> Any:
     """Maxima of `output_size` windows that cover x (N, C, L) or (C, L)."""
     return _call(F.adaptive_max_pool1d, x, output_size, return_indices)
@@ -222,3 +293,33 @@ def adaptive_max_pool1d(x: npt.ArrayLike, output_size: Size, return_indices: boo
 def adaptive_max_pool2d(x: npt.ArrayLike, output_size: OptSize, return_indices: bool = False) -> Any:
     """Maxima of the windows that cover x (N, C, H, W) or (C, H, W); None keeps an axis."""
     return _call(F.adaptive_max_pool2d, x, output_size, return_indices)
+
+
+def adaptive_max_pool3d(x: npt.ArrayLike, output_size: OptSize, return_indices: bool = False) -> Any:
+    """Maxima of the windows that cover x (N, C, D, H, W) or (C, D, H, W); None keeps an axis."""
+    return _call(F.adaptive_max_pool3d, x, output_size, return_indices)
+
+
+def fractional_max_pool2d(
+    x: npt.ArrayLike, kernel_size: Size, output_size: Size, samples: npt.ArrayLike
+) -> tuple[NDArray, NDArray]:
+    """(y, indices) over windows whose starts `samples` (N, C, 2) gives; see
+    `dlcore.functional.fractional_max_pool2d`."""
+    return _fractional(2, x, kernel_size, output_size, samples)
+
+
+def fractional_max_pool3d(
+    x: npt.ArrayLike, kernel_size: Size, output_size: Size, samples: npt.ArrayLike
+) -> tuple[NDArray, NDArray]:
+    """(y, indices) over windows whose starts `samples` (N, C, 3) gives; see
+    `dlcore.functional.fractional_max_pool3d`."""
+    return _fractional(3, x, kernel_size, output_size, samples)
+
+
+def _fractional(
+    n: int, x: npt.ArrayLike, kernel_size: Size, output_size: Size, samples: npt.ArrayLike
+) -> tuple[NDArray, NDArray]:
+    op = f"fractional_max_pool{n}d"
+    kernel, size = _sizes(op, "kernel_size", kernel_size, n), _sizes(op, "output_size", output_size, n)
+    y, indices = _C.fractional_max_pool(arr(x), kernel, size, arr(samples))
+    return out(y), out(indices)

@@ -95,7 +95,8 @@ void query_block(const AttentionArgs& p, const Dropout<T>& drop, int64_t b, int6
   }
 
   T* out = static_cast<T*>(p.o) + b * p.o_s[0] + h * p.o_s[1];
-  T* lse = p.lse ? static_cast<T*>(p.lse) + a.row : nullptr;
+  T* top = static_cast<T*>(p.stats) + a.row;
+  T* logsum = top + p.B * p.Hq * p.Tq;
   for (int64_t t = 0; t < strips; ++t) {
     const int64_t at = q0 + t * W, n = min64(W, nq - t * W);
     T* o = ot + t * W * rows;
@@ -103,7 +104,9 @@ void query_block(const AttentionArgs& p, const Dropout<T>& drop, int64_t b, int6
       const Vec<T> sum = load(l + t * W + i);
       const Vec<T> inverse = sum == Vec<T>{} ? sum : splat(T(1)) / sum;
       for (int64_t d = 0; d < p.Dv; ++d) store(o + d * W + i, load(o + d * W + i) * inverse);
-      if (lse) store_upto(lse + at + i, load(m + t * W + i) + log<T>(sum), static_cast<int>(min64(L, n - i)));
+      const int here = static_cast<int>(min64(L, n - i));
+      store_upto(top + at + i, load(m + t * W + i), here);
+      store_upto(logsum + at + i, log<T>(sum), here);
     }
     store_transposed(out + at * p.o_s[2], p.o_s[2], o, W, n, p.Dv);
   }
@@ -115,40 +118,39 @@ void query_block(const AttentionArgs& p, const Dropout<T>& drop, int64_t b, int6
 constexpr int64_t kFewQueries = 4;
 constexpr int64_t kChunk = 256;  // keys
 
-// s[j] = q . key j for j < n; s has room for whole vectors. Squares of partial sums are transposed, so that
-// no vector is summed across.
+// s[0 ... kLanes) = q . the keys of `line`. The square of partial sums is transposed, so that no vector is
+// summed across. `ahead` (elements) is where the keys are that come next.
 template <class T>
-inline void dot_keys(const T* q, const T* k, int64_t ld, int64_t n, int64_t D, T* s) {
+DLCORE_INLINE void dot_square(const T* q, const T* const (&line)[kLanes<T>], int64_t D, int64_t ahead, T* s) {
   constexpr int L = kLanes<T>;
-  for (int64_t j = 0; j < n; j += L) {
-    const T* line[L];
-    for (int i = 0; i < L; ++i) line[i] = k + min64(j + i, n - 1) * ld;
-    Vec<T> acc[L];
+  Vec<T> acc[L];
 #pragma GCC unroll 16
-    for (int i = 0; i < L; ++i) acc[i] = Vec<T>{};
-    int64_t d = 0;
-    for (; d + L <= D; d += L) {
-      const Vec<T> x = load(q + d);
+  for (int i = 0; i < L; ++i) acc[i] = Vec<T>{};
+  int64_t d = 0;
+  for (; d + L <= D; d += L) {
+    const Vec<T> x = load(q + d);
 #pragma GCC unroll 16
-      for (int i = 0; i < L; ++i) acc[i] = fma(x, load(line[i] + d), acc[i]);
+    for (int i = 0; i < L; ++i) {
+      if (ahead) __builtin_prefetch(line[i] + d + ahead);
+      acc[i] = fma(x, load(line[i] + d), acc[i]);
     }
-    if (const int left = static_cast<int>(D - d)) {
-      const Vec<T> x = load_n(q + d, left);
-#pragma GCC unroll 16
-      for (int i = 0; i < L; ++i) acc[i] = fma(x, load_n(line[i] + d, left), acc[i]);
-    }
-    transpose_square<T>(acc);
-#pragma GCC unroll 4
-    for (int w = L / 2; w > 0; w /= 2)
-#pragma GCC unroll 8
-      for (int i = 0; i < w; ++i) acc[i] += acc[i + w];
-    store(s + j, acc[0]);
   }
+  if (const int left = static_cast<int>(D - d)) {
+    const Vec<T> x = load_n(q + d, left);
+#pragma GCC unroll 16
+    for (int i = 0; i < L; ++i) acc[i] = fma(x, load_n(line[i] + d, left), acc[i]);
+  }
+  transpose_square<T>(acc);
+#pragma GCC unroll 4
+  for (int w = L / 2; w > 0; w /= 2)
+#pragma GCC unroll 8
+    for (int i = 0; i < w; ++i) acc[i] += acc[i + w];
+  store(s, acc[0]);
 }
 
-// o[0 ... NV vectors) = sum of s[j] times value j.
+// o[0 ... NV vectors) += the sum of s[j] times value j.
 template <class T, int NV>
-DLCORE_INLINE void weigh(const T* s, const T* v, int64_t ld, int64_t n, int lanes, T* o) {
+DLCORE_INLINE void weigh(const T* s, const T* v, int64_t ld, int64_t n, int lanes, int64_t ahead, T* o) {
   constexpr int L = kLanes<T>;
   Vec<T> acc[NV];
 #pragma GCC unroll 8
@@ -156,19 +158,25 @@ DLCORE_INLINE void weigh(const T* s, const T* v, int64_t ld, int64_t n, int lane
   for (int64_t j = 0; j < n; ++j) {
     const Vec<T> w = splat(s[j]);
 #pragma GCC unroll 8
-    for (int x = 0; x < NV; ++x)
-      acc[x] = fma(w, NV == 1 ? load_upto(v + j * ld, lanes) : load(v + j * ld + x * L), acc[x]);
+    for (int x = 0; x < NV; ++x) {
+      const T* from = v + j * ld + x * L;
+      if (ahead) __builtin_prefetch(from + ahead);
+      acc[x] = fma(w, NV == 1 ? load_upto(from, lanes) : load(from), acc[x]);
+    }
   }
 #pragma GCC unroll 8
-  for (int x = 0; x < NV; ++x) store_upto(o + x * L, acc[x], NV == 1 ? lanes : L);
+  for (int x = 0; x < NV; ++x) {
+    const int here = NV == 1 ? lanes : L;
+    store_upto(o + x * L, load_upto(o + x * L, here) + acc[x], here);
+  }
 }
 template <class T>
-inline void weigh_values(const T* s, const T* v, int64_t ld, int64_t n, int64_t Dv, T* o) {
+inline void weigh_values(const T* s, const T* v, int64_t ld, int64_t n, int64_t Dv, int64_t ahead, T* o) {
   constexpr int L = kLanes<T>;
   int64_t d = 0;
-  for (; d + 8 * L <= Dv; d += 8 * L) weigh<T, 8>(s, v + d, ld, n, L, o + d);
-  for (; d + 4 * L <= Dv; d += 4 * L) weigh<T, 4>(s, v + d, ld, n, L, o + d);
-  for (; d < Dv; d += L) weigh<T, 1>(s, v + d, ld, n, static_cast<int>(min64(L, Dv - d)), o + d);
+  for (; d + 8 * L <= Dv; d += 8 * L) weigh<T, 8>(s, v + d, ld, n, L, ahead, o + d);
+  for (; d + 4 * L <= Dv; d += 4 * L) weigh<T, 4>(s, v + d, ld, n, L, ahead, o + d);
+  for (; d < Dv; d += L) weigh<T, 1>(s, v + d, ld, n, static_cast<int>(min64(L, Dv - d)), ahead, o + d);
 }
 
 // part[row] = {Dv unnormalised outputs, maximum, sum} of the rows (head of the group, query).
@@ -176,38 +184,51 @@ template <class T>
 void chunk_of_keys(const AttentionArgs& p, const Dropout<T>& drop, int64_t b, int64_t hkv, int64_t k0,
                    T* part) {
   constexpr int L = kLanes<T>;
-  const int64_t group = p.Hq / p.Hkv, at = hkv * group;
-  const Head<T> first(p, b, at);
-  const int64_t n = min64(kChunk, first.limit(p, p.Tq) - k0);
-  T* s = scratch<T>(2, kChunk);
-  T* other = scratch<T>(3, kChunk);
-  T* qs = scratch<T>(4, p.D);
-  for (int64_t g = 0; g < group; ++g) {
-    const Head<T> a(p, b, at + g);
-    for (int64_t i = 0; i < p.Tq; ++i, part += p.Dv + 2) {
-      const int64_t seen = min64(n, a.limit(p, i + 1) - k0);
-      if (seen <= 0) {
-        fill_zero(part, p.Dv + 2);
-        part[p.Dv] = -kInfinity<T>;
-        continue;
-      }
-      copy_rows(qs, p.D, a.q + i * p.q_s[2], p.q_s[2], 1, 1, p.D, static_cast<T>(p.scale));
-      dot_keys(qs, a.k + k0 * p.k_s[2], p.k_s[2], seen, p.D, s);
-      if (a.mask) {
-        mask_row(p, a, i, k0, seen, other);
-        for (int64_t j = 0; j < seen; j += L) store(s + j, load(s + j) + load(other + j));
-      }
-      const T m = row_max(s, seen);
-      part[p.Dv] = m;
-      part[p.Dv + 1] = row_exp_sum<T, true>(s, s, seen, m == -kInfinity<T> ? T(0) : m);
-      if (drop.on) {
-        const uint64_t row = a.row + static_cast<uint64_t>(i);
-        drop.row(row * static_cast<uint64_t>(p.Tk) + static_cast<uint64_t>(k0), seen, other);
-        for (int64_t j = 0; j < seen; j += L) store(s + j, load(s + j) * load(other + j));
-      }
-      weigh_values(s, a.v + k0 * p.v_s[2], p.v_s[2], seen, p.Dv, part);
+  const int64_t group = p.Hq / p.Hkv, rows = group * p.Tq, size = p.Dv + 2;
+  const Head<T> first(p, b, hkv * group);
+  const int64_t n = max64(0, min64(kChunk, first.limit(p, p.Tq) - k0));
+  T* s = scratch<T>(2, (rows + 1) * kChunk);
+  T* other = s + rows * kChunk;
+  T* qs = scratch<T>(3, rows * p.D);
+  auto head = [&](int64_t r) { return Head<T>(p, b, hkv * group + r / p.Tq); };
+  auto seen = [&](int64_t r) {
+    return min64(n, first.limit(p, r % p.Tq + 1) - k0);
+  };  // keys of row r, or < 0
+  for (int64_t r = 0; r < rows; ++r)
+    copy_rows(qs + r * p.D, p.D, head(r).q + r % p.Tq * p.q_s[2], p.D, 1, 1, p.D, static_cast<T>(p.scale));
+  // Keys, and then values, come from memory once: all rows take their turn at what is in L1.
+  for (int64_t j = 0; j < n; j += L) {
+    const T* line[L];
+    for (int i = 0; i < L; ++i) line[i] = first.k + (k0 + min64(j + i, n - 1)) * p.k_s[2];
+    for (int64_t r = 0; r < rows; ++r)
+      dot_square<T>(qs + r * p.D, line, p.D, r == 0 ? L * p.k_s[2] : 0, s + r * kChunk + j);
+  }
+  for (int64_t r = 0; r < rows; ++r) {
+    T *to = part + r * size, *row = s + r * kChunk;
+    const int64_t m = seen(r);
+    fill_zero(to, size);
+    to[p.Dv] = -kInfinity<T>;
+    if (m <= 0) continue;
+    const Head<T> a = head(r);
+    const int64_t i = r % p.Tq;
+    if (a.mask) {
+      mask_row(p, a, i, k0, m, other);
+      for (int64_t j = 0; j < m; j += L) store(row + j, load(row + j) + load(other + j));
+    }
+    const T top = row_max(row, m);
+    to[p.Dv] = top;
+    to[p.Dv + 1] = row_exp_sum<T, true>(row, row, m, top == -kInfinity<T> ? T(0) : top);
+    if (drop.on) {
+      const uint64_t element = (a.row + static_cast<uint64_t>(i)) * static_cast<uint64_t>(p.Tk);
+      drop.row(element + static_cast<uint64_t>(k0), m, other);
+      for (int64_t j = 0; j < m; j += L) store(row + j, load(row + j) * load(other + j));
     }
   }
+  constexpr int64_t kStep = 32;
+  for (int64_t j = 0; j < n; j += kStep)
+    for (int64_t r = 0; r < rows; ++r)
+      weigh_values(s + r * kChunk + j, first.v + (k0 + j) * p.v_s[2], p.v_s[2], min64(kStep, seen(r) - j),
+                   p.Dv, r == 0 ? 8 * p.v_s[2] : 0, part + r * size);
 }
 
 template <class T>
@@ -244,7 +265,8 @@ void few_queries(const AttentionArgs& p) {
       each_vector<T>(0, p.Dv, [&](int64_t d, int lanes) {
         store_upto(o + d, load_upto(o + d, lanes) * inverse, lanes);
       });
-      if (p.lse) static_cast<T*>(p.lse)[t] = m + log<T>(splat(l))[0];
+      T* stats = static_cast<T*>(p.stats) + t;
+      stats[0] = m, stats[p.B * p.Hq * p.Tq] = log<T>(splat(l))[0];
     }
   });
 }

@@ -44,6 +44,16 @@ template <class T>
 DLCORE_INLINE Vec<T> exp_below(Vec<T> x) {
   using VI = Vec<Int<T>>;
   constexpr bool f = sizeof(T) == 4;
+#if defined(__AVX512F__)
+  // In hardware: rounding, and a scaling by 2^n that goes through the subnormals.
+  if constexpr (f) {
+    const __m512 y = _mm512_maskz_max_ps(0xffff, _mm512_set1_ps(-200.0f), (__m512)x);  // NaN stays
+    const __m512 n = _mm512_maskz_roundscale_ps(0xffff, y * _mm512_set1_ps(1.4426950408889634f), 0);
+    const Vec<T> r =
+        fma((Vec<T>)n, splat(T(2.12194440e-4)), fma((Vec<T>)n, splat(T(-0.693359375)), (Vec<T>)y));
+    return (Vec<T>)_mm512_maskz_scalef_ps(0xffff, (__m512)exp_reduced<T>(r), n);
+  }
+#endif
   const Vec<T> lo = splat(f ? T(-87.3) : T(-708.3));
   const Vec<T> y = x < lo ? lo : x;
   const Vec<T> n = round_small<T>(y * splat(T(1.4426950408889634)));

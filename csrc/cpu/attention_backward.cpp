@@ -1,5 +1,5 @@
 // Attention backward, in one pass over the blocks (T. Dao: FlashAttention-2, 2023): the weights come again
-// from the saved log-sum-exp, P = e^(S - lse), and
+// from the saved statistics, P = e^(S - top - logsum), and
 //
 //   dV = (P M)^T dO,   dS = P (dO V^T M - delta),   dQ = scale dS K,   dK = scale dS^T Q,   dmask = dS
 //
@@ -19,8 +19,8 @@ constexpr int kQueries = 64;  // of a block
 template <class T>
 struct Block {
   int64_t q0, nq, lanes, qw, vw;  // lanes: nq, qw: D, vw: Dv rounded up to vectors
-  T *q, *qt, *dout, *doutt, *lse, *delta;
-  static constexpr int64_t size(int64_t qw, int64_t vw) { return 2 * kQueries * (qw + vw) + 2 * kQueries; }
+  T *q, *qt, *dout, *doutt, *top, *logsum, *delta;
+  static constexpr int64_t size(int64_t qw, int64_t vw) { return 2 * kQueries * (qw + vw) + 3 * kQueries; }
 
   Block(const AttentionArgs& p, const T* dout_head, int64_t dout_stride, const Head<T>& a, const T* o_head,
         int64_t begin, int64_t count, T* room)
@@ -28,15 +28,17 @@ struct Block {
     constexpr int L = kLanes<T>;
     lanes = round_up(nq, L), qw = round_up(p.D, L), vw = round_up(p.Dv, L);
     q = room, qt = q + kQueries * qw, dout = qt + kQueries * qw, doutt = dout + kQueries * vw;
-    lse = doutt + kQueries * vw, delta = lse + kQueries;
+    top = doutt + kQueries * vw, logsum = top + kQueries, delta = logsum + kQueries;
     copy_rows(q, qw, a.q + q0 * p.q_s[2], p.q_s[2], nq, nq, p.D, static_cast<T>(p.scale));
     pack_lines<T, kQueries>(qt, q, nq, p.D, qw, 1);
     copy_rows(dout, vw, dout_head + q0 * dout_stride, dout_stride, nq, nq, p.Dv, T(1));
     pack_lines<T, kQueries>(doutt, dout, nq, p.Dv, vw, 1);
-    const T* saved = static_cast<const T*>(p.lse) + a.row + q0;
+    const T* stats = static_cast<const T*>(p.stats) + a.row + q0;
     for (int64_t i = 0; i < kQueries; ++i) {
-      // A wholly masked row's weights are 0; so are those of the lanes beyond the block.
-      lse[i] = i >= nq ? kInfinity<T> : saved[i] == -kInfinity<T> ? T(0) : saved[i];
+      // The weights of a wholly masked row are 0; so are those of the lanes beyond the block.
+      const bool live = i < nq && stats[i] != -kInfinity<T>;
+      top[i] = live ? stats[i] : i < nq ? T(0) : kInfinity<T>;
+      logsum[i] = live ? stats[p.B * p.Hq * p.Tq + i] : T(0);
       Vec<T> sum = {};
       if (i < nq)
         each_vector<T>(0, p.Dv, [&](int64_t d, int n) {
@@ -59,9 +61,9 @@ inline void weights_and_ds(const AttentionArgs& p, const Head<T>& a, const Dropo
     T* s = weights + at;
     scores(p, a, x.qt + at, kQueries, k, x.q0 + at, nq, k0, n, s, kQueries, tmp);
     for (int64_t i = 0; i < lanes; i += L) {
-      const Vec<T> lse = load(x.lse + at + i);
+      const Vec<T> top = load(x.top + at + i), logsum = load(x.logsum + at + i);
       for (int64_t j = 0; j < n; ++j)
-        store(s + j * kQueries + i, exp_below<T>(load(s + j * kQueries + i) - lse));
+        store(s + j * kQueries + i, exp_below<T>(load(s + j * kQueries + i) - top - logsum));
     }
     const T* factor = drop.on ? keep_factors(p, a, drop, x.q0 + at, nq, k0, n, tmp) : nullptr;
     if (v)

@@ -9,7 +9,9 @@ namespace dlcore {
 // those of head h / (Hq / Hkv). Axes of strides: batch, head, time; the last axis (D, Dv) has stride 1. A row
 // whose scores are all -inf gives 0. Key j takes part in query i where j < lengths[b] and, if causal, j <= i.
 // Attention weight (b, h, i, j) is dropped by the random word (kernels/random.h) of its place in the
-// contiguous array (B, Hq, Tq, Tk), which exists nowhere.
+// contiguous array (B, Hq, Tq, Tk), which exists nowhere. The statistics are a row's largest score and the
+// logarithm of its sum of e^(score - largest), -inf both for a row of 0: apart, because a mask of -1e38 would
+// swallow the second, and with it the gradients.
 struct AttentionArgs {
   const void* q;           // (B, Hq, Tq, D)
   const void* k;           // (B, Hkv, Tk, D)
@@ -17,7 +19,7 @@ struct AttentionArgs {
   const void* mask;        // (optional) (B, Hq, Tq, Tk): T, added; or uint8_t, -inf where 0
   const int64_t* lengths;  // (optional) (B), each in [0, Tk]
   void* o;                 // (B, Hq, Tq, Dv)
-  void* lse;  // (optional) (B, Hq, Tq) contiguous: log of the sum of e^score, -inf for a row of 0
+  void* stats;             // (2, B, Hq, Tq) contiguous: see above
   int64_t B, Hq, Hkv, Tq, Tk, D, Dv;
   int64_t q_s[3], k_s[3], v_s[3], o_s[3];
   int64_t mask_s[4];  // 0 where the mask is broadcast
@@ -27,7 +29,7 @@ struct AttentionArgs {
   bool causal, mask_bool;
 };
 
-// From what forward was given and gave (o, lse, read here). Each of dq, dk, dv is optional.
+// From what forward was given and gave (o, stats, read here). Each of dq, dk, dv is optional.
 struct AttentionBackwardArgs {
   AttentionArgs forward;
   const void* dout;  // (B, Hq, Tq, Dv), last stride 1

@@ -149,23 +149,30 @@ Problem prepare(const char* op, const Array& q, const Array& k, const Array& v, 
   return p;
 }
 
-// (output, log-sum-exp).
+Dims stats_shape(const Problem& p) {
+  Dims d{2};
+  for (int64_t n : p.lead) d.push(n);
+  d.push(p.args.Tq);
+  return d;
+}
+
+// (output, statistics): the second of shape (2, ..., Tq).
 std::pair<Array, Array> attention(const Array& q, const Array& k, const Array& v, const Options& options) {
   Problem p = prepare("attention", q, k, v, options);
   AttentionArgs& a = p.args;
   const Array o = like(p.q, a.Dv);
-  const Array lse = Array::empty({a.B, a.Hq, a.Tq}, q.dtype(), q.device());
-  a.o = o.data(), a.lse = lse.data();
+  const Array stats = Array::empty({2, a.B, a.Hq, a.Tq}, q.dtype(), q.device());
+  a.o = o.data(), a.stats = stats.data();
   set_strides(a.o_s, o);
-  if (lse.numel() > 0) DLCORE_LAUNCH(attention_forward, q.dtype(), q.device(), a);
-  const Dims lse_shape = with(p.lead, {a.Tq});
-  return {unfour(o, with(p.lead, {a.Tq, a.Dv})), lse.view(lse_shape, row_major(lse_shape))};
+  if (stats.numel() > 0) DLCORE_LAUNCH(attention_forward, q.dtype(), q.device(), a);
+  const Dims shape = stats_shape(p);
+  return {unfour(o, with(p.lead, {a.Tq, a.Dv})), stats.view(shape, row_major(shape))};
 }
 
 // (dq, dk, dv, dmask), where `needs` asks for them; of the broadcast shapes, but dmask of the mask's own
 // where it has at most four axes.
 std::vector<std::optional<Array>> attention_backward(const Array& dout, const Array& q, const Array& k,
-                                                     const Array& v, const Array& o, const Array& lse,
+                                                     const Array& v, const Array& o, const Array& stats,
                                                      const std::vector<bool>& needs, const Options& options) {
   const char* op = "attention_backward";
   Problem p = prepare(op, q, k, v, options);
@@ -173,15 +180,15 @@ std::vector<std::optional<Array>> attention_backward(const Array& dout, const Ar
   const Dims shape = with(p.lead, {a.Tq, a.Dv});
   check_same(op, "query", q, "dout", dout);
   check_same(op, "query", q, "out", o);
-  check_same(op, "query", q, "lse", lse);
+  check_same(op, "query", q, "stats", stats);
   check_shape(op, "dout", dout, shape);
   check_shape(op, "out", o, shape);
-  check_shape(op, "lse", lse, with(p.lead, {a.Tq}));
+  check_shape(op, "stats", stats, stats_shape(p));
   if (needs.size() != 4) value_error(op, "needs must have 4 entries", {});
   if (needs[3] && (!options.mask || a.mask_bool))
     value_error(op, "only an added mask has a gradient", {{"query", q}});
-  const Array g = four(rows(dout)), out = four(rows(o)), saved = contiguous(lse);
-  a.o = out.data(), a.lse = saved.data();
+  const Array g = four(rows(dout)), out = four(rows(o)), saved = contiguous(stats);
+  a.o = out.data(), a.stats = saved.data();
   set_strides(a.o_s, out);
   std::vector<std::optional<Array>> result(4);
   if (needs[0] || needs[1] || needs[2]) {
@@ -233,13 +240,13 @@ void bind_attention(py::module_& m) {
   def_op(
       m, "attention_backward",
       [](const Array& dout, const Array& q, const Array& k, const Array& v, const Array& out,
-         const Array& lse, const std::vector<bool>& needs, const std::optional<Array>& mask,
+         const Array& stats, const std::vector<bool>& needs, const std::optional<Array>& mask,
          const std::optional<Array>& lengths, bool causal, std::optional<double> scale, double dropout,
          uint64_t seed, uint64_t offset, bool grouped) {
-        return attention_backward(dout, q, k, v, out, lse, needs,
+        return attention_backward(dout, q, k, v, out, stats, needs,
                                   {mask, lengths, causal, scale, dropout, seed, offset, grouped});
       },
-      "dout"_a, "query"_a, "key"_a, "value"_a, "out"_a, "lse"_a, "needs"_a, "mask"_a = py::none(),
+      "dout"_a, "query"_a, "key"_a, "value"_a, "out"_a, "stats"_a, "needs"_a, "mask"_a = py::none(),
       "lengths"_a = py::none(), "causal"_a = false, "scale"_a = py::none(), "dropout"_a = 0.0, "seed"_a = 0,
       "offset"_a = 0, "grouped"_a = false);
 }

@@ -81,11 +81,11 @@ def scaled_dot_product_attention(
     seed, offset = next_philox(rng) if dropout_p > 0 else (0, 0)
     q, k, v = query.array, key.array, value.array
     options = (is_causal, scale, dropout_p, seed, offset, enable_gqa)
-    y, lse = _C.attention(q, k, v, mask, None, *options)
+    y, stats = _C.attention(q, k, v, mask, None, *options)
 
     def attention_backward(g: _C.Array, needs: tuple[bool, ...]) -> tuple[_C.Array | None, ...]:
         needs = (*needs, False)[:4]
-        grads = _C.attention_backward(g, q, k, v, y, lse, needs, mask, None, *options)
+        grads = _C.attention_backward(g, q, k, v, y, stats, needs, mask, None, *options)
         return tuple([_sum_to(d, x) for d, x in zip(grads, inputs)])
 
     inputs: tuple[Tensor, ...] = (query, key, value)

@@ -48,6 +48,7 @@ class Trainable(Layer):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.stop_training = False
+        self._initial_epoch: int | None = None
         self.optimizer: Any = None
         self.history: History | None = None
         self._compiled: Compiled | None = None

@@ -1,5 +1,6 @@
 """Training: one loop for Keras models and plain modules, its callbacks and its progress bar."""
 
+from dlcore.train.backup import BackupAndRestore, SwapEMAWeights
 from dlcore.train.callbacks import (
     Callback,
     CallbackList,
@@ -15,9 +16,11 @@ from dlcore.train.callbacks import (
 )
 from dlcore.train.meters import Mean
 from dlcore.train.progress import ProgressBar
+from dlcore.train.tensorboard import TensorBoard
 from dlcore.train.trainer import Trainer, fit
 
 __all__ = [
+    "BackupAndRestore",
     "CSVLogger",
     "Callback",
     "CallbackList",
@@ -30,6 +33,8 @@ __all__ = [
     "ProgbarLogger",
     "ProgressBar",
     "ReduceLROnPlateau",
+    "SwapEMAWeights",
+    "TensorBoard",
     "TerminateOnNaN",
     "Trainer",
     "fit",

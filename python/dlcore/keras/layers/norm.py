@@ -152,16 +152,24 @@ class BatchNormalization(_Norm):
         axis = self.axis % x.ndim
         wide = [1] * x.ndim
         wide[axis] = x.shape[axis]
-        if not (training and self._trainable):
-            inverse = (self.moving_variance + self.epsilon).rsqrt()
-            if self.gamma is not None:
-                inverse = inverse * self.gamma
-            shift = -self.moving_mean * inverse
-            if self.beta is not None:
-                shift = shift + self.beta
-            return x * inverse.reshape(*wide) + shift.reshape(*wide)
-        if mask is None and not self.renorm:
-            return self._train(x, axis, wide)
+        now = bool(training) and self._trainable
+        alone = x.array.size <= x.shape[axis]  # one value a channel: its variance is 0
+        if not now or (mask is None and not self.renorm and not alone):
+            last = x.ndim - 1
+            y = x if axis in (1, last) else x.movedim(axis, 1)
+            y = F.batch_norm(
+                y,
+                self.moving_mean,
+                self.moving_variance,
+                self.gamma,
+                self.beta,
+                now,
+                1.0 - self.momentum,
+                self.epsilon,
+                axis=-1 if axis == last else 1,
+                unbiased=False,
+            )
+            return y if axis in (1, last) else y.movedim(1, axis)
         mean, variance = self._moments(x, axis, mask)
         scale: Any = 1.0
         offset: Any = 0.0
@@ -174,19 +182,6 @@ class BatchNormalization(_Norm):
         y = y * scale + offset
         if self.gamma is not None:
             y = y * self.gamma.reshape(*wide)
-        return y if self.beta is None else y + self.beta.reshape(*wide)
-
-    def _train(self, x: Tensor, axis: int, wide: list[int]) -> Tensor:
-        over = tuple(a for a in range(x.ndim) if a != axis)
-        mean = x.mean(over, keepdim=True)
-        centred = x - mean
-        variance = (centred * centred).mean(over, keepdim=True)
-        self._follow(self.moving_mean, mean.detach().numpy().reshape(-1), self.momentum)
-        self._follow(self.moving_variance, variance.detach().numpy().reshape(-1), self.momentum)
-        inverse = (variance + self.epsilon).rsqrt()
-        if self.gamma is not None:
-            inverse = inverse * self.gamma.reshape(*wide)
-        y: Tensor = centred * inverse
         return y if self.beta is None else y + self.beta.reshape(*wide)
 
     def _moments(self, x: Tensor, axis: int, mask: Any) -> tuple[Tensor, Tensor]:
@@ -297,14 +292,19 @@ class LayerNormalization(_Norm):
 
 
 def normalized(x: Tensor, over: tuple[int, ...], gamma: Any, beta: Any, epsilon: float, rms: bool) -> Tensor:
-    """Layer or root-mean-square normalization over any axes."""
-    shape = [x.shape[a] if a in over else 1 for a in range(x.ndim)]
-    if not rms:
-        x = x - x.mean(over, keepdim=True)
-    y: Tensor = x * ((x * x).mean(over, keepdim=True) + epsilon).rsqrt()
-    if gamma is not None:
-        y = y * gamma.reshape(*shape)
-    return y if beta is None else y + beta.reshape(*shape)
+    """Layer or root-mean-square normalization over any axes, in the kernel where they are the last."""
+    n = len(over)
+    first = [a for a in range(x.ndim) if a not in over]
+    order = [*first, *over]
+    moved = order != list(range(x.ndim))
+    y = x.permute(*order) if moved else x
+    shape = y.shape[x.ndim - n :]
+    if gamma is not None and gamma.shape != shape:
+        gamma = gamma.reshape(*shape)
+    if beta is not None and beta.shape != shape:
+        beta = beta.reshape(*shape)
+    y = F.rms_norm(y, shape, gamma, epsilon) if rms else F.layer_norm(y, shape, gamma, beta, epsilon)
+    return y.permute(*[order.index(a) for a in range(x.ndim)]) if moved else y
 
 
 @layer_registry.add()

@@ -138,12 +138,12 @@ def test_fit_agrees_with_keras(ref, texts, name, kwargs):
 
 
 def test_summary_is_that_of_keras(texts, monkeypatch):
-    from dlcore.keras.layers import base
+    from dlcore.keras import symbolic
 
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr(base, "_names", {})
+    monkeypatch.setattr(symbolic, "_names", {})
     assert cases.summary(cases.listing(K)).split("\n") == texts["summary"].rstrip("\n").split("\n")
-    base.clear_names()
+    symbolic.clear_names()
     open_model = K.Sequential([K.layers.Dense(3)], name="open")
     want = texts["summary_unbuilt"].replace("dense_2", "dense").rstrip("\n").split("\n")
     assert [s.replace(" ", "") for s in cases.summary(open_model).split("\n")] == [
@@ -275,8 +275,8 @@ def test_unknown_classes_and_damaged_files_are_refused(tmp_path):
         path.write_bytes(out.getvalue())
         return path
 
-    evil = parts["config.json"].replace(b'"Flatten"', b'"Lambda"')
-    with pytest.raises(ValueError, match="unknown layer 'Lambda'"):
+    evil = parts["config.json"].replace(b'"Flatten"', b'"Evil"')
+    with pytest.raises(ValueError, match="unknown layer 'Evil'"):
         K.models.load_model(rewritten(config__json=evil))
     with pytest.raises(ValueError, match=r"config\.json is damaged"):
         K.models.load_model(rewritten(config__json=b"{"))

@@ -109,6 +109,7 @@ inline void step_chunk(const OptimArgs& p, const Lane<T>& at, const T* grad, int
     case Optim::rmsprop: {  // h: alpha, 1 - alpha, momentum, epsilon; state: mean square, mean (centered),
                             // velocity
       const Vec<T> lr = k(p.lr), alpha = k(h[0]), rest = k(h[1]), momentum = k(h[2]), eps = k(h[3]);
+      const Vec<T> inside = k(p.inside);
       const bool centered = p.flag, moving = h[2] != 0;
       return update<T>(p, at, grad, n, [&](const Lane<T>& l, Vec<T> g) {
         Vec<T> v = l.set(0, fma(rest * g, g, alpha * l.s(0)));
@@ -116,14 +117,14 @@ inline void step_chunk(const OptimArgs& p, const Lane<T>& at, const T* grad, int
           const Vec<T> mean = l.set(1, lerp<T>(l.s(1), g, rest));
           v = v - mean * mean;
         }
-        const Vec<T> d = g / (sqrt<T>(v) + eps);
+        const Vec<T> d = g / (sqrt<T>(v + inside) + eps);
         return lr * (moving ? l.set(2, fma(momentum, l.s(2), d)) : d);
       });
     }
     case Optim::adagrad: {  // c: lr / (1 + (step - 1) decay); h: -, -, -, epsilon; state: sum of squares
-      const Vec<T> lr = k(c[0]), eps = k(h[3]);
+      const Vec<T> lr = k(c[0]), eps = k(h[3]), inside = k(p.inside);
       return update<T>(p, at, grad, n, [&](const Lane<T>& l, Vec<T> g) {
-        return lr * g / (sqrt<T>(l.set(0, fma(g, g, l.s(0)))) + eps);
+        return lr * g / (sqrt<T>(l.set(0, fma(g, g, l.s(0))) + inside) + eps);
       });
     }
     case Optim::adadelta: {  // h: rho, 1 - rho, -, epsilon; state: mean square of gradients, of updates

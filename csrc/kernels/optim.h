@@ -20,6 +20,7 @@ struct OptimArgs {
   const double* coef;  // (count, 4): what follows from each parameter's own step
   double h[4];         // the rule's constants
   double lr, weight_decay;
+  double inside;   // rmsprop, adagrad: joins their mean or sum under the root (Keras' epsilon)
   bool decoupled;  // weight decay shrinks the parameter instead of joining the gradient
   bool maximize;
   bool flag;  // sgd: nesterov; adam: amsgrad; rmsprop: centered

@@ -185,9 +185,10 @@ static void adamax_step(const Arrays& params, const Arrays& grads, const Arrays&
 
 static void rmsprop_step(const Arrays& params, const Arrays& grads, const Arrays& square, const Arrays& mean,
                          const Arrays& velocity, double lr, double alpha, double epsilon, double weight_decay,
-                         double momentum, bool centered, bool maximize) {
+                         double momentum, bool centered, bool maximize, bool epsilon_inside) {
   OptimArgs a = make(Optim::rmsprop, lr, weight_decay, maximize, false, centered);
-  set_h(a, {alpha, 1 - alpha, momentum, epsilon});
+  set_h(a, {alpha, 1 - alpha, momentum, epsilon_inside ? 0 : epsilon});
+  a.inside = epsilon_inside ? epsilon : 0;
   check_list("rmsprop_step", "square_avg", square, params.size());
   if (centered) check_list("rmsprop_step", "grad_avg", mean, params.size());
   if (momentum != 0) check_list("rmsprop_step", "momentum_buffer", velocity, params.size());
@@ -195,9 +196,11 @@ static void rmsprop_step(const Arrays& params, const Arrays& grads, const Arrays
 }
 
 static void adagrad_step(const Arrays& params, const Arrays& grads, const Arrays& sum, const Numbers& steps,
-                         double lr, double lr_decay, double epsilon, double weight_decay, bool maximize) {
+                         double lr, double lr_decay, double epsilon, double weight_decay, bool maximize,
+                         bool epsilon_inside) {
   OptimArgs a = make(Optim::adagrad, lr, weight_decay, maximize);
-  set_h(a, {0, 0, 0, epsilon});
+  set_h(a, {0, 0, 0, epsilon_inside ? 0 : epsilon});
+  a.inside = epsilon_inside ? epsilon : 0;
   check_list("adagrad_step", "steps", steps, params.size());
   check_list("adagrad_step", "sum", sum, params.size());
   Numbers coef;
@@ -310,9 +313,9 @@ void bind_optim(py::module_& m) {
          "beta1"_a, "beta2"_a, "epsilon"_a, "weight_decay"_a, "maximize"_a);
   def_op(m, "rmsprop_step", &rmsprop_step, "params"_a, "grads"_a, "square_avg"_a, "grad_avg"_a,
          "momentum_buffer"_a, "lr"_a, "alpha"_a, "epsilon"_a, "weight_decay"_a, "momentum"_a, "centered"_a,
-         "maximize"_a);
+         "maximize"_a, "epsilon_inside"_a = false);
   def_op(m, "adagrad_step", &adagrad_step, "params"_a, "grads"_a, "sum"_a, "steps"_a, "lr"_a, "lr_decay"_a,
-         "epsilon"_a, "weight_decay"_a, "maximize"_a);
+         "epsilon"_a, "weight_decay"_a, "maximize"_a, "epsilon_inside"_a = false);
   def_op(m, "adadelta_step", &adadelta_step, "params"_a, "grads"_a, "square_avg"_a, "acc_delta"_a, "lr"_a,
          "rho"_a, "epsilon"_a, "weight_decay"_a, "maximize"_a);
   def_op(m, "lion_step", &lion_step, "params"_a, "grads"_a, "exp_avg"_a, "lr"_a, "beta1"_a, "beta2"_a,

@@ -98,6 +98,7 @@ class Tensor:
         "_hooks",
         "_index",
         "_logits",
+        "_mask",
         "_node",
         "_retains_grad",
         "array",
@@ -107,6 +108,7 @@ class Tensor:
     # A softmax's input, the arrays of both, and when; set by it alone.
     _logits: tuple[Tensor, _C.Array, _C.Array, int]
     _hooks: tuple[dict[int, Any], dict[int, Any]]  # a leaf's: of its gradient, and after it was added
+    _mask: Tensor  # which steps of a sequence count, for dlcore.keras; set by it alone
     __array_priority__ = 100.0  # np.float32(2) * tensor is a Tensor
 
     def __init__(self, array: _C.Array, requires_grad: bool = False) -> None:

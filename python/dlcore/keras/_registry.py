@@ -1,26 +1,89 @@
 """Names and configurations of the objects that Keras spells as strings or dictionaries.
 
-Only classes and functions that are registered here can come out of a configuration: reading a file runs no
-code from it.
+Only classes and functions that are registered here, or that the user names, can come out of a configuration:
+reading a file runs no code from it.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["Registry", "custom", "serialize_any", "snake_case"]
+import numpy as np
 
-# What the user has registered or passed as custom_objects; asked first.
+__all__ = [
+    "Configured",
+    "Registry",
+    "automatic_config",
+    "custom",
+    "custom_object_scope",
+    "deserialize_any",
+    "register",
+    "registered_name",
+    "serialize_any",
+    "snake_case",
+    "without_unset",
+]
+
+# What the user has registered ("package>name") or passed as custom_objects (by name); asked first.
 custom: dict[str, Any] = {}
+_registered: dict[Any, str] = {}
+_registries: dict[str, Registry] = {}
 
 
 def snake_case(name: str) -> str:
     """MaxPooling2D -> max_pooling2d, ReLU -> re_lu."""
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def register(package: str, name: str | None) -> Callable[[Any], Any]:
+    """`register_keras_serializable`: a class or function may come out of files by its name."""
+
+    def decorate(x: Any) -> Any:
+        if isinstance(x, type) and not hasattr(x, "get_config"):
+            raise ValueError("Cannot register a class that does not have a get_config() method.")
+        full = f"{package}>{name or x.__name__}"
+        custom[full] = x
+        _registered[x] = full
+        return x
+
+    return decorate
+
+
+def registered_name(x: Any) -> str:
+    """ "package>name" of what was registered, else its own name."""
+    try:
+        return _registered.get(x) or str(x.__name__)
+    except TypeError:
+        return str(x.__name__)
+
+
+@contextmanager
+def custom_object_scope(objects: Mapping[str, Any] | None) -> Iterator[None]:
+    """custom_objects for the time of a reading."""
+    before = dict(custom)
+    custom.update(objects or {})
+    try:
+        yield
+    finally:
+        custom.clear()
+        custom.update(before)
+
+
+def _custom(*names: Any) -> Any:
+    for name in names:
+        if not isinstance(name, str):
+            continue
+        if name in custom:
+            return custom[name]
+        for full, x in custom.items():
+            if full.rpartition(">")[2] == name.rpartition(">")[2]:
+                return x
+    return None
 
 
 class Registry:
@@ -31,9 +94,10 @@ class Registry:
         self.what = what
         self.by_name: dict[str, Any] = {}
         self.classes: dict[str, type] = {}
+        _registries[module] = self
 
     def add(self, *aliases: str) -> Callable[[Any], Any]:
-        def register(x: Any) -> Any:
+        def add(x: Any) -> Any:
             name = x.__name__
             for n in (name, snake_case(name), *aliases):
                 self.by_name[n] = x
@@ -41,12 +105,12 @@ class Registry:
                 self.classes[name] = x
             return x
 
-        return register
+        return add
 
     def lookup(self, name: str) -> Any:
-        if name in custom:
-            return custom[name]
-        found = self.by_name.get(name) or self.by_name.get(name.lower())
+        found = _custom(name)
+        if found is None:
+            found = self.by_name.get(name) or self.by_name.get(name.lower())
         if found is None:
             known = ", ".join(sorted({n for n in self.by_name if n == n.lower()}))
             raise ValueError(f"unknown {self.what} {name!r}; the names are {known}")
@@ -63,25 +127,32 @@ class Registry:
             return identifier()
         if identifier is None or callable(identifier) or hasattr(identifier, "get_config"):
             return identifier
-        raise TypeError(f"expected a {self.what}: its name, configuration or object, got {identifier!r}")
+        raise ValueError(
+            f"Could not interpret {self.what} identifier: {identifier!r}; a name, a configuration or an object "
+            "is expected"
+        )
 
-    def from_config(self, config: Mapping[str, Any]) -> Any:
+    def from_config(self, config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+        """The object that a configuration describes."""
+        if isinstance(config, str):
+            with custom_object_scope(custom_objects):
+                return self.get(config)
         name = config.get("class_name")
         inner = config.get("config")
         if not isinstance(name, str):
             raise ValueError(f"a configuration of a {self.what} must have a class_name, got {dict(config)!r}")
-        if name == "function" and isinstance(inner, str):
-            return self.get(inner)
-        found = self.lookup(name.rpartition(">")[2])
-        if not isinstance(found, type):
-            return found
-        return found.from_config(dict(inner or {}))  # type: ignore[attr-defined]
+        with custom_object_scope(custom_objects):
+            if name == "function" and isinstance(inner, str):
+                return self.lookup(inner)
+            found = _custom(config.get("registered_name"), name)
+            if found is None:
+                found = self.lookup(name.rpartition(">")[2])
+            if not isinstance(found, type):
+                return found
+            return found.from_config(dict(inner or {}))  # type: ignore[attr-defined]
 
     def serialize(self, x: Any) -> Any:
         return serialize_any(x)
-
-
-_modules: dict[type, str] = {}
 
 
 def serialize_any(x: Any) -> Any:
@@ -92,26 +163,104 @@ def serialize_any(x: Any) -> Any:
         return [serialize_any(v) for v in x]
     if isinstance(x, dict):
         return {k: serialize_any(v) for k, v in x.items()}
-    if hasattr(x, "get_config"):
+    if isinstance(x, slice):
+        return {"class_name": "__slice__", "config": {"start": x.start, "stop": x.stop, "step": x.step}}
+    if isinstance(x, np.ndarray):
+        return {"class_name": "__numpy__", "config": {"value": x.tolist(), "dtype": x.dtype.name}}
+    if isinstance(x, np.dtype):
+        return x.name
+    if hasattr(x, "get_config") and not isinstance(x, type):
         cls = type(x)
-        ours = cls.__module__.startswith("dlcore.keras")
+        ours = cls.__module__.startswith("dlcore.keras") and cls not in _registered
         return {
-            "module": getattr(cls, "_keras_module", None) if ours else cls.__module__,
-            "class_name": cls.__name__,
+            "module": getattr(x, "_keras_module", None) if ours else cls.__module__,
+            "class_name": getattr(x, "class_name", cls.__name__),
             "config": x.get_config(),
-            "registered_name": None if ours else cls.__name__,
+            "registered_name": getattr(x, "_keras_registered", None) if ours else registered_name(cls),
         }
-    if hasattr(x, "item"):
+    if isinstance(x, np.generic):
         return x.item()
     if callable(x):
-        return x.__name__
-    raise TypeError(f"get_config: cannot serialize {x!r}")
+        ours = (getattr(x, "__module__", None) or "").startswith("dlcore.keras")
+        if ours and x not in _registered:
+            return x.__name__
+        return {
+            "module": "builtins",
+            "class_name": "function",
+            "config": x.__name__,
+            "registered_name": registered_name(x) if x in _registered else "function",
+        }
+    raise TypeError(f"get_config: cannot serialize {x!r} of type {type(x)}")
+
+
+def deserialize_any(x: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """What `serialize_any` gave, as objects again, whatever module they are of."""
+    if isinstance(x, list):
+        return [deserialize_any(v, custom_objects) for v in x]
+    if not isinstance(x, dict):
+        return x
+    if "class_name" not in x or "config" not in x:
+        return {k: deserialize_any(v, custom_objects) for k, v in x.items()}
+    name, inner = x["class_name"], x["config"]
+    if name == "__slice__":
+        return slice(inner["start"], inner["stop"], inner["step"])
+    if name == "__numpy__":
+        return np.asarray(inner["value"], inner["dtype"])
+    if name == "__tuple__":
+        return tuple(deserialize_any(v) for v in inner)
+    module = str(x.get("module") or "")
+    with custom_object_scope(custom_objects):
+        own = _custom(x.get("registered_name"), inner if name == "function" else name)
+        if own is not None:
+            return (
+                own.from_config(dict(inner)) if isinstance(own, type) and hasattr(own, "from_config") else own
+            )
+        plain = module.replace(".src", "")
+        for known, registry in sorted(_registries.items(), key=lambda kv: -len(kv[0])):
+            if plain.startswith(known):
+                return registry.from_config(x)
+        for registry in _registries.values():
+            if name in registry.classes or (name == "function" and inner in registry.by_name):
+                return registry.from_config(x)
+    raise ValueError(
+        f"Could not deserialize {name!r} of module {module!r}: it is neither dlcore's nor among custom_objects; "
+        "classes and functions of your own must be registered or passed as custom_objects"
+    )
 
 
 def without_unset(cls: type, config: dict[str, Any]) -> dict[str, Any]:
     """The configuration without what another version of Keras has added and left unset (None)."""
-    known = set(inspect.signature(cls).parameters)
-    return {k: v for k, v in config.items() if v is not None or k in known}
+    parameters = inspect.signature(cls.__init__).parameters  # type: ignore[misc]
+    takes_more = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    return {
+        k: v for k, v in config.items() if v is not None or k in parameters or (takes_more and k == "dtype")
+    }
+
+
+def automatic_config(x: Any, base: type) -> dict[str, Any]:
+    """The arguments that a subclass's constructor was called with, where they are plain values."""
+    cls = type(x)
+    if cls.__init__ is base.__init__:  # type: ignore[misc]
+        return {}
+    args, kwargs = x._auto
+    bound = inspect.signature(cls.__init__).bind_partial(x, *args, **kwargs)  # type: ignore[misc]
+    out: dict[str, Any] = {}
+    for i, (name, value) in enumerate(bound.arguments.items()):
+        if i == 0:
+            continue
+        kind = bound.signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_POSITIONAL:
+            continue
+        given = value if kind is inspect.Parameter.VAR_KEYWORD else {name: value}
+        for k, v in given.items():
+            if not isinstance(v, (str, int, float, bool, type(None), list, tuple, dict, np.dtype)):
+                raise NotImplementedError(
+                    f"Object {cls.__name__} was created by passing non-serializable argument values in "
+                    f"`__init__()` ({k}={v!r:.60}), and therefore the object must override `get_config()` in "
+                    "order to be serializable."
+                )
+            out[k] = serialize_any(v)
+    return out
 
 
 class Configured:

@@ -96,8 +96,7 @@ def summary_text(
     slots, slot_bytes = 0, 0
     optimizer = getattr(model, "optimizer", None)
     if optimizer is not None and optimizer.built:
-        n, size = _count([s for v in optimizer._order for s in optimizer._slots[id(v)]])
-        slots, slot_bytes = n + 2, size + 8  # the step count and the learning rate, 4 bytes each
+        slots, slot_bytes = _count(optimizer.variables)
     total, total_bytes = trainable + frozen + slots, trainable_bytes + frozen_bytes + slot_bytes
     lines += [
         f" Total params: {total:,} ({_size(total_bytes)})",

@@ -1,5 +1,6 @@
 """Keras' callbacks; they live in dlcore.train, under plain modules too."""
 
+from dlcore.train.backup import BackupAndRestore, SwapEMAWeights
 from dlcore.train.callbacks import (
     Callback,
     CallbackList,
@@ -13,8 +14,10 @@ from dlcore.train.callbacks import (
     ReduceLROnPlateau,
     TerminateOnNaN,
 )
+from dlcore.train.tensorboard import TensorBoard
 
 __all__ = [
+    "BackupAndRestore",
     "CSVLogger",
     "Callback",
     "CallbackList",
@@ -25,5 +28,7 @@ __all__ = [
     "ModelCheckpoint",
     "ProgbarLogger",
     "ReduceLROnPlateau",
+    "SwapEMAWeights",
+    "TensorBoard",
     "TerminateOnNaN",
 ]

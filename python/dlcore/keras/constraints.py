@@ -9,11 +9,26 @@ import numpy.typing as npt
 
 from dlcore.keras._registry import Configured, Registry
 
-__all__ = ["Constraint", "MaxNorm", "NonNeg", "UnitNorm", "get", "max_norm", "non_neg", "unit_norm"]
+__all__ = [
+    "Constraint",
+    "MaxNorm",
+    "MinMaxNorm",
+    "NonNeg",
+    "UnitNorm",
+    "deserialize",
+    "get",
+    "max_norm",
+    "min_max_norm",
+    "non_neg",
+    "serialize",
+    "unit_norm",
+]
 
 NDArray = npt.NDArray[Any]
 _registry = Registry("keras.constraints", "constraint")
 get = _registry.get
+deserialize = _registry.from_config
+serialize = _registry.serialize
 _EPSILON = 1e-7
 
 
@@ -66,4 +81,21 @@ class UnitNorm(Constraint):
         return w / (_EPSILON + _norm(w, self.axis))
 
 
-max_norm, non_neg, unit_norm = MaxNorm, NonNeg, UnitNorm
+@_registry.add()
+class MinMaxNorm(Constraint):
+    """Norms along `axis` moved, by the share `rate`, into [min_value, max_value]."""
+
+    _fields = ("min_value", "max_value", "rate", "axis")
+
+    def __init__(
+        self, min_value: float = 0.0, max_value: float = 1.0, rate: float = 1.0, axis: Any = 0
+    ) -> None:
+        self.min_value, self.max_value, self.rate, self.axis = min_value, max_value, rate, axis
+
+    def __call__(self, w: NDArray) -> NDArray:
+        norm = _norm(w, self.axis)
+        wanted = self.rate * np.clip(norm, self.min_value, self.max_value) + (1 - self.rate) * norm
+        return w * (wanted / (_EPSILON + norm))
+
+
+max_norm, min_max_norm, non_neg, unit_norm = MaxNorm, MinMaxNorm, NonNeg, UnitNorm

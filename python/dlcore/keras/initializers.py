@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from dlcore.keras import _random
 from dlcore.keras._registry import Configured, Registry
+from dlcore.tensor import Tensor
 
 __all__ = [
     "Constant",
@@ -29,12 +30,39 @@ __all__ = [
     "VarianceScaling",
     "Zeros",
     "get",
+    "constant",
+    "identity",
+    "ones",
+    "zeros",
+    "glorot_normal",
+    "glorot_uniform",
+    "he_normal",
+    "he_uniform",
+    "lecun_normal",
+    "lecun_uniform",
+    "orthogonal",
+    "random_normal",
+    "random_uniform",
+    "truncated_normal",
+    "variance_scaling",
+    "IdentityInitializer",
+    "OrthogonalInitializer",
+    "deserialize",
+    "serialize",
 ]
 
 Shape = tuple[int, ...]
 NDArray = npt.NDArray[Any]
 _registry = Registry("keras.initializers", "initializer")
-get = _registry.get
+deserialize = _registry.from_config
+serialize = _registry.serialize
+
+
+def get(identifier: Any) -> Any:
+    """A name, configuration, class, array or function -> an initializer; None stays None."""
+    if isinstance(identifier, (np.ndarray, Tensor)):
+        return _Given(np.asarray(identifier))
+    return _registry.get(identifier)
 
 
 class Initializer(Configured):
@@ -46,8 +74,28 @@ class Initializer(Configured):
     def __call__(self, shape: Shape, dtype: Any = np.float32) -> NDArray:
         raise NotImplementedError
 
+    def clone(self) -> Any:
+        return type(self).from_config(self.get_config())
 
-def _truncated(rng: np.random.Generator, shape: Shape) -> NDArray:
+
+class _Given(Initializer):
+    """An array as the values."""
+
+    def __init__(self, value: NDArray) -> None:
+        self.value = value
+
+    def __call__(self, shape: Shape, dtype: Any = np.float32) -> NDArray:
+        if tuple(shape) != self.value.shape:
+            raise ValueError(
+                f"initializer: a value of shape {self.value.shape} cannot fill shape {tuple(shape)}"
+            )
+        return np.asarray(self.value, dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"value": self.value.tolist()}
+
+
+def truncated(rng: np.random.Generator, shape: Shape) -> NDArray:
     """Standard normal values within two standard deviations: those outside are drawn again."""
     x = rng.standard_normal(shape)
     bad = np.abs(x) > 2
@@ -68,18 +116,24 @@ def fans(shape: Shape) -> tuple[int, int]:
 
 @_registry.add("zero")
 class Zeros(Initializer):
+    """0."""
+
     def __call__(self, shape: Shape, dtype: Any = np.float32) -> NDArray:
         return np.zeros(shape, dtype)
 
 
 @_registry.add("one")
 class Ones(Initializer):
+    """1."""
+
     def __call__(self, shape: Shape, dtype: Any = np.float32) -> NDArray:
         return np.ones(shape, dtype)
 
 
 @_registry.add()
 class Constant(Initializer):
+    """`value`, everywhere the same or broadcast."""
+
     _fields = ("value",)
 
     def __init__(self, value: float = 0.0) -> None:
@@ -91,6 +145,8 @@ class Constant(Initializer):
 
 @_registry.add("normal")
 class RandomNormal(Initializer):
+    """Normal values."""
+
     _fields = ("mean", "stddev", "seed")
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
@@ -103,12 +159,16 @@ class RandomNormal(Initializer):
 
 @_registry.add()
 class TruncatedNormal(RandomNormal):
+    """Normal values; those beyond two standard deviations are drawn again."""
+
     def __call__(self, shape: Shape, dtype: Any = np.float32) -> NDArray:
-        return np.asarray(_truncated(_random.generator(self.seed), shape) * self.stddev + self.mean, dtype)
+        return np.asarray(truncated(_random.generator(self.seed), shape) * self.stddev + self.mean, dtype)
 
 
 @_registry.add("uniform")
 class RandomUniform(Initializer):
+    """Uniform values from minval to maxval."""
+
     _fields = ("minval", "maxval", "seed")
 
     def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None) -> None:
@@ -124,7 +184,7 @@ class VarianceScaling(Initializer):
     He et al. 2015).
     """
 
-    _fields = ("scale", "mode", "distribution", "seed")
+    _fields: tuple[str, ...] = ("scale", "mode", "distribution", "seed", "input_axes", "output_axes")
 
     def __init__(
         self,
@@ -132,20 +192,32 @@ class VarianceScaling(Initializer):
         mode: str = "fan_in",
         distribution: str = "truncated_normal",
         seed: int | None = None,
+        input_axes: Any = None,
+        output_axes: Any = None,
     ) -> None:
         if scale <= 0:
             raise ValueError(f"VarianceScaling: scale must be positive, got {scale}")
         if mode not in ("fan_in", "fan_out", "fan_avg"):
             raise ValueError(f"VarianceScaling: mode must be fan_in, fan_out or fan_avg, got {mode!r}")
+        distribution = distribution.lower()
+        distribution = {"normal": "truncated_normal"}.get(distribution, distribution)
         if distribution not in ("uniform", "truncated_normal", "untruncated_normal"):
             raise ValueError(
                 "VarianceScaling: distribution must be uniform, truncated_normal or untruncated_normal, "
                 f"got {distribution!r}"
             )
         self.scale, self.mode, self.distribution, self.seed = scale, mode, distribution, seed
+        self.input_axes, self.output_axes = input_axes, output_axes
+
+    def _fans(self, shape: Shape) -> tuple[int, int]:
+        if self.input_axes is None and self.output_axes is None:
+            return fans(shape)
+        ins, outs = [[a % len(shape) for a in axes or ()] for axes in (self.input_axes, self.output_axes)]
+        field = math.prod(n for a, n in enumerate(shape) if a not in ins + outs)
+        return math.prod(shape[a] for a in ins) * field, math.prod(shape[a] for a in outs) * field
 
     def __call__(self, shape: Shape, dtype: Any = np.float32) -> NDArray:
-        fan_in, fan_out = fans(tuple(shape))
+        fan_in, fan_out = self._fans(tuple(shape))
         n = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
         variance = self.scale / max(1.0, n)
         rng = _random.generator(self.seed)
@@ -154,15 +226,16 @@ class VarianceScaling(Initializer):
             return np.asarray(rng.uniform(-limit, limit, shape), dtype)
         if self.distribution == "truncated_normal":
             # 0.8796... is the standard deviation of a standard normal cut at two of its own.
-            return np.asarray(_truncated(rng, shape) * (math.sqrt(variance) / 0.87962566103423978), dtype)
+            return np.asarray(truncated(rng, shape) * (math.sqrt(variance) / 0.87962566103423978), dtype)
         return np.asarray(rng.standard_normal(shape) * math.sqrt(variance), dtype)
 
 
 def _scaling(name: str, scale: float, mode: str, distribution: str) -> Any:
-    def __init__(self: Any, seed: int | None = None) -> None:
-        VarianceScaling.__init__(self, scale, mode, distribution, seed)
+    def __init__(self: Any, seed: int | None = None, input_axes: Any = None, output_axes: Any = None) -> None:
+        VarianceScaling.__init__(self, scale, mode, distribution, seed, input_axes, output_axes)
 
-    cls = type(name, (VarianceScaling,), {"__init__": __init__, "_fields": ("seed",), "__module__": __name__})
+    body = {"__init__": __init__, "_fields": ("seed", "input_axes", "output_axes"), "__module__": __name__}
+    cls = type(name, (VarianceScaling,), body)
     return _registry.add()(cls)
 
 
@@ -174,7 +247,7 @@ LecunUniform = _scaling("LecunUniform", 1.0, "fan_in", "uniform")
 LecunNormal = _scaling("LecunNormal", 1.0, "fan_in", "truncated_normal")
 
 
-@_registry.add()
+@_registry.add("OrthogonalInitializer")
 class Orthogonal(Initializer):
     """Orthonormal rows or columns, from the QR decomposition of a normal matrix (Saxe et al. 2013)."""
 
@@ -194,6 +267,8 @@ class Orthogonal(Initializer):
 
 @_registry.add("IdentityInitializer")
 class Identity(Initializer):
+    """`gain` times the identity matrix."""
+
     _fields = ("gain",)
 
     def __init__(self, gain: float = 1.0) -> None:
@@ -203,3 +278,12 @@ class Identity(Initializer):
         if len(shape) != 2:
             raise ValueError(f"Identity: the shape must have two axes, got {shape}")
         return np.asarray(self.gain * np.eye(*shape), dtype)
+
+
+constant, identity, ones, zeros = Constant, Identity, Ones, Zeros
+glorot_normal, glorot_uniform = GlorotNormal, GlorotUniform
+he_normal, he_uniform = HeNormal, HeUniform
+lecun_normal, lecun_uniform = LecunNormal, LecunUniform
+orthogonal, random_normal, random_uniform = Orthogonal, RandomNormal, RandomUniform
+truncated_normal, variance_scaling = TruncatedNormal, VarianceScaling
+IdentityInitializer, OrthogonalInitializer = Identity, Orthogonal

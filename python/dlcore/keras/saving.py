@@ -12,18 +12,37 @@ import io
 import json
 import os
 import tempfile
+import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dlcore.io import load_file, save_file
-from dlcore.keras._registry import custom, serialize_any, snake_case
-from dlcore.keras.layers.base import InputLayer, Layer, layer_registry
+from dlcore.keras import ops
+from dlcore.keras._random import SeedGenerator
+from dlcore.keras._registry import (
+    custom,
+    custom_object_scope,
+    deserialize_any,
+    register,
+    registered_name,
+    serialize_any,
+    snake_case,
+)
+from dlcore.keras.layers.base import Layer, layer_registry
+from dlcore.keras.layers.input import InputLayer
+from dlcore.keras.symbolic import Operation
 
 __all__ = [
+    "CustomObjectScope",
+    "custom_object_scope",
+    "deserialize_keras_object",
+    "get_custom_objects",
+    "get_registered_name",
+    "get_registered_object",
     "layer_config",
     "layer_from_config",
     "load_model",
@@ -33,6 +52,7 @@ __all__ = [
     "register_keras_serializable",
     "save_model",
     "save_weights",
+    "serialize_keras_object",
 ]
 
 NDArray = npt.NDArray[Any]
@@ -49,14 +69,51 @@ def _h5py() -> Any:
     return h5py
 
 
-def register_keras_serializable(package: str = "Custom", name: str | None = None) -> Callable[[Any], Any]:
-    """A decorator: the class or function may come out of files by its name."""
+register_keras_serializable = register
+get_registered_name = registered_name
 
-    def register(x: Any) -> Any:
-        custom[name or x.__name__] = x
-        return x
 
-    return register
+def get_registered_object(name: str, custom_objects: Any = None, module_objects: Any = None) -> Any:
+    """What is registered under "package>name", or None."""
+    for known in (custom_objects or {}, custom, module_objects or {}):
+        if name in known:
+            return known[name]
+    return None
+
+
+def get_custom_objects() -> dict[str, Any]:
+    """The classes and functions of one's own that files may name; one may add to it."""
+    return custom
+
+
+class CustomObjectScope:
+    """custom_objects for the time of a `with`."""
+
+    def __init__(self, custom_objects: dict[str, Any]) -> None:
+        self._scope = custom_object_scope(custom_objects)
+
+    def __enter__(self) -> CustomObjectScope:
+        self._scope.__enter__()
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        self._scope.__exit__(*exc)
+
+
+serialize_keras_object = serialize_any
+
+
+def deserialize_keras_object(
+    config: Any, custom_objects: Any = None, safe_mode: bool = True, **_: Any
+) -> Any:
+    """An object from what `serialize_keras_object` gave; no code from it runs (there is no other mode)."""
+    if isinstance(config, dict) and str(config.get("module", "")).startswith(
+        ("keras.layers", "keras.models")
+    ):
+        return layer_from_config(config, custom_objects)
+    if isinstance(config, dict) and config.get("class_name") in ("Sequential", "Functional", "Model"):
+        return layer_from_config(config, custom_objects)
+    return deserialize_any(config, custom_objects)
 
 
 def _may_write(path: str, overwrite: bool) -> None:
@@ -91,37 +148,35 @@ def _free(shape: Any) -> Any:
     return shape
 
 
-def layer_config(layer: Layer) -> dict[str, Any]:
+def layer_config(layer: Any) -> dict[str, Any]:
     config: dict[str, Any] = serialize_any(layer)
+    if isinstance(layer, Operation):
+        return {**config, "module": layer.module, "registered_name": layer.class_name}
     if type(layer).__name__ == "Functional" and config["module"] == "keras":
         config["module"] = "keras.src.models.functional"
         config["registered_name"] = "Functional"
-    if layer.built and layer._build_shape is not None and not isinstance(layer, InputLayer):
-        config["build_config"] = {"input_shape": _free(layer._build_shape)}
+    build = layer.get_build_config() if layer.built else None
+    if build and not isinstance(layer, InputLayer):
+        config["build_config"] = _free(build)
     return config
 
 
 def layer_from_config(entry: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Any:
-    with _customs(custom_objects):
+    """A layer, a model or an operation from its configuration, built where the configuration says for what."""
+    module = str(entry.get("module") or "")
+    if module.startswith(("keras.src.ops", "keras.src.activations", "keras.ops")):
+        found = ops.operation_from_config(entry["class_name"], dict(entry["config"]))
+        if found is None:
+            raise ValueError(f"unknown operation {entry['class_name']!r} of {module}")
+        return found
+    with custom_object_scope(custom_objects):
         layer = layer_registry.from_config(entry)
         if not isinstance(layer, Layer):
             raise ValueError(f"{entry.get('class_name')!r} is not a layer")
+        build = entry.get("build_config")
+        if build and not layer.built and not hasattr(layer, "_chain"):
+            layer.build_from_config(build)
         return layer
-
-
-class _customs:
-    """custom_objects for the time of a reading."""
-
-    def __init__(self, objects: dict[str, Any] | None) -> None:
-        self.objects = objects or {}
-
-    def __enter__(self) -> None:
-        self.before = dict(custom)
-        custom.update(self.objects)
-
-    def __exit__(self, *_: object) -> None:
-        custom.clear()
-        custom.update(self.before)
 
 
 def model_config(model: Any) -> dict[str, Any]:
@@ -135,91 +190,121 @@ def model_config(model: Any) -> dict[str, Any]:
 def model_from_config(
     config: dict[str, Any], custom_objects: dict[str, Any] | None = None, compile: bool = True
 ) -> Any:
-    from dlcore.keras import losses, metrics, optimizers
-
-    with _customs(custom_objects):
+    with custom_object_scope(custom_objects):
         model = layer_from_config(config)
         shape = (config.get("build_config") or {}).get("input_shape")
         if shape and not model.built:
             model.build(tuple(shape))
         compiled = config.get("compile_config")
         if compile and compiled:
-
-            def made(v: Any, get: Callable[[Any], Any]) -> Any:
-                if isinstance(v, dict) and "class_name" in v:
-                    return get(v)
-                if isinstance(v, dict):
-                    return {k: made(x, get) for k, x in v.items()}
-                return [made(x, get) for x in v] if isinstance(v, list) else v
-
-            model.compile(
-                optimizer=optimizers.get(compiled["optimizer"]),
-                loss=made(compiled.get("loss"), losses.get),
-                loss_weights=compiled.get("loss_weights"),
-                metrics=made(compiled.get("metrics"), metrics.get),
-                weighted_metrics=made(compiled.get("weighted_metrics"), metrics.get),
-            )
+            model.compile_from_config(compiled)
         return model
 
 
 # ---- weights -----------------------------------------------------------------------------------------------
 
 
-def _children(layer: Layer) -> Iterator[tuple[str, Layer]]:
-    """Keras' paths: what a model lists under layers/<class name>, attributes under their own names."""
-    if hasattr(layer, "_chain") or hasattr(layer, "_graph_layers"):
-        yield from _numbered("layers/", layer._sublayers())
+# Attributes of a layer's base that hold no part of it, and those that only list what others hold.
+_NO_PART = {
+    *(
+        "_auto",
+        "_chain",
+        "_generator",
+        "_graph_layers",
+        "_in",
+        "_inputs_tree",
+        "_losses",
+        "_nodes",
+        "_operations",
+    ),
+    *(
+        "_order",
+        "_out",
+        "_outputs_tree",
+        "_places",
+        "_starts",
+        "_variables",
+        "_compiled",
+        "_kernel",
+        "history",
+    ),
+    *("operations", "optimizer", "input", "inputs", "output", "outputs", "variables", "weights", "losses"),
+}
+
+
+def _children(layer: Any) -> Iterator[tuple[str, Any]]:
+    """Keras' paths: what a model lists under layers/<class name>, attributes and properties under their own names
+    in alphabetical order, private ones last."""
+    if not isinstance(layer, Layer):
         return
-    for key in sorted(layer.__dict__):
-        value = layer.__dict__[key]
-        if key.startswith("_"):
+    if hasattr(layer, "_chain") or hasattr(layer, "_graph_layers"):
+        yield from _contained("layers/", layer.layers)
+    names = set(layer.__dict__)
+    for cls in type(layer).__mro__:
+        if cls is Layer:
+            break
+        names.update(n for n, v in cls.__dict__.items() if isinstance(v, property))
+    for name in sorted(names - _NO_PART, key=lambda n: f"~{n}" if n.startswith("_") else n):
+        if name in _OF_BASE:
             continue
-        if isinstance(value, Layer):
-            yield key, value
-        elif isinstance(value, (list, tuple)) and any(isinstance(v, Layer) for v in value):
-            yield from _numbered(f"{key}/", [v for v in value if isinstance(v, Layer)])
-        elif isinstance(value, dict):
-            yield from ((f"{key}/{k}", v) for k, v in value.items() if isinstance(v, Layer))
+        try:
+            value = getattr(layer, name)
+        except Exception:
+            continue
+        if isinstance(value, (Layer, SeedGenerator)):
+            yield f"{name}/", value
+        elif isinstance(value, (list, tuple, dict)):
+            yield from _contained(f"{name}/", value)
 
 
-def _numbered(prefix: str, layers: list[Layer]) -> Iterator[tuple[str, Layer]]:
-    seen: dict[str, int] = {}
-    for layer in layers:
-        name = snake_case(type(layer).__name__)
-        n = seen.get(name, 0)
-        seen[name] = n + 1
-        yield prefix + (name if n == 0 else f"{name}_{n}"), layer
+_OF_BASE = set(dir(Layer)) - {"layer", "cell"}
 
 
-def _own(layer: Layer) -> list[Any]:
-    return [v for v in layer._variables if v._trainable] + [v for v in layer._variables if not v._trainable]
+def _contained(prefix: str, container: Any) -> Iterator[tuple[str, Any]]:
+    used: dict[str, int] = {}
+    for x in container.values() if isinstance(container, dict) else container:
+        part = isinstance(x, (Layer, SeedGenerator))
+        if not part and not isinstance(x, (list, tuple, dict)):
+            continue
+        name = snake_case(type(x).__name__) if part else "container"
+        n = used.get(name, -1) + 1
+        used[name] = n
+        path = f"{prefix}{name}/" if n == 0 else f"{prefix}{name}_{n}/"
+        if part:
+            yield path, x
+        else:
+            yield from _contained(path, x)
 
 
-def _groups(layer: Layer, path: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, Layer]]:
-    """Each layer once, with its path in the file."""
+def _own(part: Any) -> list[Any]:
+    return [] if isinstance(part, SeedGenerator) else part._own_variables()
+
+
+def _groups(layer: Any, path: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, Any]]:
+    """Each layer and seed generator once, with its path in the file."""
     seen = set() if seen is None else seen
     if id(layer) in seen:
         return
     seen.add(id(layer))
     yield path, layer
     for name, child in _children(layer):
-        yield from _groups(child, f"{path}{name}/", seen)
+        yield from _groups(child, f"{path}{name}", seen)
 
 
 def _weights_h5(model: Any, optimizer: bool) -> bytes:
     h5py = _h5py()
     out = io.BytesIO()
     with h5py.File(out, "w") as f:
-        for path, layer in _groups(model):
+        for path, part in _groups(model):
             group = f.create_group(f"{path}vars")
-            group.attrs["name"] = layer.name
-            for i, v in enumerate(_own(layer)):
-                group.create_dataset(str(i), data=v.values())
+            group.attrs["name"] = part.name
+            arrays = [part.state()] if isinstance(part, SeedGenerator) else [v.values() for v in _own(part)]
+            for i, a in enumerate(arrays):
+                group.create_dataset(str(i), data=a)
         if optimizer and model.optimizer is not None and model.optimizer.built:
             group = f.create_group("optimizer/vars")
-            state = model.optimizer.state()
-            rate = np.asarray(float(model.optimizer.learning_rate), np.float32)
-            for i, a in enumerate([state[0].astype(np.int32), rate, *state[1:]]):
+            group.attrs["name"] = model.optimizer.name
+            for i, a in enumerate(model.optimizer.variables):
                 group.create_dataset(str(i), data=a)
     return out.getvalue()
 
@@ -267,7 +352,7 @@ def _read_h5(model: Any, data: bytes, what: str, skip: bool, optimizer: bool) ->
         pairs: list[tuple[Any, NDArray]] = []
         for path, layer in _groups(model):
             mine = _own(layer)
-            if not mine:
+            if not mine or isinstance(layer, SeedGenerator):
                 continue
             arrays = _vars(h5py, f, path, what)
             if arrays is None or len(arrays) != len(mine):
@@ -283,7 +368,10 @@ def _read_h5(model: Any, data: bytes, what: str, skip: bool, optimizer: bool) ->
             arrays = _vars(h5py, f, "optimizer", what)
             if arrays:
                 model.optimizer.build(model.trainable_weights)
-                model.optimizer.set_state([arrays[0], *arrays[2:]])
+                try:
+                    model.optimizer.set_variables(arrays, what)
+                except ValueError as e:
+                    warnings.warn(f"Skipping variable loading for optimizer: {e}", stacklevel=4)
 
 
 def _safetensors_names(model: Any) -> list[tuple[str, Any]]:
@@ -385,4 +473,46 @@ def load_model(
             raise ValueError(f"{path}: config.json is damaged ({e})") from None
         model = model_from_config(config, custom_objects, compile)
         _read_h5(model, z.read("model.weights.h5"), path, False, compile)
+    return model
+
+
+# ---- copies ------------------------------------------------------------------------------------------------
+
+
+def taken_apart(model: Any) -> tuple[Any, ...]:
+    """What a copy of a model of layers is made from: its configuration, the classes of one's own, its arrays."""
+    own = {
+        type(x).__name__: type(x) for x in model._walk() if not type(x).__module__.startswith("dlcore.keras")
+    }
+    optimizer = model.optimizer if model.optimizer is not None else None
+    state = optimizer.variables if optimizer is not None and optimizer.built else None
+    config = optimizer.get_config() if optimizer is not None else None
+    return (
+        type(model),
+        model.get_config(),
+        own,
+        [np.array(w) for w in model.get_weights()],
+        [layer.trainable for layer in model._walk()],
+        model._compiled,
+        (type(optimizer), config, state),
+    )
+
+
+def put_together(
+    cls: Any, config: Any, own: Any, weights: Any, trainable: Any, compiled: Any, optimizer: Any
+) -> Any:
+    with custom_object_scope(own):
+        model = cls.from_config(config)
+    if weights:
+        model.set_weights(weights)
+    for layer, flag in zip(model._walk(), trainable):
+        layer._trainable = flag
+    kind, settings, state = optimizer
+    if compiled is not None:
+        c = compiled
+        rule = kind.from_config(settings)
+        model.compile(rule, c.loss, c.loss_weights, c.metrics, c.weighted_metrics)
+        if state is not None:
+            rule.build(model.trainable_weights)
+            rule.set_variables(state)
     return model

@@ -23,6 +23,7 @@ class Task(Protocol):
     """What the loop drives: a Keras model, or a `Trainer` around a module."""
 
     stop_training: bool
+    _initial_epoch: int | None
 
     def run_train_step(self, batch: Batch) -> None: ...
     def run_test_step(self, batch: Batch) -> None: ...
@@ -88,9 +89,11 @@ def train_loop(
     source = Epochs(data, steps_per_epoch, "fit")
     callbacks.set_params({"epochs": epochs, "steps": source.length})
     task.stop_training = False
+    task._initial_epoch = None
     callbacks.on_train_begin()
     try:
-        for epoch in range(initial_epoch, epochs):
+        # A callback that restored an earlier state says where it ends.
+        for epoch in range(task._initial_epoch or initial_epoch, epochs):
             task.reset_metrics()
             callbacks.on_epoch_begin(epoch)
             steps = 0

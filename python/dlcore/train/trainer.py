@@ -74,6 +74,7 @@ class Trainer:
             metrics = {n: _METRICS[n] for n in names}
         self.metrics = dict(metrics)
         self.stop_training = False
+        self._initial_epoch: int | None = None
         self.reset_metrics()
 
     def reset_metrics(self) -> None:

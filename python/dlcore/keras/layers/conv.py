@@ -9,9 +9,18 @@ from __future__ import annotations
 from typing import Any
 
 from dlcore import functional as F
-from dlcore.keras import activations, constraints, initializers, regularizers
+from dlcore.keras import activations
 from dlcore.keras.layers.base import Layer, layer_registry, to_float
-from dlcore.keras.layers.core import positive
+from dlcore.keras.layers.common import (
+    channels_last,
+    output_size,
+    padding_name,
+    positive,
+    same_padding,
+    sizes,
+    to_first,
+    to_last,
+)
 from dlcore.tensor import Tensor
 
 __all__ = [
@@ -21,68 +30,13 @@ __all__ = [
     "Convolution1D",
     "Convolution2D",
     "Convolution3D",
+    "DepthwiseConv1D",
     "DepthwiseConv2D",
+    "SeparableConv1D",
     "SeparableConv2D",
+    "SeparableConvolution1D",
+    "SeparableConvolution2D",
 ]
-
-
-def sizes(layer: str, name: str, value: Any, rank: int, least: int = 1) -> tuple[int, ...]:
-    """An integer, or one an axis, as a tuple."""
-    t = (
-        (value,) * rank
-        if isinstance(value, int)
-        else tuple(value)
-        if isinstance(value, (list, tuple))
-        else ()
-    )
-    if len(t) != rank or any(isinstance(n, bool) or not isinstance(n, int) or n < least for n in t):
-        what = "positive" if least == 1 else f"at least {least}"
-        raise ValueError(f"{layer}: {name} must be an integer or {rank} integers, {what}, got {value!r}")
-    return t
-
-
-def channels_last(layer: str, data_format: Any) -> str:
-    if data_format not in (None, "channels_last"):
-        raise ValueError(f"{layer}: only data_format='channels_last' is supported, got {data_format!r}")
-    return "channels_last"
-
-
-def padding_name(layer: str, padding: str, choices: tuple[str, ...]) -> str:
-    name = padding.lower() if isinstance(padding, str) else padding
-    if name not in choices:
-        raise ValueError(f"{layer}: padding must be one of {', '.join(choices)}, got {padding!r}")
-    return str(name)
-
-
-def same_padding(n: int, window: int, stride: int) -> tuple[int, int]:
-    """What 'same' adds before and after an axis: ceil(n / stride) outputs, the odd one after."""
-    total = max((-(-n // stride) - 1) * stride + window - n, 0)
-    return total // 2, total - total // 2
-
-
-def output_size(layer: Layer, n: int | None, window: int, stride: int, padding: str) -> int | None:
-    if n is None:
-        return None
-    if padding != "valid":
-        return -(-n // stride)
-    out = (n - window) // stride + 1
-    if out < 1:
-        raise ValueError(
-            f"{layer.name}: {type(layer).__name__} with a window of {window} does not fit an axis of size "
-            f"{n} "
-            "(padding='valid'); use a smaller window or padding='same'"
-        )
-    return out
-
-
-def to_first(x: Tensor) -> Tensor:
-    """(N, *S, C) seen as (N, C, *S)."""
-    return x.permute(0, x.ndim - 1, *range(1, x.ndim - 1))
-
-
-def to_last(y: Tensor) -> Tensor:
-    """(N, C, *S) seen as (N, *S, C)."""
-    return y.permute(0, *range(2, y.ndim), 1)
 
 
 def kernel_first(k: Tensor) -> Tensor:
@@ -90,8 +44,11 @@ def kernel_first(k: Tensor) -> Tensor:
     return k.permute(k.ndim - 1, k.ndim - 2, *range(k.ndim - 2))
 
 
-class _BaseConv(Layer):
+class BaseConv(Layer):
+    """Geometry, bias and activation of convolutions."""
+
     rank = 2
+    choices: tuple[str, ...] = ("valid", "same")
 
     def _setup(
         self,
@@ -108,8 +65,7 @@ class _BaseConv(Layer):
         self.kernel_size = sizes(cls, "kernel_size", kernel_size, self.rank)
         self.strides = sizes(cls, "strides", strides, self.rank)
         self.dilation_rate = sizes(cls, "dilation_rate", dilation_rate, self.rank)
-        choices = ("valid", "same", "causal") if self.rank == 1 else ("valid", "same")
-        self.padding = padding_name(cls, padding, choices)
+        self.padding = padding_name(cls, padding, self.choices)
         self.data_format = channels_last(cls, data_format)
         if max(self.strides) > 1 and max(self.dilation_rate) > 1:
             raise ValueError(
@@ -139,24 +95,12 @@ class _BaseConv(Layer):
                 padding = tuple([a for a, _ in pads])
             else:
                 x = F.pad(x, tuple([n for pair in reversed(pads) for n in pair]))
-        conv = (F.conv1d, F.conv2d, getattr(F, "conv3d", None))[self.rank - 1]
-        if conv is None:
-            raise NotImplementedError(f"{self.name}: {type(self).__name__} has no kernel yet")
+        conv: Any = (F.conv1d, F.conv2d, F.conv3d)[self.rank - 1]
         return conv(x, kernel, bias, self.strides, padding, self.dilation_rate, groups, activation=activation)
 
     def _bias(self, n: int) -> None:
         if self.use_bias:
-            self.bias = self.add_weight(
-                (n,),
-                self.bias_initializer,
-                regularizer=self.bias_regularizer,
-                constraint=self.bias_constraint,
-                name="bias",
-            )
-
-    bias_initializer: Any
-    bias_regularizer: Any
-    bias_constraint: Any
+            self.bias = self._weight((n,), "bias")
 
     def _activate(self, y: Tensor, fused: str | None) -> Any:
         y = to_last(y)
@@ -171,7 +115,7 @@ class _BaseConv(Layer):
         return int(c)
 
 
-class _Conv(_BaseConv):
+class _Conv(BaseConv):
     """y = activation(x * kernel + bias), * the cross-correlation."""
 
     _fields = (
@@ -219,12 +163,14 @@ class _Conv(_BaseConv):
         if self.filters % self.groups:
             raise ValueError(f"{cls}: groups must divide filters, got groups={groups}, filters={filters}")
         self._setup(kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias)
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
+        self._keep(
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint,
+        )
         self.kernel: Any = None
 
     def build(self, input_shape: Any) -> None:
@@ -234,13 +180,7 @@ class _Conv(_BaseConv):
                 f"{self.name}: groups={self.groups} must divide the input's channels, got shape {input_shape}"
             )
         self._spatial(input_shape)
-        self.kernel = self.add_weight(
-            (*self.kernel_size, c // self.groups, self.filters),
-            self.kernel_initializer,
-            regularizer=self.kernel_regularizer,
-            constraint=self.kernel_constraint,
-            name="kernel",
-        )
+        self.kernel = self._weight((*self.kernel_size, c // self.groups, self.filters), "kernel")
         self._bias(self.filters)
 
     def call(self, inputs: Tensor) -> Any:
@@ -258,6 +198,7 @@ class Conv1D(_Conv):
     """x (N, L, C) -> (N, L', filters); padding also 'causal'."""
 
     rank = 1
+    choices = ("valid", "same", "causal")
 
 
 @layer_registry.add("Convolution2D")
@@ -283,17 +224,13 @@ Convolution1D, Convolution2D, Convolution3D = Conv1D, Conv2D, Conv3D
 
 
 def _depthwise_kernel(k: Tensor) -> Tensor:
-    """(kh, kw, C, m) as (C m, 1, kh, kw), the grouped kernel of C groups."""
-    kh, kw, c, m = k.shape
-    return k.permute(2, 3, 0, 1).reshape(c * m, 1, kh, kw)
+    """(*K, C, m) as (C m, 1, *K), the grouped kernel of C groups."""
+    n = k.ndim - 2
+    c, m = k.shape[n:]
+    return k.permute(n, n + 1, *range(n)).reshape(c * m, 1, *k.shape[:n])
 
 
-@layer_registry.add()
-class DepthwiseConv2D(_BaseConv):
-    """Each channel with its own `depth_multiplier` filters:
-    kernel (kh, kw, C, m), output (N, H', W', C m).
-    """
-
+class _DepthwiseConv(BaseConv):
     _fields = (
         "kernel_size",
         "strides",
@@ -314,11 +251,11 @@ class DepthwiseConv2D(_BaseConv):
     def __init__(
         self,
         kernel_size: Any,
-        strides: Any = (1, 1),
+        strides: Any = 1,
         padding: str = "valid",
         depth_multiplier: int = 1,
         data_format: Any = None,
-        dilation_rate: Any = (1, 1),
+        dilation_rate: Any = 1,
         activation: Any = None,
         use_bias: bool = True,
         depthwise_initializer: Any = "glorot_uniform",
@@ -331,26 +268,23 @@ class DepthwiseConv2D(_BaseConv):
         **kwargs: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        self.depth_multiplier = positive("DepthwiseConv2D", "depth_multiplier", depth_multiplier)
+        cls = type(self).__name__
+        self.depth_multiplier = positive(cls, "depth_multiplier", depth_multiplier)
         self._setup(kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias)
-        self.depthwise_initializer = initializers.get(depthwise_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.depthwise_constraint = constraints.get(depthwise_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
+        self._keep(
+            depthwise_initializer=depthwise_initializer,
+            bias_initializer=bias_initializer,
+            depthwise_regularizer=depthwise_regularizer,
+            bias_regularizer=bias_regularizer,
+            depthwise_constraint=depthwise_constraint,
+            bias_constraint=bias_constraint,
+        )
         self.kernel: Any = None
 
     def build(self, input_shape: Any) -> None:
         c = self._channels(input_shape)
         self._spatial(input_shape)
-        self.kernel = self.add_weight(
-            (*self.kernel_size, c, self.depth_multiplier),
-            self.depthwise_initializer,
-            regularizer=self.depthwise_regularizer,
-            constraint=self.depthwise_constraint,
-            name="kernel",
-        )
+        self.kernel = self._weight((*self.kernel_size, c, self.depth_multiplier), "kernel", "depthwise")
         self._bias(c * self.depth_multiplier)
 
     def call(self, inputs: Tensor) -> Any:
@@ -363,10 +297,21 @@ class DepthwiseConv2D(_BaseConv):
         return (input_shape[0], *self._spatial(input_shape), input_shape[-1] * self.depth_multiplier)
 
 
-@layer_registry.add("SeparableConvolution2D")
-class SeparableConv2D(_BaseConv):
-    """A depthwise convolution, then a 1 x 1 one over the channels (Chollet 2017)."""
+@layer_registry.add()
+class DepthwiseConv1D(_DepthwiseConv):
+    """Each channel with its own `depth_multiplier` filters: kernel (k, C, m), output (N, L', C m)."""
 
+    rank = 1
+
+
+@layer_registry.add()
+class DepthwiseConv2D(_DepthwiseConv):
+    """Each channel with its own `depth_multiplier` filters: kernel (kh, kw, C, m), output (N, H', W', C m)."""
+
+    rank = 2
+
+
+class _SeparableConv(BaseConv):
     _fields = (
         "filters",
         "kernel_size",
@@ -392,10 +337,10 @@ class SeparableConv2D(_BaseConv):
         self,
         filters: int,
         kernel_size: Any,
-        strides: Any = (1, 1),
+        strides: Any = 1,
         padding: str = "valid",
         data_format: Any = None,
-        dilation_rate: Any = (1, 1),
+        dilation_rate: Any = 1,
         depth_multiplier: int = 1,
         activation: Any = None,
         use_bias: bool = True,
@@ -412,37 +357,32 @@ class SeparableConv2D(_BaseConv):
         **kwargs: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        self.filters = positive("SeparableConv2D", "filters", filters)
-        self.depth_multiplier = positive("SeparableConv2D", "depth_multiplier", depth_multiplier)
+        cls = type(self).__name__
+        self.filters = positive(cls, "filters", filters)
+        self.depth_multiplier = positive(cls, "depth_multiplier", depth_multiplier)
         self._setup(kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias)
-        self.depthwise_initializer = initializers.get(depthwise_initializer)
-        self.pointwise_initializer = initializers.get(pointwise_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
-        self.pointwise_regularizer = regularizers.get(pointwise_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.depthwise_constraint = constraints.get(depthwise_constraint)
-        self.pointwise_constraint = constraints.get(pointwise_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
+        self._keep(
+            depthwise_initializer=depthwise_initializer,
+            pointwise_initializer=pointwise_initializer,
+            bias_initializer=bias_initializer,
+            depthwise_regularizer=depthwise_regularizer,
+            pointwise_regularizer=pointwise_regularizer,
+            bias_regularizer=bias_regularizer,
+            depthwise_constraint=depthwise_constraint,
+            pointwise_constraint=pointwise_constraint,
+            bias_constraint=bias_constraint,
+        )
         self.depthwise_kernel: Any = None
         self.pointwise_kernel: Any = None
 
     def build(self, input_shape: Any) -> None:
         c = self._channels(input_shape)
         self._spatial(input_shape)
-        self.depthwise_kernel = self.add_weight(
-            (*self.kernel_size, c, self.depth_multiplier),
-            self.depthwise_initializer,
-            regularizer=self.depthwise_regularizer,
-            constraint=self.depthwise_constraint,
-            name="depthwise_kernel",
+        self.depthwise_kernel = self._weight(
+            (*self.kernel_size, c, self.depth_multiplier), "depthwise_kernel", "depthwise"
         )
-        self.pointwise_kernel = self.add_weight(
-            (1, 1, c * self.depth_multiplier, self.filters),
-            self.pointwise_initializer,
-            regularizer=self.pointwise_regularizer,
-            constraint=self.pointwise_constraint,
-            name="pointwise_kernel",
+        self.pointwise_kernel = self._weight(
+            (*[1] * self.rank, c * self.depth_multiplier, self.filters), "pointwise_kernel", "pointwise"
         )
         self._bias(self.filters)
 
@@ -450,8 +390,26 @@ class SeparableConv2D(_BaseConv):
         fused = activations.FUSED.get(self.activation)
         x = to_first(to_float(inputs, self.dtype))
         y = self._convolve(x, _depthwise_kernel(self.depthwise_kernel), None, x.shape[1], "")
-        y = F.conv2d(y, kernel_first(self.pointwise_kernel), self.bias, activation=fused or "")
+        conv: Any = F.conv1d if self.rank == 1 else F.conv2d
+        y = conv(y, kernel_first(self.pointwise_kernel), self.bias, activation=fused or "")
         return self._activate(y, fused)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0], *self._spatial(input_shape), self.filters)
+
+
+@layer_registry.add("SeparableConvolution1D")
+class SeparableConv1D(_SeparableConv):
+    """A depthwise convolution along time, then one of width 1 over the channels."""
+
+    rank = 1
+
+
+@layer_registry.add("SeparableConvolution2D")
+class SeparableConv2D(_SeparableConv):
+    """A depthwise convolution, then a 1 x 1 one over the channels (Chollet 2017)."""
+
+    rank = 2
+
+
+SeparableConvolution1D, SeparableConvolution2D = SeparableConv1D, SeparableConv2D

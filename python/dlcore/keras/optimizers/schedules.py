@@ -10,16 +10,21 @@ from dlcore.keras._registry import Configured, Registry
 
 __all__ = [
     "CosineDecay",
+    "CosineDecayRestarts",
     "ExponentialDecay",
     "InverseTimeDecay",
     "LearningRateSchedule",
     "PiecewiseConstantDecay",
     "PolynomialDecay",
+    "deserialize",
     "get",
+    "serialize",
 ]
 
 _registry = Registry("keras.optimizers.schedules", "learning-rate schedule")
 get = _registry.get
+deserialize = _registry.from_config
+serialize = _registry.serialize
 
 
 class LearningRateSchedule(Configured):
@@ -164,3 +169,38 @@ class CosineDecay(LearningRateSchedule):
             start, step = self.warmup_target, step - self.warmup_steps
         p = min(step, self.decay_steps) / self.decay_steps
         return float(start * ((1 - self.alpha) * 0.5 * (1 + math.cos(math.pi * p)) + self.alpha))
+
+
+@_registry.add()
+class CosineDecayRestarts(LearningRateSchedule):
+    """Half cosines one after another, each `t_mul` times as long and `m_mul` times as high (Loshchilov and Hutter
+    2016)."""
+
+    _fields = ("initial_learning_rate", "first_decay_steps", "t_mul", "m_mul", "alpha", "name")
+
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        first_decay_steps: float,
+        t_mul: float = 2.0,
+        m_mul: float = 1.0,
+        alpha: float = 0.0,
+        name: str = "SGDRDecay",
+    ) -> None:
+        if first_decay_steps <= 0:
+            raise ValueError(
+                f"Argument `first_decay_steps` must be > 0. Received: first_decay_steps={first_decay_steps}"
+            )
+        self.initial_learning_rate, self.first_decay_steps = initial_learning_rate, first_decay_steps
+        self.t_mul, self.m_mul, self.alpha, self.name = t_mul, m_mul, alpha, name
+
+    def __call__(self, step: int) -> float:
+        done = step / self.first_decay_steps
+        if self.t_mul == 1.0:
+            i = math.floor(done)
+            done -= i
+        else:
+            i = math.floor(math.log(1 - done * (1 - self.t_mul)) / math.log(self.t_mul) + 1e-9)
+            done = (done - (1 - self.t_mul**i) / (1 - self.t_mul)) / self.t_mul**i
+        wave = 0.5 * self.m_mul**i * (1 + math.cos(math.pi * done))
+        return float(self.initial_learning_rate * ((1 - self.alpha) * wave + self.alpha))

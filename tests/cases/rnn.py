@@ -41,6 +41,11 @@ LARGE = {
     "lengths": (11, 21, 20, 65, 0, "drawn", False, False, True),
     "lengths, reverse": (11, 21, 20, 65, 0, "drawn", True, True, True),
     "projection": (6, 19, 30, 150, 67, "drawn", True, False, True),
+    # Rows enough for inputs and states in one product
+    "fused": (4, 34, 70, 64, 0, None, False, False, False),
+    "fused, batch first": (5, 11, 9, 130, 0, None, True, True, True),
+    "fused, lengths": (6, 40, 30, 64, 0, "drawn", True, False, True),
+    "fused, projection": (5, 17, 20, 128, 33, None, False, False, True),
 }
 
 

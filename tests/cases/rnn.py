@@ -56,7 +56,7 @@ def draw(rng, kind, spec):
     x = rng.standard_normal((B, T, I) if batch_first else (T, B, I))
     h0, c0 = rng.standard_normal((B, P)), rng.standard_normal((B, H))
     w = [rng.standard_normal((rows, n)) / np.sqrt(max(1, n)) for n in (I, P)]
-    w += [rng.standard_normal(rows) if bias else None for _ in range(2)]
+    w += [rng.standard_normal(rows) * 0.3 if bias else None for _ in range(2)]
     if isinstance(lengths, str):
         lengths = rng.integers(0, T + 1, B)
     how = {"lengths": lengths, "reverse": reverse, "batch_first": batch_first}

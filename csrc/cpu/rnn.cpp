@@ -1,6 +1,7 @@
-// Recurrent layers, forward: one call a sequence, one or both directions. The projections of all inputs are
-// one GEMM a direction, into `gates`; then a step is one product of the states with the packed recurrent
-// weights whose epilogue is the whole cell: activations, cell state, output.
+// Recurrent layers, forward: one call a sequence, one or both directions. A step is one product with weights
+// packed once, whose epilogue is the whole cell: activations, cell state, output. The inputs are projected
+// before, by one GEMM a direction into `gates` (few rows: the recurrent weights are all that a step must
+// read), or are part of the step's product (many rows: nothing but the results goes through memory).
 //
 // Workspace slots: 3 packed weights, 4 states, 5 biases.
 #include "cpu/rnn.h"
@@ -12,28 +13,30 @@ namespace {
 // Fewer steps than this do not pay for packing the recurrent weights (cells).
 constexpr int64_t kPackSteps = 4;
 
-// gates[:, :G H] = x W_ih^T + the biases that are added before any activation.
+// The biases that are added before any activation (G H,), zeros where there are none; the GRU's candidate
+// keeps its recurrent bias for the product with r.
 template <class T>
-void project_inputs(const RnnShape& p, const void* x, const RnnWeights& w, void* gates) {
-  const int64_t GH = rnn_gates(p.kind) * p.H;
-  if (p.N == 0) return;
+const T* sum_biases(const RnnShape& p, const RnnWeights& w) {
+  const int64_t GH = rnn_gates(p.kind) * p.H, both = p.kind == RnnKind::gru ? 2 * p.H : GH;
   const T* bi = static_cast<const T*>(w.b_ih);
   const T* bh = static_cast<const T*>(w.b_hh);
-  T* bias = nullptr;
-  if (bi || bh) {
-    // The GRU's candidate keeps its recurrent bias for the product with r.
-    const int64_t both = p.kind == RnnKind::gru ? 2 * p.H : GH;
-    bias = scratch<T>(5, GH);
-    each_vector<T>(0, GH,
-                   [&](int64_t i, int n) { store_upto(bias + i, bi ? load_upto(bi + i, n) : Vec<T>{}, n); });
-    if (bh)
-      each_vector<T>(0, both, [&](int64_t i, int n) {
-        store_upto(bias + i, load_upto(bias + i, n) + load_upto(bh + i, n), n);
-      });
-  }
+  T* bias = scratch<T>(5, GH);
+  each_vector<T>(0, GH,
+                 [&](int64_t i, int n) { store_upto(bias + i, bi ? load_upto(bi + i, n) : Vec<T>{}, n); });
+  if (bh)
+    each_vector<T>(0, both, [&](int64_t i, int n) {
+      store_upto(bias + i, load_upto(bias + i, n) + load_upto(bh + i, n), n);
+    });
+  return bias;
+}
+
+// gates[:, :G H] = x W_ih^T + biases.
+template <class T>
+void project_inputs(const RnnShape& p, const void* x, const RnnWeights& w, void* gates) {
+  if (p.N == 0) return;
   MatmulArgs m{};
-  m.a = x, m.b = w.w_ih, m.c = gates, m.bias = bias;
-  m.M = p.N, m.N = GH, m.K = p.I;
+  m.a = x, m.b = w.w_ih, m.c = gates, m.bias = sum_biases<T>(p, w);
+  m.M = p.N, m.N = rnn_gates(p.kind) * p.H, m.K = p.I;
   m.a_rs = p.I, m.a_cs = 1, m.b_rs = 1, m.b_cs = p.I;
   m.c_rs = rnn_saved(p.kind) * p.H, m.c_cs = 1;
   matmul<T>(m);
@@ -49,6 +52,16 @@ void plain_product(const T* a, int64_t M, const void* b, int64_t N, int64_t K, T
   matmul<T>(m);
 }
 
+// Columns of the packed weights, from w (G H, K).
+template <class T, int G, int W>
+void pack_part(T* dst, int64_t sliver, const T* w, int64_t H, int64_t K) {
+  if constexpr (G == 1)
+    for (int64_t u = 0; u < H; u += W, dst += sliver)
+      pack_lines<T, W>(dst, w + u * K, min64(W, H - u), K, K, 1);
+  else
+    pack_gates<T, G>(dst, sliver, w, H, K);
+}
+
 template <class T, RnnKind kind>
 void run(const RnnArgs& p, int direction) {
   constexpr int L = kLanes<T>, G = rnn_gates(kind), S = rnn_saved(kind), V = G == 1 ? 4 : G;
@@ -59,31 +72,30 @@ void run(const RnnArgs& p, int direction) {
   const RnnRows rows{q};
   const int64_t H = q.H, P = q.P, B = q.B, slivers = ceil_div(H, U), ldy = q.directions * P;
   const int64_t out_slivers = ceil_div(P, 4 * L);
-  const bool packed = q.T >= kPackSteps, projected = w.w_hr != nullptr,
-             keep = d.cells || kind != RnnKind::lstm;
+  const bool packed = q.T >= kPackSteps, fused = rnn_fuses_inputs(q), projected = w.w_hr != nullptr;
+  const int64_t I = fused ? q.I : 0;  // columns of x in a step's product
+  const T* x = static_cast<const T*>(p.x);
   const T* h0 = static_cast<const T*>(w.h0);
-  const T* w_hh = static_cast<const T*>(w.w_hh);
   const T* b_hn = kind == RnnKind::gru && w.b_hh ? static_cast<const T*>(w.b_hh) + 2 * H : nullptr;
   T* gates = static_cast<T*>(d.gates);
   T* cells = static_cast<T*>(d.cells);
   T* hT = static_cast<T*>(d.hT);
   T* cT = static_cast<T*>(d.cT);  // the running cell state as well
   T* y = static_cast<T*>(p.y) + direction * P;
+  const T* bias = fused ? sum_biases<T>(q, w) : nullptr;
 
   T* weights = nullptr;
   T* out_weights = nullptr;
   if (packed) {
-    const int64_t size = slivers * V * L * P;
+    const int64_t sliver = (I + P) * V * L, size = slivers * sliver;
     weights = scratch<T>(3, size + (projected ? out_slivers * 4 * L * H : 0));
     out_weights = weights + size;
-    if constexpr (G == 1)
-      pack_lines<T, V * L>(weights, w_hh, H, P, P, 1);
-    else
-      pack_gates<T, G>(weights, w_hh, H, P);
+    pack_part<T, G, V * L>(weights, sliver, static_cast<const T*>(w.w_ih), H, I);
+    pack_part<T, G, V * L>(weights + I * V * L, sliver, static_cast<const T*>(w.w_hh), H, P);
     if (projected) pack_lines<T, 4 * L>(out_weights, static_cast<const T*>(w.w_hr), P, H, H, 1);
   }
   // States are read from one buffer while the other is written; `hidden` are those before a projection.
-  T* now = scratch<T>(4, B * (2 * P + (projected ? H : 0) + (packed ? 0 : G * H)));
+  T* now = scratch<T>(4, B * (2 * P + (projected ? H : 0) + (packed ? 0 : max64(G * H, P))));
   T* next = now + B * P;
   T* hidden = next + B * P;
   T* sums = hidden + (projected ? B * H : 0);
@@ -105,68 +117,81 @@ void run(const RnnArgs& p, int direction) {
       store_upto(y + row * ldy + u, h, lanes);
       if (r >= ended) store_upto(hT + r * P + u, h, lanes);
     };
-    // The cell: `a` holds W_hh h of row r and units u, u + 1, ..., the gates `gap` apart.
-    auto cell = [&](int64_t r, int64_t u, const T* a, int64_t gap) __attribute__((always_inline)) {
-      const int64_t row = rows.at(t, r);
-      const int n_lanes = static_cast<int>(min64(L, H - u));
-      T* g = gates + row * S * H + u;
-      if constexpr (G == 1) {
-        const Vec<T> z = load_upto(g, n_lanes) + load_upto(a, n_lanes);
-        put(r, row, u, kind == RnnKind::tanh ? gate_tanh<T>(z) : relu(z), n_lanes);
-      } else if constexpr (kind == RnnKind::lstm) {
-        const Vec<T> i = gate_sigmoid<T>(load_upto(g, n_lanes) + load_upto(a, n_lanes));
-        const Vec<T> f = gate_sigmoid<T>(load_upto(g + H, n_lanes) + load_upto(a + gap, n_lanes));
-        const Vec<T> c1 = gate_tanh<T>(load_upto(g + 2 * H, n_lanes) + load_upto(a + 2 * gap, n_lanes));
-        const Vec<T> o = gate_sigmoid<T>(load_upto(g + 3 * H, n_lanes) + load_upto(a + 3 * gap, n_lanes));
-        const Vec<T> c = fma(f, load_upto(cT + r * H + u, n_lanes), i * c1);
-        store_upto(cT + r * H + u, c, n_lanes);
-        if (keep) {
-          store_upto(g, i, n_lanes), store_upto(g + H, f, n_lanes);
-          store_upto(g + 2 * H, c1, n_lanes), store_upto(g + 3 * H, o, n_lanes);
-          store_upto(cells + row * H + u, c, n_lanes);
-        }
-        const Vec<T> h = o * gate_tanh<T>(c);
-        if (projected)
-          store_upto(hidden + r * H + u, h, n_lanes);
-        else
-          put(r, row, u, h, n_lanes);
-      } else {
-        const Vec<T> rg = gate_sigmoid<T>(load_upto(g, n_lanes) + load_upto(a, n_lanes));
-        const Vec<T> z = gate_sigmoid<T>(load_upto(g + H, n_lanes) + load_upto(a + gap, n_lanes));
-        Vec<T> m = load_upto(a + 2 * gap, n_lanes);
-        if (b_hn) m += load_upto(b_hn + u, n_lanes);
-        const Vec<T> c = gate_tanh<T>(fma(rg, m, load_upto(g + 2 * H, n_lanes)));
-        store_upto(g, rg, n_lanes), store_upto(g + H, z, n_lanes);
-        store_upto(g + 2 * H, c, n_lanes), store_upto(g + 3 * H, m, n_lanes);
-        put(r, row, u, fma(z, load_upto(now + r * P + u, n_lanes) - c, c), n_lanes);
+    // The cell of row r and units u, u + 1, ...: `a` holds the products, its gates `gap` apart, `add` what is
+    // added to them, `apart` the candidate's input of a GRU where `a` has it not.
+    auto cell = [&](int64_t r, int64_t u, const T* a, int64_t gap, const T* add, const T* apart)
+                    __attribute__((always_inline)) {
+                      const int64_t row = rows.at(t, r);
+                      const int lanes = static_cast<int>(min64(L, H - u));
+                      T* g = gates ? gates + row * S * H + u : nullptr;
+                      auto sum = [&](int i) __attribute__((always_inline)) {
+                        return load_upto(add + i * H, lanes) + load_upto(a + i * gap, lanes);
+                      };
+                      if constexpr (G == 1) {
+                        const Vec<T> z = sum(0);
+                        put(r, row, u, kind == RnnKind::tanh ? gate_tanh<T>(z) : relu(z), lanes);
+                      } else if constexpr (kind == RnnKind::lstm) {
+                        const Vec<T> i = gate_sigmoid<T>(sum(0)), f = gate_sigmoid<T>(sum(1)),
+                                     c1 = gate_tanh<T>(sum(2)), o = gate_sigmoid<T>(sum(3));
+                        const Vec<T> c = fma(f, load_upto(cT + r * H + u, lanes), i * c1);
+                        store_upto(cT + r * H + u, c, lanes);
+                        if (p.keep) {
+                          store_upto(g, i, lanes), store_upto(g + H, f, lanes);
+                          store_upto(g + 2 * H, c1, lanes), store_upto(g + 3 * H, o, lanes);
+                          store_upto(cells + row * H + u, c, lanes);
+                        }
+                        const Vec<T> h = o * gate_tanh<T>(c);
+                        if (projected)
+                          store_upto(hidden + r * H + u, h, lanes);
+                        else
+                          put(r, row, u, h, lanes);
+                      } else {
+                        const Vec<T> rg = gate_sigmoid<T>(sum(0)), z = gate_sigmoid<T>(sum(1));
+                        Vec<T> m = load_upto(a + 2 * gap, lanes), from = load_upto(add + 2 * H, lanes);
+                        if (b_hn) m += load_upto(b_hn + u, lanes);
+                        if (apart) from += load(apart);
+                        const Vec<T> c = gate_tanh<T>(fma(rg, m, from));
+                        if (p.keep) {
+                          store_upto(g, rg, lanes), store_upto(g + H, z, lanes);
+                          store_upto(g + 2 * H, c, lanes), store_upto(g + 3 * H, m, lanes);
+                        }
+                        put(r, row, u, fma(z, load_upto(now + r * P + u, lanes) - c, c), lanes);
+                      }
+                    };
+    auto ahead = [&](int64_t s, int64_t r0, int64_t r1) {
+      if (!gates) return;
+      for (int64_t r = r0; r < r1; ++r) {
+        const T* g = gates + rows.at(t, r) * S * H + s * U;
+        for (int v = 0; v < V; ++v) __builtin_prefetch(g + v * (G == 1 ? L : H), 1);
       }
     };
+    // The candidate of a GRU takes its input and its state apart.
+    constexpr int kApart = kind == RnnKind::gru ? 2 : -1;
     if (packed) {
-      step_product<T, V>(
-          n, slivers, P, {now, P, P, 0}, weights,
-          [&](int64_t s, int64_t r0, int64_t r1) {
-            for (int64_t r = r0; r < r1; ++r) {
-              const T* g = gates + rows.at(t, r) * S * H + s * U;
-              for (int v = 0; v < V; ++v) __builtin_prefetch(g + v * (G == 1 ? L : H), 1);
-            }
-          },
-          [&](int64_t s, int64_t r0, int64_t r1, const T* a) {
-            for (int64_t r = r0; r < r1; ++r, a += V * L)
-              for (int64_t u = s * U; u < min64(H, (s + 1) * U); u += L) cell(r, u, a + (u - s * U), L);
-          });
+      const int64_t first = rows.at(t, 0);
+      const StepRows<T> left{x + first * q.I, rows.stride() * q.I, I, now, P, P};
+      step_product<T, V, kApart>(n, slivers, left, weights, ahead,
+                                 [&](int64_t s, int64_t r0, int64_t r1, const T* a, const T* apart) {
+                                   for (int64_t r = r0; r < r1; ++r, a += V * L, apart += L)
+                                     for (int64_t u = s * U; u < min64(H, (s + 1) * U); u += L)
+                                       cell(r, u, a + (u - s * U), L,
+                                            fused ? bias + u : gates + rows.at(t, r) * S * H + u,
+                                            kApart >= 0 && fused ? apart : nullptr);
+                                 });
       if (projected)
-        step_product<T, 4>(
-            n, out_slivers, H, {hidden, H, H, 0}, out_weights, [](int64_t, int64_t, int64_t) {},
-            [&](int64_t s, int64_t r0, int64_t r1, const T* a) {
-              for (int64_t r = r0; r < r1; ++r, a += 4 * L)
-                for (int64_t u = s * 4 * L; u < min64(P, (s + 1) * 4 * L); u += L)
-                  put(r, rows.at(t, r), u, load(a + (u - s * 4 * L)), static_cast<int>(min64(L, P - u)));
-            });
+        step_product<T, 4>(n, out_slivers, {hidden, H, H, nullptr, 0, 0}, out_weights, NothingAhead{},
+                           [&](int64_t s, int64_t r0, int64_t r1, const T* a, const T*) {
+                             for (int64_t r = r0; r < r1; ++r, a += 4 * L)
+                               for (int64_t u = s * 4 * L; u < min64(P, (s + 1) * 4 * L); u += L)
+                                 put(r, rows.at(t, r), u, load(a + (u - s * 4 * L)),
+                                     static_cast<int>(min64(L, P - u)));
+                           });
     } else {
-      plain_product<T>(now, n, w_hh, G * H, P, sums);
+      plain_product<T>(now, n, w.w_hh, G * H, P, sums);
       parallel_for(n, max64(1, kGrain / 16 / max64(1, H)), [&](int64_t b, int64_t e) {
         for (int64_t r = b; r < e; ++r)
-          for (int64_t u = 0; u < H; u += L) cell(r, u, sums + r * G * H + u, H);
+          for (int64_t u = 0; u < H; u += L)
+            cell(r, u, sums + r * G * H + u, H, gates + rows.at(t, r) * S * H + u, nullptr);
       });
       if (projected) {
         plain_product<T>(hidden, n, w.w_hr, P, H, sums);
@@ -186,7 +211,7 @@ void run(const RnnArgs& p, int direction) {
 
 template <class T>
 void rnn_forward(const RnnArgs& p) {
-  for (int d = 0; d < p.shape.directions; ++d)
+  for (int d = 0; d < p.shape.directions && !rnn_fuses_inputs(p.shape); ++d)
     project_inputs<T>(p.shape, p.x, p.direction[d].weights, p.direction[d].gates);
   each_direction(p.shape.directions, [&](int d) {
     switch (p.shape.kind) {

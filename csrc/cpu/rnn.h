@@ -6,8 +6,7 @@
 //                                         projection)
 //   tile     R rows x V vectors in registers over all of K, then an epilogue while the sums are hot
 //
-// An element is one sum over k in order, whatever tile it falls in, so its bits depend neither on the threads
-// nor on the batch around it.
+// An element is one sum over k in order, whatever tile it falls in, so its bits do not depend on the threads.
 #pragma once
 
 #include "cpu/gemm.h"
@@ -28,7 +27,7 @@ struct RnnRows {
   int64_t stride() const { return p.active ? 1 : p.batch; }
 };
 
-// ---- activations of gates: as accurate as vmath's where it matters to a sum, at half their price ----------
+// ---- activations of gates: as accurate as vmath's where it matters to a sum, at half their price ----
 
 // e^x = s (1 + p), s = 2^n, for x that no power of two over- or underflows. NaN goes into p.
 template <class T>
@@ -77,8 +76,7 @@ DLCORE_INLINE Vec<T> gate_tanh(Vec<T> x) {
   return e / (e + splat(T(2)));
 }
 
-// ---- a step's product
-// --------------------------------------------------------------------------------------
+// ---- a step's product ----
 
 // The most rows of a tile: accumulators, one operand and a broadcast fit the registers (32, or 16 below
 // AVX-512).
@@ -135,53 +133,64 @@ void tile_product(int64_t rows, const T* a, int64_t lda, const T* b, int64_t K, 
   }
 }
 
-// A left operand whose K columns may have a gap: `head` of them, then the rest `skip` further on.
+// A left operand in two parts, side by side in K: K columns of p, then Kq of q.
 template <class T>
 struct StepRows {
   const T* p;
-  int64_t ld, head, skip;
+  int64_t ld, K;
+  const T* q;
+  int64_t ldq, Kq;
 };
 
 // Multiply-adds that are worth waking a thread for in every step.
 constexpr int64_t kStepGrain = 65536;
 
-// One tile: rows [r0, r1) times sliver s, then f(s, r0, r1, sums), sums being [rows][V][lanes].
-template <class T, int V, class F>
-inline void step_tile(int64_t s, int64_t r0, int64_t r1, int64_t K, const StepRows<T>& a, const T* packed,
-                      const F& f) {
+// One tile: rows [r0, r1) times sliver s, then f(s, r0, r1, sums, apart), sums being [rows][V][lanes]. Vector
+// APART, if there is one, is not summed over both parts: `apart` [rows][lanes] is that of the first.
+template <class T, int V, int APART, class F>
+inline void step_tile(int64_t s, int64_t r0, int64_t r1, const StepRows<T>& a, const T* packed, const F& f) {
   constexpr int L = kLanes<T>, R = tile_rows(V);
   alignas(64) T sums[R * V * L];
-  const T* b = packed + s * K * V * L;
-  const T* left = a.p + r0 * a.ld;
-  const int64_t head = min64(a.head, K);
-  tile_product<T, V>(r1 - r0, left, a.ld, b, head, sums, false);
-  if (head < K)
-    tile_product<T, V>(r1 - r0, left + head + a.skip, a.ld, b + head * V * L, K - head, sums, true);
-  f(s, r0, r1, static_cast<const T*>(sums));
+  alignas(64) T apart[APART < 0 ? 1 : R * L];
+  const T* b = packed + s * (a.K + a.Kq) * V * L;
+  if (a.K) tile_product<T, V>(r1 - r0, a.p + r0 * a.ld, a.ld, b, a.K, sums, false);
+  if constexpr (APART >= 0) {
+    for (int64_t r = 0; a.K && r < r1 - r0; ++r) {
+      store(apart + r * L, load(sums + (r * V + APART) * L));
+      store(sums + (r * V + APART) * L, Vec<T>{});
+    }
+  }
+  if (a.Kq) tile_product<T, V>(r1 - r0, a.q + r0 * a.ldq, a.ldq, b + a.K * V * L, a.Kq, sums, a.K > 0);
+  f(s, r0, r1, static_cast<const T*>(sums), static_cast<const T*>(apart));
 }
 
 // All tiles of rows x slivers, in parallel; neighbouring slivers stay with a thread from step to step. What
 // f will read is fetched by ahead(s, r0, r1) while the tile is computed.
-template <class T, int V, class Ahead, class F>
-inline void step_product(int64_t rows, int64_t slivers, int64_t K, const StepRows<T>& a, const T* packed,
+template <class T, int V, int APART = -1, class Ahead, class F>
+inline void step_product(int64_t rows, int64_t slivers, const StepRows<T>& a, const T* packed,
                          const Ahead& ahead, const F& f) {
   if (rows == 0) return;
   const int64_t groups = ceil_div(rows, tile_rows(V));
-  const int64_t work = max64(1, ceil_div(rows, groups) * V * kLanes<T> * K);
+  const int64_t work = max64(1, ceil_div(rows, groups) * V * kLanes<T> * (a.K + a.Kq));
   parallel_for(slivers * groups, max64(1, kStepGrain / work), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t g = i % groups, r0 = rows * g / groups, r1 = rows * (g + 1) / groups;
       ahead(i / groups, r0, r1);
-      step_tile<T, V>(i / groups, r0, r1, K, a, packed, f);
+      step_tile<T, V, APART>(i / groups, r0, r1, a, packed, f);
     }
   });
 }
 
-// The gates of one vector of units side by side: dst[sliver][k][G][lanes] from w (G H, K); zeros beyond H.
+struct NothingAhead {
+  DLCORE_INLINE void operator()(int64_t, int64_t, int64_t) const {}
+};
+
+// The gates of one vector of units side by side: dst[sliver][k][G][lanes] from w (G H, K), slivers `step`
+// apart; zeros beyond H.
 template <class T, int G>
-inline void pack_gates(T* dst, const T* w, int64_t H, int64_t K) {
+inline void pack_gates(T* dst, int64_t step, const T* w, int64_t H, int64_t K) {
   constexpr int L = kLanes<T>;
-  for (int64_t u = 0; u < H; u += L, dst += K * G * L) {
+  for (int64_t u = 0; u < H; u += L, dst += step) {
     const int64_t lines = min64(L, H - u);
     for (int g = 0; g < G; ++g) {
       for (int64_t k = 0; k < K; k += L) {

@@ -109,20 +109,21 @@ void run(const RnnBackwardArgs& p, int direction) {
         }
       });
       const int64_t ld = rows.stride() * P;
-      step_product<T, 4>(
-          n, hidden_slivers, P, {dhidden + rows.at(t, 0) * P, ld, P, 0}, out_weights,
-          [](int64_t, int64_t, int64_t) {},
-          [&](int64_t s, int64_t r0, int64_t r1, const T* a) {
-            for (int64_t r = r0; r < r1; ++r, a += U)
-              for (int64_t u = s * U; u < min64(H, (s + 1) * U); u += L)
-                cell(t, r, rows.at(t, r), u, load(a + (u - s * U)), static_cast<int>(min64(L, H - u)));
-          });
+      step_product<T, 4>(n, hidden_slivers, {dhidden + rows.at(t, 0) * P, ld, P, nullptr, 0, 0}, out_weights,
+                         NothingAhead{}, [&](int64_t s, int64_t r0, int64_t r1, const T* a, const T*) {
+                           for (int64_t r = r0; r < r1; ++r, a += U)
+                             for (int64_t u = s * U; u < min64(H, (s + 1) * U); u += L)
+                               cell(t, r, rows.at(t, r), u, load(a + (u - s * U)),
+                                    static_cast<int>(min64(L, H - u)));
+                         });
     } else if (done < n) {
       cells_of(t, done, n);
     }
     // dh of the rows' earlier states, and at once the cells of the step that made them.
-    const StepRows<T> left{dgates + rows.at(t, 0) * S * H, rows.stride() * S * H,
-                           kind == RnnKind::gru ? 2 * H : G * H, kind == RnnKind::gru ? H : 0};
+    const T* from = dgates + rows.at(t, 0) * S * H;
+    const int64_t ld = rows.stride() * S * H;
+    StepRows<T> left{from, ld, G * H, nullptr, 0, 0};
+    if (kind == RnnKind::gru) left = {from, ld, 2 * H, from + 3 * H, ld, H};  // past the input's candidate
     auto ahead = [&](int64_t s, int64_t r0, int64_t r1) {
       for (int64_t r = r0; r < min64(r1, n_then); ++r) {
         const int64_t row = rows.at(then, r);
@@ -135,8 +136,8 @@ void run(const RnnBackwardArgs& p, int direction) {
         }
       }
     };
-    step_product<T, 4>(n, slivers, G * H, left, weights, ahead,
-                       [&](int64_t s, int64_t r0, int64_t r1, const T* a) {
+    step_product<T, 4>(n, slivers, left, weights, ahead,
+                       [&](int64_t s, int64_t r0, int64_t r1, const T* a, const T*) {
                          for (int64_t r = r0; r < r1; ++r, a += U) {
                            const bool follows = r < n_then;
                            const int64_t row = follows ? rows.at(then, r) : 0;

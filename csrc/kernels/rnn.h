@@ -28,6 +28,14 @@ struct RnnShape {
   int64_t time, batch;    // strides of rows without active
 };
 
+// Whether the product of a step takes the step's inputs too: with rows enough to read all weights again each
+// step, that saves the projection's way through memory. The weights should stay in a cache, and units fill
+// vectors.
+constexpr bool rnn_fuses_inputs(const RnnShape& p) {
+  return p.T >= 4 && p.N >= 8 * p.T && (p.H % 64 == 0 || p.H >= 128) &&
+         rnn_gates(p.kind) * p.H * (p.I + p.P) <= (1 << 21);
+}
+
 // One direction's parameters and states, all contiguous. y's columns are d P to (d + 1) P for direction d.
 struct RnnWeights {
   bool reverse;      // from each sample's own last step to its first
@@ -47,11 +55,13 @@ struct RnnArgs {
   RnnShape shape;
   const void* x;  // (N, I)
   void* y;        // (N, D P)
+  bool keep;      // for a backward
   struct Direction {
     RnnWeights weights;
-    void* gates;  // (N, S H): work space, and what backward reads of an LSTM (i, f, g, o) or GRU (r, z, n,
-                  // W_hn h + b_hn)
-    void* cells;  // (N, H): c' for the backward of an LSTM (optional: nothing is kept)
+    // (N, S H): of an LSTM i, f, g, o, of a GRU r, z, n, W_hn h + b_hn where they are kept; else work space,
+    // and not needed where inputs are fused.
+    void* gates;
+    void* cells;  // (N, H): c' of an LSTM that is kept
     void* hT;     // (B, P)
     void* cT;     // (B, H), LSTM only
   } direction[2];

@@ -154,18 +154,20 @@ std::tuple<Array, Array, OptionalArray, OptionalArray, OptionalArray> rnn(
   auto make = [&](const Dims& shape) { return Array::empty(shape, x.dtype(), x.device()); };
   const Array y = make(l.y_shape), hT = make({s.directions, s.B, s.P});
   const Array cT = lstm ? make({s.directions, s.B, s.H}) : Array();
-  const Array gates = make({s.directions, s.N, rnn_saved(s.kind) * s.H});
+  const bool kept = keep && (lstm || s.kind == RnnKind::gru);  // the plain cell's gradient follows from y
+  const Array gates =
+      kept || !rnn_fuses_inputs(s) ? make({s.directions, s.N, rnn_saved(s.kind) * s.H}) : Array();
   const Array cells = lstm && keep ? make({s.directions, s.N, s.H}) : Array();
   RnnArgs args{};
   args.shape = s;
-  args.x = l.x.data(), args.y = y.data();
+  args.x = l.x.data(), args.y = y.data(), args.keep = kept;
   for (int d = 0; d < s.directions; ++d)
     args.direction[d] = {l.plain[d], part(gates, d), part(cells, d), part(hT, d), part(cT, d)};
   DLCORE_LAUNCH(rnn_forward, x.dtype(), x.device(), args);
   OptionalArray c, g, m;
   if (lstm) c = cT;
   if (lstm && keep) m = cells;
-  if (keep && (lstm || s.kind == RnnKind::gru)) g = gates;  // the plain cell's gradient follows from y
+  if (kept) g = gates;
   return {y, hT, c, g, m};
 }
 

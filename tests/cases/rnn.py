@@ -41,6 +41,11 @@ LARGE = {
     "lengths": (11, 21, 20, 65, 0, "drawn", False, False, True),
     "lengths, reverse": (11, 21, 20, 65, 0, "drawn", True, True, True),
     "projection": (6, 19, 30, 150, 67, "drawn", True, False, True),
+    # Rows enough for inputs and states in one product
+    "fused": (4, 34, 70, 64, 0, None, False, False, False),
+    "fused, batch first": (5, 11, 9, 130, 0, None, True, True, True),
+    "fused, lengths": (6, 40, 30, 64, 0, "drawn", True, False, True),
+    "fused, projection": (5, 17, 20, 128, 33, None, False, False, True),
 }
 
 
@@ -51,7 +56,7 @@ def draw(rng, kind, spec):
     x = rng.standard_normal((B, T, I) if batch_first else (T, B, I))
     h0, c0 = rng.standard_normal((B, P)), rng.standard_normal((B, H))
     w = [rng.standard_normal((rows, n)) / np.sqrt(max(1, n)) for n in (I, P)]
-    w += [rng.standard_normal(rows) if bias else None for _ in range(2)]
+    w += [rng.standard_normal(rows) * 0.3 if bias else None for _ in range(2)]
     if isinstance(lengths, str):
         lengths = rng.integers(0, T + 1, B)
     how = {"lengths": lengths, "reverse": reverse, "batch_first": batch_first}

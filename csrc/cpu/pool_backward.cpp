@@ -96,8 +96,7 @@ void max_backward_tiles(const PoolBackwardArgs& p) {
             for (int64_t i = 0; i < tall; ++i)
               for (int64_t j = 0; j < wide; ++j)
                 store_upto(dx + k * p.x_ds + i * p.x_hs + (ow * kw + j) * p.x_ws + c,
-                           offset == splat(static_cast<Int<T>>((k * kh + i) * kw + j)) ? dy : Vec<T>{},
-                           lanes);
+                           offset == same_code<T>((k * kh + i) * kw + j) ? dy : Vec<T>{}, lanes);
         }
       }
     }
@@ -121,7 +120,7 @@ void max_backward_channels(const PoolBackwardArgs& p) {
       [&](Vec<T>* sum, Int<T> offset, int64_t at, int lanes) __attribute__((always_inline)) {
         const Code<T> kept = load_offsets<T>(static_cast<const uint8_t*>(p.saved) + at, lanes);
         const Vec<T> dy = load_upto(static_cast<const T*>(p.dy) + at, lanes);
-        *sum += kept == splat(offset) ? dy : Vec<T>{};
+        *sum += kept == same_code<T>(offset) ? dy : Vec<T>{};
       });
 }
 

@@ -43,13 +43,13 @@ DLCORE_INLINE void max_channels(const PoolArgs& p, const T* x, T* y, int64_t at,
   constexpr int L = kLanes<T>;
   Vec<T> m[U];
   Code<T> c[U];
-  const auto first = splat(static_cast<Int<T>>(code(p, S, r, w, r.d.lo, r.h.lo, w.lo)));
+  const auto first = same_code<T>(code(p, S, r, w, r.d.lo, r.h.lo, w.lo));
   for (int u = 0; u < U; ++u) m[u] = splat(static_cast<T>(-__builtin_inf())), c[u] = first;
   each_row(r, [&](int64_t row, int64_t k, int64_t i) __attribute__((always_inline)) {
     const T* q = x + row + w.start * p.x_ws;
     for (int64_t j = w.lo; j < w.hi; ++j) {
       const T* at_j = q + j * p.w.dilation * p.x_ws;
-      const auto here = splat(static_cast<Int<T>>(code(p, S, r, w, k, i, j)));
+      const auto here = same_code<T>(code(p, S, r, w, k, i, j));
       for (int u = 0; u < U; ++u) {
         const Vec<T> v = U > 1 ? load(at_j + u * L) : load_upto(at_j, n);
         const auto take = (v > m[u]) | (v != v);
@@ -211,7 +211,7 @@ DLCORE_INLINE void max_inside(const PoolArgs& p, const T* x, T* y, int64_t at, c
   if constexpr (S == PoolSave::indices)
     for (int l = 0; l < L; ++l) step[l] = l * Step;
   if constexpr (S != PoolSave::none) {  // until something beats -inf, the first element inside
-    c = splat(static_cast<Int<T>>(code(p, S, r, w, r.d.lo, r.h.lo, 0))) + step;
+    c = same_code<T>(code(p, S, r, w, r.d.lo, r.h.lo, 0)) + step;
     for (int l = 0; w0 + l * Step < 0 && l < L; ++l) {
       const int64_t j = ceil_div(-(w0 + l * Step), d);
       c[l] = static_cast<Int<T>>(code(p, S, r, w, r.d.lo, r.h.lo, j) + step[l]);
@@ -226,9 +226,8 @@ DLCORE_INLINE void max_inside(const PoolArgs& p, const T* x, T* y, int64_t at, c
       const Vec<T> v = load_stepped<T, Step>(q + j * d);
       const auto take = (v > m) | (v != v);
       m = take ? v : m;
-      if constexpr (S == PoolSave::offsets) c = take ? splat(static_cast<Int<T>>(first + j)) : c;
-      if constexpr (S == PoolSave::indices)
-        c = take ? splat(static_cast<Int<T>>(first + j * apart)) + step : c;
+      if constexpr (S == PoolSave::offsets) c = take ? same_code<T>(first + j) : c;
+      if constexpr (S == PoolSave::indices) c = take ? same_code<T>(first + j * apart) + step : c;
     }
   });
   store(y, m);
@@ -272,8 +271,7 @@ DLCORE_INLINE void max_columns(const PoolArgs& p, const T* x, T* y, int64_t at, 
           load_columns(x + row, w0 + j * d, p.w.stride, n, p.w.in, static_cast<T>(-__builtin_inf()));
       const auto take = (v > m) | (v != v);
       m = take ? v : m;
-      if constexpr (S != PoolSave::none)
-        c = take ? splat(static_cast<Int<T>>(code(p, S, r, origin, k, i, j))) + step : c;
+      if constexpr (S != PoolSave::none) c = take ? same_code<T>(code(p, S, r, origin, k, i, j)) + step : c;
     }
   });
   store_upto(y, m, n);

@@ -75,6 +75,18 @@ DLCORE_INLINE bool side_by_side(const PoolAxis& a) {
 
 template <class T>
 using Code = Vec<Int<T>>;
+// The same code in every lane; the intrinsics because GCC makes an integer splat lane by lane.
+template <class T>
+DLCORE_INLINE Code<T> same_code(int64_t c) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) return (Code<T>)_mm512_set1_epi32(static_cast<int32_t>(c));
+  if constexpr (sizeof(T) == 8) return (Code<T>)_mm512_set1_epi64(c);
+#elif defined(__AVX2__)
+  if constexpr (sizeof(T) == 4) return (Code<T>)_mm256_set1_epi32(static_cast<int32_t>(c));
+  if constexpr (sizeof(T) == 8) return (Code<T>)_mm256_set1_epi64x(c);
+#endif
+  return splat(static_cast<Int<T>>(c));
+}
 template <class T>
 struct Narrow {
   typedef uint8_t type __attribute__((vector_size(kLanes<T>)));
@@ -94,14 +106,26 @@ DLCORE_INLINE void store_codes(void* saved, int64_t at, Code<T> c, int n) {
     __builtin_memcpy(static_cast<int64_t*>(saved) + at, &v, n * sizeof(int64_t));
   }
 }
+// Bytes to lanes; the intrinsics because GCC takes the general conversion apart.
 template <class T>
 DLCORE_INLINE Code<T> load_offsets(const uint8_t* p, int n) {
-  typename Narrow<T>::type v = {};
-  if (n == kLanes<T>)
-    __builtin_memcpy(&v, p, kLanes<T>);
+  uint8_t bytes[16];
+  if (n != kLanes<T>) {
+    for (int i = 0; i < n; ++i) bytes[i] = p[i];
+    p = bytes;
+  }
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4)
+    return (Code<T>)_mm512_maskz_cvtepu8_epi32(0xffff, _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   else
-    for (int i = 0; i < n; ++i) v[i] = p[i];
-  return __builtin_convertvector(v, Code<T>);
+    return (Code<T>)_mm512_maskz_cvtepu8_epi64(0xff, _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+#elif defined(__AVX2__)
+  if constexpr (sizeof(T) == 4)
+    return (Code<T>)_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+#endif
+  Code<T> c;
+  for (int i = 0; i < kLanes<T>; ++i) c[i] = p[i];
+  return c;
 }
 
 }  // namespace DLCORE_ISA

@@ -26,11 +26,18 @@ DLCORE_INLINE int64_t most_windows(const PoolAxis& a) {
   return most;
 }
 
+// Whether the row of pixels before h lies under the same windows: an average's gradient is the same there.
+DLCORE_INLINE bool same_windows_above(const PoolShape& p, int64_t h) {
+  if (h == 0) return false;
+  const Cover a = cover(p.h, h - 1), b = cover(p.h, h);
+  return a.lo == b.lo && a.hi == b.hi;
+}
+
 // dx of every pixel from the windows that cover it. `row(od, oh, d, h)` is what a row of windows is to a row
 // of pixels, negative where dilation steps over it; `make(row value, ow, w, &value)` says the same of a
 // window, false likewise; `add(sum, value, offset, lanes)` adds a vector of channels.
 template <class T, class V, class Row, class Make, class Add>
-DLCORE_INLINE void gather_pixels(const PoolBackwardArgs& p, const Row& row, const Make& make,
+DLCORE_INLINE void gather_pixels(const PoolBackwardArgs& p, bool alike, const Row& row, const Make& make,
                                  const Add& add) {
   const int64_t rows = p.d.in * p.h.in, most_rows = most_windows(p.d) * most_windows(p.h);
   const int64_t most = most_rows * most_windows(p.w);
@@ -49,6 +56,10 @@ DLCORE_INLINE void gather_pixels(const PoolBackwardArgs& p, const Row& row, cons
           count += over[count].value >= 0;
         }
       T* dx = static_cast<T*>(p.dx) + n * p.x_ns + d * p.x_ds + h * p.x_hs;
+      if (alike && t > b && same_windows_above(p, h)) {
+        __builtin_memcpy(dx, dx - p.x_hs, static_cast<size_t>(p.w.in * p.C) * sizeof(T));
+        continue;
+      }
       for (int64_t w = 0; w < p.w.in; ++w, dx += p.x_ws) {
         int64_t found = 0;
         for (int64_t r = 0; r < count; ++r)
@@ -96,8 +107,7 @@ void max_backward_tiles(const PoolBackwardArgs& p) {
             for (int64_t i = 0; i < tall; ++i)
               for (int64_t j = 0; j < wide; ++j)
                 store_upto(dx + k * p.x_ds + i * p.x_hs + (ow * kw + j) * p.x_ws + c,
-                           offset == splat(static_cast<Int<T>>((k * kh + i) * kw + j)) ? dy : Vec<T>{},
-                           lanes);
+                           offset == same_code<T>((k * kh + i) * kw + j) ? dy : Vec<T>{}, lanes);
         }
       }
     }
@@ -106,9 +116,8 @@ void max_backward_tiles(const PoolBackwardArgs& p) {
 
 template <class T>
 void max_backward_channels(const PoolBackwardArgs& p) {
-  if (side_by_side(p.d) && side_by_side(p.h) && side_by_side(p.w)) return max_backward_tiles<T>(p);
   gather_pixels<T, Int<T>>(
-      p,
+      p, false,
       [&](int64_t od, int64_t oh, int64_t d, int64_t h) {
         const int64_t k = element(p.d, od, d), i = element(p.h, oh, h);
         return k < 0 || i < 0 ? -1 : (k * p.h.kernel + i) * p.w.kernel;
@@ -121,14 +130,15 @@ void max_backward_channels(const PoolBackwardArgs& p) {
       [&](Vec<T>* sum, Int<T> offset, int64_t at, int lanes) __attribute__((always_inline)) {
         const Code<T> kept = load_offsets<T>(static_cast<const uint8_t*>(p.saved) + at, lanes);
         const Vec<T> dy = load_upto(static_cast<const T*>(p.dy) + at, lanes);
-        *sum += kept == splat(offset) ? dy : Vec<T>{};
+        *sum += kept == same_code<T>(offset) ? dy : Vec<T>{};
       });
 }
 
 template <class T>
 void avg_backward_channels(const PoolBackwardArgs& p) {
   gather_pixels<T, T>(
-      p, [&](int64_t od, int64_t oh, int64_t, int64_t) { return p.divisor ? 1 : divisor_rows(p, od, oh); },
+      p, true,
+      [&](int64_t od, int64_t oh, int64_t, int64_t) { return p.divisor ? 1 : divisor_rows(p, od, oh); },
       [&](int64_t rows, int64_t ow, int64_t, T* share) {
         *share = T(1) / static_cast<T>(p.divisor ? p.divisor : rows * divisor_columns(p, ow));
         return true;
@@ -214,41 +224,58 @@ void scatter_volume(const PoolBackwardArgs& p, const int64_t* delta, int64_t pla
     }
 }
 
+// Where a window's elements lie from its corner, by byte offset; null where dilation can step outside.
+DLCORE_INLINE int64_t* element_places(const PoolShape& p) {
+  if (p.save != PoolSave::offsets || p.d.dilation > 1 || p.h.dilation > 1 || p.w.dilation > 1) return nullptr;
+  int64_t* delta = scratch<int64_t>(2, 256);
+  for (int64_t o = 0; o < 256; ++o) {
+    const int64_t j = o % p.w.kernel, i = o / p.w.kernel % p.h.kernel, k = o / p.w.kernel / p.h.kernel;
+    delta[o] = (k * p.h.in + i) * p.w.in + j;
+  }
+  return delta;
+}
+
 template <class T>
 void max_backward_scatter(const PoolBackwardArgs& p) {
-  const bool table =
-      p.save == PoolSave::offsets && p.d.dilation == 1 && p.h.dilation == 1 && p.w.dilation == 1;
   const int64_t work = max64(1, p.d.in * p.h.in * p.w.in + 4 * p.d.out * p.h.out * p.w.out);
   parallel_for(p.N * p.C, max64(1, kGrain / work), [&](int64_t b, int64_t e) {
-    int64_t* delta = table ? scratch<int64_t>(2, 256) : nullptr;
-    for (int64_t o = 0; table && o < 256; ++o) {
-      const int64_t j = o % p.w.kernel, i = o / p.w.kernel % p.h.kernel, k = o / p.w.kernel / p.h.kernel;
-      delta[o] = (k * p.h.in + i) * p.w.in + j;
-    }
+    const int64_t* delta = element_places(p);
     for (int64_t plane = b; plane < e; ++plane) scatter_volume<T>(p, delta, plane);
   });
 }
 
-// Channels-last, by positions: a strip of channels a thread. Positions step by x_ws.
+// Channels-last: a strip of channels a thread, by positions or by offsets of windows without dilation.
 template <class T>
 void max_backward_strips(const PoolBackwardArgs& p) {
   const int64_t strip = 16, strips = ceil_div(p.C, strip);
   const int64_t size = p.d.in * p.h.in * p.w.in, outs = p.d.out * p.h.out * p.w.out;
-  parallel_for(p.N * strips, max64(1, kGrain / max64(1, (size + 4 * outs) * strip)),
-               [&](int64_t b, int64_t e) {
-                 for (int64_t t = b; t < e; ++t) {
-                   const int64_t c0 = t % strips * strip, width = min64(p.C, c0 + strip) - c0;
-                   T* dx = static_cast<T*>(p.dx) + t / strips * p.x_ns + c0;
-                   for (int64_t i = 0; i < size; ++i)
-                     for (int64_t c = 0; c < width; ++c) dx[i * p.x_ws + c] = 0;
-                   const int64_t from = t / strips * p.y_ns + c0;
-                   for (int64_t o = 0; o < outs; ++o)
-                     for (int64_t at = from + o * p.y_ws, c = 0; c < width; ++c, ++at) {
-                       const int64_t i = static_cast<const int64_t*>(p.saved)[at];
-                       if (i >= 0 && i < size) dx[i * p.x_ws + c] += static_cast<const T*>(p.dy)[at];
-                     }
-                 }
-               });
+  parallel_for(
+      p.N * strips, max64(1, kGrain / max64(1, (size + 4 * outs) * strip)), [&](int64_t b, int64_t e) {
+        const int64_t* delta = element_places(p);
+        for (int64_t t = b; t < e; ++t) {
+          const int64_t c0 = t % strips * strip, width = min64(p.C, c0 + strip) - c0;
+          T* dx = static_cast<T*>(p.dx) + t / strips * p.x_ns + c0;
+          for (int64_t i = 0; i < size; ++i)
+            each_vector<T>(0, width,
+                           [&](int64_t c, int lanes) { store_upto(dx + i * p.x_ws + c, Vec<T>{}, lanes); });
+          for (int64_t o = 0; o < outs; ++o) {
+            const int64_t at = t / strips * p.y_ns + c0 + o * p.y_ws;
+            const T* dy = static_cast<const T*>(p.dy) + at;
+            auto add = [&](int64_t i, int64_t c) __attribute__((always_inline)) {
+              if (static_cast<uint64_t>(i) < static_cast<uint64_t>(size)) dx[i * p.x_ws + c] += dy[c];
+            };
+            if (!delta) {
+              for (int64_t c = 0; c < width; ++c) add(static_cast<const int64_t*>(p.saved)[at + c], c);
+              continue;
+            }
+            const int64_t ow = o % p.w.out, oh = o / p.w.out % p.h.out, od = o / p.w.out / p.h.out;
+            const int64_t d0 = od * p.d.stride - p.d.before, h0 = oh * p.h.stride - p.h.before;
+            const int64_t corner = (d0 * p.h.in + h0) * p.w.in + ow * p.w.stride - p.w.before;
+            const uint8_t* offsets = static_cast<const uint8_t*>(p.saved) + at;
+            for (int64_t c = 0; c < width; ++c) add(corner + delta[offsets[c]], c);
+          }
+        }
+      });
 }
 
 // An average's gradient is separable: sum the output rows that cover an input row, then spread the columns.
@@ -259,11 +286,8 @@ void avg_backward_rows(const PoolBackwardArgs& p) {
   for_dx_rows<T>(p, [&](T* dx, int64_t plane, int64_t d, int64_t h, bool first) {
     T* sum = scratch<T>(2, p.w.out + L);
     const Cover ds = cover(p.d, d), hs = cover(p.h, h);
-    if (h > 0 && !first) {  // the row before under the same windows is the same
-      const Cover before = cover(p.h, h - 1);
-      if (before.lo == hs.lo && before.hi == hs.hi)
-        return void(__builtin_memcpy(dx, dx - p.x_hs, static_cast<size_t>(p.w.in) * sizeof(T)));
-    }
+    if (!first && same_windows_above(p, h))
+      return void(__builtin_memcpy(dx, dx - p.x_hs, static_cast<size_t>(p.w.in) * sizeof(T)));
     for (int64_t ow = 0; ow < p.w.out; ow += L) store(sum + ow, Vec<T>{});
     for (int64_t od = ds.lo; od < ds.hi; ++od)
       for (int64_t oh = hs.lo; oh < hs.hi; ++oh) {
@@ -296,9 +320,12 @@ void avg_backward_rows(const PoolBackwardArgs& p) {
 
 template <class T>
 void max_pool_backward(const PoolBackwardArgs& p) {
-  if (p.channels_last)
-    return p.save == PoolSave::indices ? max_backward_strips<T>(p) : max_backward_channels<T>(p);
-  max_backward_scatter<T>(p);
+  if (!p.channels_last) return max_backward_scatter<T>(p);
+  if (p.save == PoolSave::indices) return max_backward_strips<T>(p);
+  if (side_by_side(p.d) && side_by_side(p.h) && side_by_side(p.w)) return max_backward_tiles<T>(p);
+  // A pixel has so many windows over it in 3-d that scattering is less work.
+  const bool plain = p.d.dilation == 1 && p.h.dilation == 1 && p.w.dilation == 1;
+  p.d.kernel > 1 && plain ? max_backward_strips<T>(p) : max_backward_channels<T>(p);
 }
 
 template <class T>

@@ -220,9 +220,10 @@ void resample(const ResampleArgs& p) {
   const int64_t in_rows = p.d.in * p.h.in, row_taps = max64(1, td.most * th.most);
   const bool by_columns = p.inner < kLanes<T>;
   const Columns<T> columns = by_columns ? make_columns<T>(p.w, p.inner, tw.most) : Columns<T>{};
-  // A tap along a row costs about twice one between rows.
-  const int64_t columns_first = 2 * in_rows * out_row * tw.most + rows * out_row * row_taps;
-  const int64_t rows_first = rows * in_row * row_taps + 2 * rows * out_row * tw.most;
+  // A tap along a row of columns costs about twice one between rows.
+  const int64_t cost = by_columns ? 2 * tw.most : tw.most;
+  const int64_t columns_first = in_rows * out_row * cost + rows * out_row * row_taps;
+  const int64_t rows_first = rows * in_row * row_taps + rows * out_row * cost;
   const bool whole_rows = td.most == 1 && th.most == 1 && td.even && th.even && td.unit && th.unit;
   const bool keep = !tw.identity && columns_first < rows_first;
   Kept<T> kept{min64(td.window, p.d.in), min64(th.window, p.h.in), out_row, nullptr, nullptr};

@@ -75,6 +75,11 @@ def rms_samples(rng, shapes=ROWS, grad=True):
     ]
 
 
+def seed(rng, x):
+    """A dy whose sums, alone and with x, do not cancel: an error has their scale."""
+    return rng.standard_normal(x.shape) + x / 2
+
+
 def has_gradient(shape, n):
     """Neither empty, nor rows of one element, whose gradient is 0 and has no scale for an error."""
     return 0 not in shape and shape[len(shape) - n :] != (1,)
@@ -83,7 +88,7 @@ def has_gradient(shape, n):
 def layer_backward_samples(rng, shapes=ROWS):
     def make(x, n, w, b):
         _, mean, rstd = ref.layer_norm(x, n, return_statistics=True)
-        return ((rng.standard_normal(x.shape), x, n, mean, rstd, w),)
+        return ((seed(rng, x), x, n, mean, rstd, w),)
 
     return rows(rng, [s for s in shapes if has_gradient(*s)], make, False)
 
@@ -91,7 +96,7 @@ def layer_backward_samples(rng, shapes=ROWS):
 def rms_backward_samples(rng, shapes=ROWS):
     def make(x, n, w, b):
         _, rstd = ref.rms_norm(x, n, return_statistics=True)
-        return ((rng.standard_normal(x.shape), x, n, rstd, w),)
+        return ((seed(rng, x), x, n, rstd, w),)
 
     return rows(rng, [s for s in shapes if has_gradient(*s)], make, False)
 
@@ -159,7 +164,7 @@ def batch_backward_samples(rng, shapes=CHANNELS):
         if not x.size:
             continue
         _, mean, rstd = ref.batch_norm(x, training=True, return_statistics=True)
-        dy = rng.standard_normal(x.shape)
+        dy = seed(rng, x)
         out.append(Sample((lay(dy), x, mean, rstd, w), id=f"{name} training", grad=False))
         out.append(Sample((dy, x, mean + 1, rstd * 2, w, False), id=name, grad=False))
     return out
@@ -188,7 +193,7 @@ def group_backward_samples(rng, shapes=CHANNELS):
         _, mean, rstd = ref.group_norm(x, groups, return_statistics=True)
         out.append(
             Sample(
-                (lay(rng.standard_normal(x.shape)), x, groups, mean, rstd, w),
+                (lay(seed(rng, x)), x, groups, mean, rstd, w),
                 id=f"{name} {groups}",
                 grad=False,
             )

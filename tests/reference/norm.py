@@ -5,8 +5,16 @@ import math
 import numpy as np
 
 
+def _sum(x, axes):
+    """NumPy adds pairwise along a contiguous last axis, term by term along others: so the axes go last."""
+    ends = tuple(range(-len(axes), 0))
+    moved = np.ascontiguousarray(np.moveaxis(x, axes, ends))
+    n = moved.ndim - len(axes)
+    return moved.reshape(*moved.shape[:n], math.prod(moved.shape[n:])).sum(-1)
+
+
 def _mean(x, axes):  # 0 of nothing
-    return x.sum(axes, keepdims=True) / max(1, math.prod(x.shape[a] for a in axes))
+    return np.expand_dims(_sum(x, axes), axes) / max(1, math.prod(x.shape[a] for a in axes))
 
 
 def _normalise(x, axes, eps):
@@ -45,7 +53,7 @@ def layer_norm_backward(dy, x, normalized_shape, mean, rstd, weight=None):
     rstd = _rows(rstd, n)
     hat = (x - _rows(mean, n)) * rstd
     dx = _gradient(dy if weight is None else dy * weight, hat, rstd, axes)
-    return dx, (dy * hat).sum(lead), dy.sum(lead)
+    return dx, _sum(dy * hat, lead), _sum(dy, lead)
 
 
 def rms_norm(x, normalized_shape, weight=None, eps=None, return_statistics=False):
@@ -66,7 +74,7 @@ def rms_norm_backward(dy, x, normalized_shape, rstd, weight=None):
     rstd = _rows(rstd, n)
     hat = x * rstd
     g = dy if weight is None else dy * weight
-    return rstd * (g - hat * _mean(g * hat, axes)), (dy * hat).sum(lead)
+    return rstd * (g - hat * _mean(g * hat, axes)), _sum(dy * hat, lead)
 
 
 def _channels(x):
@@ -99,7 +107,7 @@ def batch_norm_backward(dy, x, mean, rstd, weight=None, training=True):
     hat = (x - mean.reshape(shape)) * rstd
     g = dy if weight is None else dy * weight.reshape(shape)
     dx = _gradient(g, hat, rstd, axes) if training else g * rstd
-    return dx, (dy * hat).sum(axes), dy.sum(axes)
+    return dx, _sum(dy * hat, axes), _sum(dy, axes)
 
 
 def _grouped(a, groups):
@@ -119,7 +127,7 @@ def group_norm_backward(dy, x, num_groups, mean, rstd, weight=None):
     hat = (_grouped(x, num_groups) - mean[..., None]) * rstd
     g = _grouped(dy if weight is None else dy * weight.reshape(shape), num_groups)
     dx = _gradient(g, hat, rstd, (2,)).reshape(x.shape)
-    return dx, (dy * hat.reshape(x.shape)).sum(axes), dy.sum(axes)
+    return dx, _sum(dy * hat.reshape(x.shape), axes), _sum(dy, axes)
 
 
 def _window_sum(v, before, after):

@@ -417,7 +417,10 @@ DLCORE_INLINE Vec<T> value(Vec<T> x, Vec<T> p, Vec<T> q) {
     return x <= p ? q : x;
   else if constexpr (OP == Unary::hardshrink)
     return (x >= -p) & (x <= p) ? zero : x;
-  else
+  else if constexpr (OP == Unary::huber) {
+    const V size = absolute<T>(x), inner = size > p ? p : size;
+    return inner * q * (size - inner * k(0.5));
+  } else
     return x > p ? x - p : x < -p ? x + p : x * zero;  // softshrink; NaN stays
 }
 
@@ -498,6 +501,8 @@ DLCORE_INLINE Vec<T> gradient(Vec<T> g, Vec<T> s, Vec<T> p, Vec<T> q) {
     return g * sigmoid<T>(-s);
   else if constexpr (OP == Unary::threshold)
     return s <= p ? zero : g;
+  else if constexpr (OP == Unary::huber)
+    return g * q * (s > p ? p : s < -p ? -p : s);
   else if constexpr (OP == Unary::hardshrink || OP == Unary::softshrink)
     return (s >= -p) & (s <= p) ? zero : g;
   else if constexpr (OP == Unary::neg)

@@ -260,6 +260,10 @@ __device__ T float_unary(Unary op, T x, T p, T q) {
       return x >= -p && x <= p ? T(0) : x;
     case Unary::softshrink:
       return x > p ? x - p : x < -p ? x + p : x * T(0);
+    case Unary::huber: {
+      const T size = fabs(x), inner = size > p ? p : size;
+      return inner * q * (size - inner * T(0.5));
+    }
   }
   return x;
 }
@@ -377,6 +381,8 @@ __device__ T apply_backward(Unary op, T g, T s, T p, T q) {
       return g * sigmoid(-s);
     case Unary::threshold:
       return s <= p ? T(0) : g;
+    case Unary::huber:
+      return g * q * (s > p ? p : s < -p ? -p : s);
     case Unary::hardshrink:
     case Unary::softshrink:
       return s >= -p && s <= p ? T(0) : g;

@@ -70,7 +70,7 @@ struct WhereArgs {
   X(exp) X(expm1) X(log) X(log1p) X(log2) X(log10) X(sqrt) X(rsqrt) X(reciprocal) X(sin) X(cos) X(tan)         \
   X(tanh) X(sigmoid) X(erf) X(floor) X(ceil) X(round) X(trunc)                                                 \
   X(gelu) X(gelu_tanh) X(silu) X(softplus) X(leaky_relu) X(elu) X(hardtanh) X(hardswish) X(hardsigmoid)        \
-  X(mish) X(softsign) X(logsigmoid) X(threshold) X(hardshrink) X(softshrink)
+  X(mish) X(softsign) X(logsigmoid) X(threshold) X(hardshrink) X(softshrink) X(huber)
 // clang-format on
 enum class Unary : int {
 #define DLCORE_ENUM(name) name,

@@ -171,6 +171,10 @@ CASES = [
     unary("threshold", ref.threshold, parameters=(0.5, -1.5)),
     unary("hardshrink", ref.hardshrink, parameters=(0.6,)),
     unary("softshrink", ref.softshrink, parameters=(0.6,)),
+    unary(
+        "huber", ref.huber, parameters=(0.6, 1.5),
+        functional=lambda x, p, q: F.huber_loss(x, dlcore.zeros(*x.shape, dtype=x.dtype), "none", p) * q,
+    ),
     binary("add", np.add, F.add),
     binary("sub", np.subtract, F.sub),
     binary("mul", np.multiply, F.mul),

@@ -72,6 +72,11 @@ def hardshrink(x, p=0.5):
     return np.where(np.abs(x) <= x.dtype.type(p), x.dtype.type(0), x)
 
 
+def huber(x, p=1.0, q=1.0):
+    p, q, size = x.dtype.type(p), x.dtype.type(q), np.abs(x)
+    return q * np.where(size <= p, x * x / 2, p * (size - p / 2))
+
+
 def softshrink(x, p=0.5):
     p = x.dtype.type(p)
     return np.where(x > p, x - p, np.where(x < -p, x + p, x * 0))

@@ -98,6 +98,19 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     return unary("leaky_relu", input, negative_slope)
 
 
+def _prelu_of_one(input: Tensor, weight: Tensor) -> Tensor:
+    """One slope: leaky_relu's kernels."""
+    x, w = input.array, weight.array
+    slope = float(w.item())
+
+    def prelu_backward(g: _C.Array, needs: tuple[builtins.bool, ...]) -> tuple[_C.Array | None, ...]:
+        dx = _C.unary_backward("leaky_relu", g, x, slope) if needs[0] else None
+        dw = _C.reshape(_C.sum(_C.mul(g, _C.minimum(x, 0.0))), w.shape) if needs[1] else None
+        return dx, dw
+
+    return record(_C.leaky_relu(x, slope), (input, weight), prelu_backward)
+
+
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """x where x > 0, weight · x elsewhere; weight () or (1,), or (C,) along axis 1."""
     w = weight.array
@@ -105,6 +118,8 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     if w.ndim > 1 or (w.size != 1 and w.size != channels):
         raise ValueError(f"prelu: weight must have 1 or {channels} elements, got weight={w.shape}")
     x = input.array
+    if w.size == 1:
+        return _prelu_of_one(input, weight)
     shape = (w.size, *([1] * (x.ndim - 2))) if x.ndim > 1 else ((1,) * x.ndim)
     slope = _C.reshape(w, shape)
     positive = _C.gt(x, 0)
@@ -144,7 +159,9 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     if alpha == 1:
         return elu(input)
     if alpha < 0:
-        return where(input > 0, input, mul(expm1(mul(minimum(input, 0.0), 1 / alpha)), alpha))
+        below = mul(expm1(mul(minimum(input, 0.0), 1 / alpha)), alpha)
+        result: Tensor = where(input > 0, input, below)
+        return result
     return mul(elu(mul(input, 1 / alpha)), alpha)
 
 

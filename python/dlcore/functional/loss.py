@@ -9,7 +9,7 @@ import warnings
 from dlcore import _C
 from dlcore.autograd import is_grad_enabled, record
 from dlcore.functional.activation import logsigmoid
-from dlcore.functional.elementwise import absolute, clamp, exp, log, square, where
+from dlcore.functional.elementwise import absolute, clamp, exp, log, square, unary, where
 from dlcore.functional.softmax import log_softmax
 from dlcore.tensor import Tensor
 
@@ -311,10 +311,10 @@ def smooth_l1_loss(
     if beta < 0:
         raise ValueError(f"smooth_l1_loss: beta must not be negative, got beta={beta}")
     _warn_sizes("smooth_l1_loss", input, target)
-    d = absolute(input - target)
+    d = input - target
     if beta == 0:
-        return reduced("smooth_l1_loss", d, how)
-    return reduced("smooth_l1_loss", where(d < beta, square(d) * (0.5 / beta), d - 0.5 * beta), how)
+        return reduced("smooth_l1_loss", absolute(d), how)
+    return reduced("smooth_l1_loss", unary("huber", d, beta, 1 / beta), how)
 
 
 def huber_loss(
@@ -329,8 +329,7 @@ def huber_loss(
     if delta <= 0:
         raise ValueError(f"huber_loss: delta must be positive, got delta={delta}")
     _warn_sizes("huber_loss", input, target)
-    d = absolute(input - target)
-    loss = where(d <= delta, square(d) * 0.5, (d - 0.5 * delta) * delta)
+    loss = unary("huber", input - target, delta, 1.0)
     if weight is None:
         return reduced("huber_loss", loss, reduction)
     _check_weight("huber_loss", input, weight)
@@ -392,6 +391,18 @@ def binary_cross_entropy(
     return reduced("binary_cross_entropy", loss, how)
 
 
+def _logistic(input: Tensor, target: Tensor) -> Tensor:
+    """(1 - t) x - log s(x), with slopes s(x) - t and -x."""
+    x, t = input.array, target.array
+    y = _C.sub(_C.mul(_C.sub(1.0, t), x), _C.logsigmoid(x))
+
+    def logistic_backward(g: _C.Array, needs: tuple[bool, ...]) -> tuple[_C.Array | None, ...]:
+        dx = _C.mul(g, _C.sub(_C.sigmoid(x), t)) if needs[0] else None
+        return dx, _C.neg(_C.mul(g, x)) if needs[1] else None
+
+    return record(y, (input, target), logistic_backward)
+
+
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
@@ -417,10 +428,12 @@ def binary_cross_entropy_with_logits(
             "binary_cross_entropy_with_logits: target must have the shape of the input, "
             f"got input={input.shape}, target={target.shape}"
         )
-    log_s = logsigmoid(input)
-    if pos_weight is None:
-        loss = (1.0 - target) * input - log_s
+    if pos_weight is None and input.dtype == target.dtype:
+        loss = _logistic(input, target)
+    elif pos_weight is None:
+        loss = (1.0 - target) * input - logsigmoid(input)
     else:
+        log_s = logsigmoid(input)
         positive = _times("binary_cross_entropy_with_logits", target, "pos_weight", pos_weight - 1.0)
         loss = (1.0 - target) * input - (positive + 1.0) * log_s
     if weight is not None:

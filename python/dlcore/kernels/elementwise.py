@@ -55,6 +55,8 @@ __all__ = [
     "hardswish_backward",
     "hardtanh",
     "hardtanh_backward",
+    "huber",
+    "huber_backward",
     "le",
     "leaky_relu",
     "leaky_relu_backward",
@@ -194,6 +196,7 @@ softsign, softsign_backward = _unary("softsign", "x / (1 + |x|)")
 logsigmoid, logsigmoid_backward = _unary("logsigmoid", "log sigmoid(x)")
 hardshrink, hardshrink_backward = _unary("hardshrink", "0 where |x| <= p, x elsewhere", 0.5)
 softshrink, softshrink_backward = _unary("softshrink", "x - p above p, x + p below -p, 0 between", 0.5)
+huber, huber_backward = _unary("huber", "q x^2 / 2 where |x| <= p, q p (|x| - p / 2) elsewhere", 1.0, 1.0)
 threshold, threshold_backward = _unary("threshold", "x where x > p, q elsewhere", 0.0, 0.0)
 
 add = _binary("add", "a + b")

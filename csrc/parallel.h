@@ -1,7 +1,7 @@
-// The thread pool. The caller works too; ranges are split statically, and whoever is awake takes the next one;
-// a nested call runs serially on its thread; when two Python threads call at once, the second runs serially. A
-// forked child starts a pool of its own when it first needs one. Plain function pointers, because code compiled
-// for one ISA must not instantiate std:: templates.
+// The thread pool. The caller works too; ranges are split statically, and whoever is awake takes the next
+// one; a nested call runs serially on its thread; when two Python threads call at once, the second runs
+// serially. A forked child starts a pool of its own when it first needs one. Plain function pointers, because
+// code compiled for one ISA must not instantiate std:: templates.
 #pragma once
 
 #include <cstdint>

@@ -34,7 +34,9 @@ def keras() -> Any:
 def plain(x: Any) -> Any:
     """A configuration as JSON has it, without what one side alone writes."""
     if isinstance(x, dict):
-        return {k: plain(v) for k, v in x.items() if k not in ("quantization_config", "build_config", "optional")}
+        return {
+            k: plain(v) for k, v in x.items() if k not in ("quantization_config", "build_config", "optional")
+        }
     if isinstance(x, (list, tuple)):
         return [plain(v) for v in x]
     if isinstance(x, np.generic):
@@ -50,11 +52,16 @@ def same_config(ours: Any, theirs: Any) -> None:
             continue
         assert k in a or v is None, f"{type(ours).__name__}: the configuration lacks {k}={v}"
         if k in a:
-            assert _without_names(a[k]) == _without_names(v), f"{type(ours).__name__}: {k} is {a[k]}, Keras has {v}"
+            assert _without_names(a[k]) == _without_names(v), (
+                f"{type(ours).__name__}: {k} is {a[k]}, Keras has {v}"
+            )
     # Each side reads the other's.
     type(theirs).from_config(json.loads(json.dumps(ours.get_config())))
     again = type(ours).from_config(json.loads(json.dumps(theirs.get_config(), default=str)))
-    assert plain(again.get_config()) == {**plain(again.get_config()), **{k: v for k, v in a.items() if k in b}} or True
+    assert (
+        plain(again.get_config()) == {**plain(again.get_config()), **{k: v for k, v in a.items() if k in b}}
+        or True
+    )
 
 
 def _without_names(x: Any) -> Any:
@@ -62,7 +69,8 @@ def _without_names(x: Any) -> Any:
         return {
             k: _without_names(v)
             for k, v in x.items()
-            if k not in ("name", "input_axes", "output_axes", "registered_name") or (k == "registered_name" and v)
+            if k not in ("name", "input_axes", "output_axes", "registered_name")
+            or (k == "registered_name" and v)
         }
     return [_without_names(v) for v in x] if isinstance(x, list) else x
 

@@ -14,6 +14,7 @@ __all__: list[str] = [
     "Array",
     "DeviceError",
     "FMA_CHAINS",
+    "NEVER",
     "abs",
     "activation_backward",
     "adadelta_step",
@@ -27,10 +28,15 @@ __all__: list[str] = [
     "amax",
     "amin",
     "arg_reduce",
+    "asgd_step",
     "atan2",
+    "attention",
+    "attention_backward",
     "available_isas",
     "avg_pool",
     "avg_pool_backward",
+    "batch_norm",
+    "batch_norm_backward",
     "binary_",
     "broadcast_to",
     "built_isas",
@@ -45,10 +51,14 @@ __all__: list[str] = [
     "contiguous",
     "conv",
     "conv_backward",
+    "conv_transpose",
+    "conv_transpose_backward",
     "copy_into",
     "cos",
     "cross_entropy_backward",
     "cross_entropy_forward",
+    "ctc_backward",
+    "ctc_forward",
     "cuda_built",
     "cuda_device_count",
     "cuda_device_description",
@@ -56,6 +66,7 @@ __all__: list[str] = [
     "cuda_plan_matmul",
     "cuda_plan_rows",
     "cuda_unavailable_reason",
+    "cum_extreme",
     "cumprod",
     "cumsum",
     "current_isa",
@@ -63,6 +74,13 @@ __all__: list[str] = [
     "div",
     "dropout",
     "elu",
+    "embedding",
+    "embedding_backward",
+    "embedding_bag",
+    "embedding_bag_backward",
+    "embedding_bag_max_backward",
+    "embedding_bag_scale_backward",
+    "embedding_renorm_",
     "empty",
     "empty_cache",
     "eq",
@@ -73,6 +91,8 @@ __all__: list[str] = [
     "floor_divide",
     "fma_peak",
     "fmod",
+    "fold",
+    "fractional_max_pool",
     "from_dlpack",
     "from_numpy",
     "full",
@@ -81,22 +101,39 @@ __all__: list[str] = [
     "gelu",
     "gelu_tanh",
     "grad_norm",
+    "grid_sample",
+    "grid_sample_backward",
+    "group_norm",
+    "group_norm_backward",
     "gt",
+    "guard",
+    "hardshrink",
     "hardsigmoid",
     "hardswish",
     "hardtanh",
+    "huber",
+    "instance_norm",
+    "interpolate",
+    "interpolate_backward",
     "is_channels_last",
     "kernel_names",
     "kernels_on",
+    "kthvalue",
+    "layer_norm",
+    "layer_norm_backward",
     "le",
     "leaky_relu",
     "linear",
+    "lion_step",
+    "local_response_norm",
+    "local_response_norm_backward",
     "log",
     "log10",
     "log1p",
     "log2",
     "log_softmax",
     "log_softmax_backward",
+    "logcumsumexp",
     "logical_and",
     "logical_or",
     "logical_xor",
@@ -107,15 +144,20 @@ __all__: list[str] = [
     "max_pool_backward",
     "maximum",
     "mean",
+    "median",
     "memory_stats",
     "minimum",
     "mish",
     "mul",
+    "multilabel_margin_backward",
+    "multilabel_margin_forward",
     "nadam_step",
     "ne",
     "neg",
     "num_threads",
     "num_threads_reason",
+    "pad",
+    "pad_backward",
     "permute",
     "philox_bits",
     "philox_uniform",
@@ -128,14 +170,22 @@ __all__: list[str] = [
     "remainder",
     "reset_peak_memory",
     "reshape",
+    "rms_norm",
+    "rms_norm_backward",
     "rmsprop_step",
+    "rnn",
+    "rnn_backward",
     "round",
+    "rprop_step",
     "rsqrt",
     "scale_",
     "scatter_into",
+    "searchsorted",
     "select",
+    "set_guard",
     "set_isa",
     "set_num_threads",
+    "set_walking",
     "sgd_step",
     "sigmoid",
     "sign",
@@ -145,7 +195,9 @@ __all__: list[str] = [
     "softmax",
     "softmax_backward",
     "softplus",
+    "softshrink",
     "softsign",
+    "sort",
     "sqrt",
     "square",
     "stream_triad",
@@ -160,13 +212,16 @@ __all__: list[str] = [
     "threshold",
     "to_device",
     "to_dlpack",
+    "topk",
     "transpose",
     "triangle",
     "trunc",
     "unary_",
     "unary_backward",
+    "unfold",
     "var",
     "where",
+    "write_clock",
 ]
 
 class DeviceError(RuntimeError): ...
@@ -179,6 +234,9 @@ class Array:
     def item(self) -> typing.Any: ...
     def numpy(self) -> np.ndarray: ...
     def shares_memory(self, other: Array) -> bool: ...
+    def supersede(self) -> None: ...
+    def touch(self) -> None: ...
+    def tracked(self, on: bool) -> Array: ...
     @property
     def data_ptr(self) -> int: ...
     @property
@@ -199,6 +257,8 @@ class Array:
     def strides(self) -> tuple[int, ...]: ...
     @property
     def writable(self) -> bool: ...
+    @property
+    def written(self) -> int: ...
 
 def abs(
     x: Array,
@@ -227,6 +287,7 @@ def adagrad_step(
     epsilon: typing.SupportsFloat | typing.SupportsIndex,
     weight_decay: typing.SupportsFloat | typing.SupportsIndex,
     maximize: bool,
+    epsilon_inside: bool = False,
 ) -> None: ...
 def adam_step(
     params: collections.abc.Sequence[Array],
@@ -285,12 +346,52 @@ def amin(
 def arg_reduce(
     x: Array, axis: typing.SupportsInt | typing.SupportsIndex, largest: bool, keepdim: bool = False
 ) -> tuple[Array, Array]: ...
+def asgd_step(
+    params: collections.abc.Sequence[Array],
+    grads: collections.abc.Sequence[Array],
+    ax: collections.abc.Sequence[Array],
+    etas: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
+    mus: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
+    lambd: typing.SupportsFloat | typing.SupportsIndex,
+    weight_decay: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+    maximize: bool = False,
+) -> None: ...
 @typing.overload
 def atan2(a: Array, b: Array) -> Array: ...
 @typing.overload
 def atan2(a: Array, b: float) -> Array: ...
 @typing.overload
 def atan2(a: float, b: Array) -> Array: ...
+def attention(
+    query: Array,
+    key: Array,
+    value: Array,
+    mask: Array | None = None,
+    lengths: Array | None = None,
+    causal: bool = False,
+    scale: typing.SupportsFloat | typing.SupportsIndex | None = None,
+    dropout: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+    seed: typing.SupportsInt | typing.SupportsIndex = 0,
+    offset: typing.SupportsInt | typing.SupportsIndex = 0,
+    grouped: bool = False,
+) -> tuple[Array, Array]: ...
+def attention_backward(
+    dout: Array,
+    query: Array,
+    key: Array,
+    value: Array,
+    out: Array,
+    stats: Array,
+    needs: collections.abc.Sequence[bool],
+    mask: Array | None = None,
+    lengths: Array | None = None,
+    causal: bool = False,
+    scale: typing.SupportsFloat | typing.SupportsIndex | None = None,
+    dropout: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+    seed: typing.SupportsInt | typing.SupportsIndex = 0,
+    offset: typing.SupportsInt | typing.SupportsIndex = 0,
+    grouped: bool = False,
+) -> list[Array | None]: ...
 def available_isas() -> list[str]: ...
 def avg_pool(
     x: Array,
@@ -312,6 +413,28 @@ def avg_pool_backward(
     divisor_override: typing.SupportsInt | typing.SupportsIndex | None = None,
     channels_last: bool = False,
 ) -> Array: ...
+def batch_norm(
+    x: Array,
+    running_mean: Array | None,
+    running_var: Array | None,
+    weight: Array | None,
+    bias: Array | None,
+    training: bool,
+    momentum: typing.SupportsFloat | typing.SupportsIndex,
+    eps: typing.SupportsFloat | typing.SupportsIndex,
+    unbiased: bool = True,
+) -> tuple[Array, Array, Array]: ...
+def batch_norm_backward(
+    dy: Array,
+    x: Array,
+    weight: Array | None,
+    mean: Array,
+    rstd: Array,
+    training: bool,
+    need_x: bool = True,
+    need_w: bool = True,
+    need_b: bool = True,
+) -> tuple[Array | None, Array | None, Array | None]: ...
 def binary_(op: str, a: Array, b: Array) -> None: ...
 def broadcast_to(x: Array, shape: collections.abc.Sequence[int]) -> Array: ...
 def built_isas() -> list[str]: ...
@@ -364,6 +487,31 @@ def conv_backward(
     need_w: bool,
     need_b: bool,
 ) -> tuple[Array | None, Array | None, Array | None]: ...
+def conv_transpose(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    stride: collections.abc.Sequence[int],
+    padding_before: collections.abc.Sequence[int],
+    padding_after: collections.abc.Sequence[int],
+    output_padding: collections.abc.Sequence[int],
+    dilation: collections.abc.Sequence[int],
+    groups: typing.SupportsInt | typing.SupportsIndex,
+) -> Array: ...
+def conv_transpose_backward(
+    dy: Array,
+    x: Array,
+    weight: Array,
+    stride: collections.abc.Sequence[int],
+    padding_before: collections.abc.Sequence[int],
+    padding_after: collections.abc.Sequence[int],
+    output_padding: collections.abc.Sequence[int],
+    dilation: collections.abc.Sequence[int],
+    groups: typing.SupportsInt | typing.SupportsIndex,
+    need_x: bool,
+    need_w: bool,
+    need_b: bool,
+) -> tuple[Array | None, Array | None, Array | None]: ...
 def copy_into(dst: Array, src: Array) -> None: ...
 def cos(
     x: Array,
@@ -391,6 +539,24 @@ def cross_entropy_forward(
     label_smoothing: typing.SupportsFloat | typing.SupportsIndex = 0.0,
     log_probs: bool = False,
 ) -> tuple[Array, Array, Array, Array]: ...
+def ctc_backward(
+    dloss: Array,
+    log_probs: Array,
+    targets: Array,
+    input_lengths: Array,
+    target_lengths: Array,
+    loss: Array,
+    alpha: Array,
+    blank: typing.SupportsInt | typing.SupportsIndex = 0,
+    zero_infinity: bool = False,
+) -> Array: ...
+def ctc_forward(
+    log_probs: Array,
+    targets: Array,
+    input_lengths: Array,
+    target_lengths: Array,
+    blank: typing.SupportsInt | typing.SupportsIndex = 0,
+) -> tuple[Array, Array]: ...
 def cuda_built() -> bool: ...
 def cuda_device_count() -> int: ...
 def cuda_device_description(device: str) -> str: ...
@@ -405,6 +571,9 @@ def cuda_plan_rows(
     rows: typing.SupportsInt | typing.SupportsIndex, n: typing.SupportsInt | typing.SupportsIndex
 ) -> dict[str, int]: ...
 def cuda_unavailable_reason() -> str: ...
+def cum_extreme(
+    x: Array, axis: typing.SupportsInt | typing.SupportsIndex, largest: bool
+) -> tuple[Array, Array]: ...
 def cumprod(
     x: Array, axis: typing.SupportsInt | typing.SupportsIndex, reverse: bool = False, exclusive: bool = False
 ) -> Array: ...
@@ -431,6 +600,48 @@ def elu(
     p: typing.SupportsFloat | typing.SupportsIndex = 0.0,
     q: typing.SupportsFloat | typing.SupportsIndex = 0.0,
 ) -> Array: ...
+def embedding(weight: Array, index: Array) -> Array: ...
+def embedding_backward(
+    dy: Array,
+    index: Array,
+    num_embeddings: typing.SupportsInt | typing.SupportsIndex,
+    padding_idx: typing.SupportsInt | typing.SupportsIndex | None = None,
+    scale_grad_by_freq: bool = False,
+) -> Array: ...
+def embedding_bag(
+    weight: Array,
+    index: Array,
+    offsets: Array,
+    per_sample_weights: Array | None = None,
+    mode: str = "mean",
+    padding_idx: typing.SupportsInt | typing.SupportsIndex | None = None,
+    include_last_offset: bool = False,
+) -> tuple[Array, Array, Array, Array, Array]: ...
+def embedding_bag_backward(
+    dy: Array,
+    index: Array,
+    source: Array,
+    per_sample_weights: Array | None,
+    num_embeddings: typing.SupportsInt | typing.SupportsIndex,
+    padding_idx: typing.SupportsInt | typing.SupportsIndex | None = None,
+    scale_grad_by_freq: bool = False,
+) -> Array: ...
+def embedding_bag_max_backward(
+    dy: Array, argmax: Array, num_embeddings: typing.SupportsInt | typing.SupportsIndex
+) -> Array: ...
+def embedding_bag_scale_backward(
+    dy: Array,
+    weight: Array,
+    index: Array,
+    source: Array,
+    padding_idx: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> Array: ...
+def embedding_renorm_(
+    weight: Array,
+    index: Array,
+    max_norm: typing.SupportsFloat | typing.SupportsIndex,
+    norm_type: typing.SupportsFloat | typing.SupportsIndex = 2.0,
+) -> None: ...
 def empty(shape: collections.abc.Sequence[int], dtype: npt.DTypeLike, device: str = "cpu") -> Array: ...
 def empty_cache(device: str = "cpu") -> None: ...
 @typing.overload
@@ -470,6 +681,20 @@ def fmod(a: Array, b: Array) -> Array: ...
 def fmod(a: Array, b: float) -> Array: ...
 @typing.overload
 def fmod(a: float, b: Array) -> Array: ...
+def fold(
+    x: Array,
+    output_size: collections.abc.Sequence[int],
+    kernel: collections.abc.Sequence[int],
+    stride: collections.abc.Sequence[int],
+    padding: collections.abc.Sequence[int],
+    dilation: collections.abc.Sequence[int],
+) -> Array: ...
+def fractional_max_pool(
+    x: Array,
+    kernel: collections.abc.Sequence[int],
+    output_size: collections.abc.Sequence[int],
+    samples: Array,
+) -> tuple[Array, Array]: ...
 def from_dlpack(capsule: typing_extensions.CapsuleType) -> Array: ...
 def from_numpy(x: np.ndarray) -> Array: ...
 def full(
@@ -493,10 +718,45 @@ def gelu_tanh(
 def grad_norm(
     arrays: collections.abc.Sequence[Array], order: typing.SupportsFloat | typing.SupportsIndex = 2.0
 ) -> float: ...
+def grid_sample(x: Array, grid: Array, mode: str, padding_mode: str, align_corners: bool) -> Array: ...
+def grid_sample_backward(
+    dy: Array,
+    x: Array,
+    grid: Array,
+    mode: str,
+    padding_mode: str,
+    align_corners: bool,
+    need_x: bool = True,
+    need_grid: bool = True,
+) -> tuple[Array | None, Array | None]: ...
+def group_norm(
+    x: Array,
+    num_groups: typing.SupportsInt | typing.SupportsIndex,
+    weight: Array | None,
+    bias: Array | None,
+    eps: typing.SupportsFloat | typing.SupportsIndex,
+) -> tuple[Array, Array, Array]: ...
+def group_norm_backward(
+    dy: Array,
+    x: Array,
+    num_groups: typing.SupportsInt | typing.SupportsIndex,
+    weight: Array | None,
+    mean: Array,
+    rstd: Array,
+    need_x: bool = True,
+    need_w: bool = True,
+    need_b: bool = True,
+) -> tuple[Array | None, Array | None, Array | None]: ...
 @typing.overload
 def gt(a: Array, b: Array) -> Array: ...
 @typing.overload
 def gt(a: Array, b: float) -> Array: ...
+def guard() -> int: ...
+def hardshrink(
+    x: Array,
+    p: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+    q: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+) -> Array: ...
 def hardsigmoid(
     x: Array,
     p: typing.SupportsFloat | typing.SupportsIndex = 0.0,
@@ -512,9 +772,64 @@ def hardtanh(
     p: typing.SupportsFloat | typing.SupportsIndex = 0.0,
     q: typing.SupportsFloat | typing.SupportsIndex = 0.0,
 ) -> Array: ...
+def huber(
+    x: Array,
+    p: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+    q: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+) -> Array: ...
+def instance_norm(
+    x: Array,
+    running_mean: Array | None,
+    running_var: Array | None,
+    weight: Array | None,
+    bias: Array | None,
+    momentum: typing.SupportsFloat | typing.SupportsIndex,
+    eps: typing.SupportsFloat | typing.SupportsIndex,
+) -> tuple[Array, Array, Array]: ...
+def interpolate(
+    x: Array,
+    size: collections.abc.Sequence[int],
+    mode: str,
+    align_corners: bool = False,
+    scales: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex | None] = [],
+    antialias: bool = False,
+) -> Array: ...
+def interpolate_backward(
+    dy: Array,
+    size: collections.abc.Sequence[int],
+    mode: str,
+    align_corners: bool = False,
+    scales: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex | None] = [],
+    antialias: bool = False,
+    channels_last: bool = False,
+) -> Array: ...
 def is_channels_last(x: Array, spatial: typing.SupportsInt | typing.SupportsIndex) -> bool: ...
 def kernel_names() -> list[str]: ...
 def kernels_on(device: str) -> list[str]: ...
+def kthvalue(
+    x: Array,
+    k: typing.SupportsInt | typing.SupportsIndex,
+    axis: typing.SupportsInt | typing.SupportsIndex = -1,
+    keepdim: bool = False,
+) -> tuple[Array, Array]: ...
+def layer_norm(
+    x: Array,
+    normalized_shape: collections.abc.Sequence[int],
+    weight: Array | None,
+    bias: Array | None,
+    eps: typing.SupportsFloat | typing.SupportsIndex,
+) -> tuple[Array, Array | None, Array]: ...
+def layer_norm_backward(
+    dy: Array,
+    x: Array,
+    normalized_shape: collections.abc.Sequence[int],
+    weight: Array | None,
+    mean: Array,
+    rstd: Array,
+    need_x: bool = True,
+    need_w: bool = True,
+    need_b: bool = True,
+) -> tuple[Array | None, Array | None, Array | None]: ...
 @typing.overload
 def le(a: Array, b: Array) -> Array: ...
 @typing.overload
@@ -525,6 +840,33 @@ def leaky_relu(
     q: typing.SupportsFloat | typing.SupportsIndex = 0.0,
 ) -> Array: ...
 def linear(x: Array, weight: Array, bias: Array | None = None, activation: str = "") -> Array: ...
+def lion_step(
+    params: collections.abc.Sequence[Array],
+    grads: collections.abc.Sequence[Array],
+    exp_avg: collections.abc.Sequence[Array],
+    lr: typing.SupportsFloat | typing.SupportsIndex,
+    beta1: typing.SupportsFloat | typing.SupportsIndex,
+    beta2: typing.SupportsFloat | typing.SupportsIndex,
+    weight_decay: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+    maximize: bool = False,
+) -> None: ...
+def local_response_norm(
+    x: Array,
+    before: typing.SupportsInt | typing.SupportsIndex,
+    after: typing.SupportsInt | typing.SupportsIndex,
+    alpha: typing.SupportsFloat | typing.SupportsIndex,
+    beta: typing.SupportsFloat | typing.SupportsIndex,
+    k: typing.SupportsFloat | typing.SupportsIndex,
+) -> Array: ...
+def local_response_norm_backward(
+    dy: Array,
+    x: Array,
+    before: typing.SupportsInt | typing.SupportsIndex,
+    after: typing.SupportsInt | typing.SupportsIndex,
+    alpha: typing.SupportsFloat | typing.SupportsIndex,
+    beta: typing.SupportsFloat | typing.SupportsIndex,
+    k: typing.SupportsFloat | typing.SupportsIndex,
+) -> Array: ...
 def log(
     x: Array,
     p: typing.SupportsFloat | typing.SupportsIndex = 0.0,
@@ -547,6 +889,9 @@ def log2(
 ) -> Array: ...
 def log_softmax(x: Array, axis: typing.SupportsInt | typing.SupportsIndex) -> Array: ...
 def log_softmax_backward(dy: Array, y: Array, axis: typing.SupportsInt | typing.SupportsIndex) -> Array: ...
+def logcumsumexp(
+    x: Array, axis: typing.SupportsInt | typing.SupportsIndex, reverse: bool = False
+) -> Array: ...
 @typing.overload
 def logical_and(a: Array, b: Array) -> Array: ...
 @typing.overload
@@ -606,6 +951,12 @@ def mean(
     axes: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex] | None = None,
     keepdim: bool = False,
 ) -> Array: ...
+def median(
+    x: Array,
+    axis: typing.SupportsInt | typing.SupportsIndex = -1,
+    keepdim: bool = False,
+    skip_nan: bool = False,
+) -> tuple[Array, Array]: ...
 def memory_stats(device: str = "cpu") -> dict[str, int]: ...
 @typing.overload
 def minimum(a: Array, b: Array) -> Array: ...
@@ -624,6 +975,8 @@ def mul(a: Array, b: Array) -> Array: ...
 def mul(a: Array, b: float) -> Array: ...
 @typing.overload
 def mul(a: float, b: Array) -> Array: ...
+def multilabel_margin_backward(dloss: Array, x: Array, target: Array) -> Array: ...
+def multilabel_margin_forward(x: Array, target: Array) -> Array: ...
 def nadam_step(
     params: collections.abc.Sequence[Array],
     grads: collections.abc.Sequence[Array],
@@ -651,6 +1004,16 @@ def neg(
 ) -> Array: ...
 def num_threads() -> int: ...
 def num_threads_reason() -> str: ...
+def pad(
+    x: Array, before: collections.abc.Sequence[int], size: collections.abc.Sequence[int], mode: str
+) -> Array: ...
+def pad_backward(
+    dy: Array,
+    before: collections.abc.Sequence[int],
+    size: collections.abc.Sequence[int],
+    mode: str,
+    channels_last: bool = False,
+) -> Array: ...
 def permute(x: Array, axes: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]) -> Array: ...
 def philox_bits(
     n: typing.SupportsInt | typing.SupportsIndex,
@@ -717,6 +1080,21 @@ def remainder(a: Array, b: float) -> Array: ...
 def remainder(a: float, b: Array) -> Array: ...
 def reset_peak_memory(device: str = "cpu") -> None: ...
 def reshape(x: Array, shape: collections.abc.Sequence[int]) -> Array: ...
+def rms_norm(
+    x: Array,
+    normalized_shape: collections.abc.Sequence[int],
+    weight: Array | None,
+    eps: typing.SupportsFloat | typing.SupportsIndex | None,
+) -> tuple[Array, Array]: ...
+def rms_norm_backward(
+    dy: Array,
+    x: Array,
+    normalized_shape: collections.abc.Sequence[int],
+    weight: Array | None,
+    rstd: Array,
+    need_x: bool = True,
+    need_w: bool = True,
+) -> tuple[Array | None, Array | None]: ...
 def rmsprop_step(
     params: collections.abc.Sequence[Array],
     grads: collections.abc.Sequence[Array],
@@ -730,12 +1108,52 @@ def rmsprop_step(
     momentum: typing.SupportsFloat | typing.SupportsIndex,
     centered: bool,
     maximize: bool,
+    epsilon_inside: bool = False,
 ) -> None: ...
+def rnn(
+    kind: str,
+    x: Array,
+    h0: Array,
+    c0: Array | None,
+    weights: collections.abc.Sequence[Array | None],
+    batch_sizes: Array | None,
+    batch_first: bool,
+    reverse: bool,
+    keep: bool,
+) -> tuple[Array, Array, Array | None, Array | None, Array | None]: ...
+def rnn_backward(
+    kind: str,
+    dy: Array | None,
+    dhT: Array | None,
+    dcT: Array | None,
+    x: Array,
+    h0: Array,
+    c0: Array | None,
+    y: Array,
+    gates: Array | None,
+    cells: Array | None,
+    weights: collections.abc.Sequence[Array | None],
+    batch_sizes: Array | None,
+    batch_first: bool,
+    reverse: bool,
+    needs: collections.abc.Sequence[bool],
+) -> list[Array | None]: ...
 def round(
     x: Array,
     p: typing.SupportsFloat | typing.SupportsIndex = 0.0,
     q: typing.SupportsFloat | typing.SupportsIndex = 0.0,
 ) -> Array: ...
+def rprop_step(
+    params: collections.abc.Sequence[Array],
+    grads: collections.abc.Sequence[Array],
+    prev: collections.abc.Sequence[Array],
+    step_size: collections.abc.Sequence[Array],
+    eta_minus: typing.SupportsFloat | typing.SupportsIndex,
+    eta_plus: typing.SupportsFloat | typing.SupportsIndex,
+    least: typing.SupportsFloat | typing.SupportsIndex,
+    most: typing.SupportsFloat | typing.SupportsIndex,
+    maximize: bool = False,
+) -> None: ...
 def rsqrt(
     x: Array,
     p: typing.SupportsFloat | typing.SupportsIndex = 0.0,
@@ -747,13 +1165,20 @@ def scale_(
 def scatter_into(
     y: Array, axis: typing.SupportsInt | typing.SupportsIndex, index: Array, x: Array, accumulate: bool
 ) -> None: ...
+def searchsorted(sorted: Array, x: Array, right: bool = False) -> Array: ...
 def select(
     x: Array,
     axis: typing.SupportsInt | typing.SupportsIndex,
     index: typing.SupportsInt | typing.SupportsIndex,
 ) -> Array: ...
+def set_guard(tick: typing.SupportsInt | typing.SupportsIndex) -> None: ...
 def set_isa(name: str) -> None: ...
 def set_num_threads(n: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+def set_walking(on: bool) -> bool:
+    """
+    Whether this thread walks the tape; returns whether it did.
+    """
+
 def sgd_step(
     params: collections.abc.Sequence[Array],
     grads: collections.abc.Sequence[Array],
@@ -800,11 +1225,19 @@ def softplus(
     p: typing.SupportsFloat | typing.SupportsIndex = 0.0,
     q: typing.SupportsFloat | typing.SupportsIndex = 0.0,
 ) -> Array: ...
+def softshrink(
+    x: Array,
+    p: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+    q: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+) -> Array: ...
 def softsign(
     x: Array,
     p: typing.SupportsFloat | typing.SupportsIndex = 0.0,
     q: typing.SupportsFloat | typing.SupportsIndex = 0.0,
 ) -> Array: ...
+def sort(
+    x: Array, axis: typing.SupportsInt | typing.SupportsIndex = -1, descending: bool = False
+) -> tuple[Array, Array]: ...
 def sqrt(
     x: Array,
     p: typing.SupportsFloat | typing.SupportsIndex = 0.0,
@@ -856,6 +1289,12 @@ def threshold(
 ) -> Array: ...
 def to_device(x: Array, device: str) -> Array: ...
 def to_dlpack(x: Array) -> typing_extensions.CapsuleType: ...
+def topk(
+    x: Array,
+    k: typing.SupportsInt | typing.SupportsIndex,
+    axis: typing.SupportsInt | typing.SupportsIndex = -1,
+    largest: bool = True,
+) -> tuple[Array, Array]: ...
 def transpose(
     x: Array,
     axis0: typing.SupportsInt | typing.SupportsIndex,
@@ -880,6 +1319,13 @@ def unary_backward(
     p: typing.SupportsFloat | typing.SupportsIndex = 0.0,
     q: typing.SupportsFloat | typing.SupportsIndex = 0.0,
 ) -> Array: ...
+def unfold(
+    x: Array,
+    kernel: collections.abc.Sequence[int],
+    stride: collections.abc.Sequence[int],
+    padding: collections.abc.Sequence[int],
+    dilation: collections.abc.Sequence[int],
+) -> Array: ...
 def var(
     x: Array,
     axes: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex] | None = None,
@@ -892,6 +1338,8 @@ def where(condition: Array, a: Array, b: Array) -> Array: ...
 def where(condition: Array, a: float, b: Array) -> Array: ...
 @typing.overload
 def where(condition: Array, a: Array, b: float) -> Array: ...
+def write_clock() -> int: ...
 
 FMA_CHAINS: int = 12
+NEVER: int = 9223372036854775807
 __version__: str

@@ -12,7 +12,7 @@ from tests.reference import attention as ref
 SMALL = [
     (1, 1, 1, 1, 1, 1, 1),
     (2, 3, 3, 4, 5, 8, 8),
-    (1, 2, 2, 5, 3, 3, 7),
+    (1, 2, 2, 7, 6, 3, 7),
     (2, 2, 1, 9, 4, 4, 5),
     (1, 4, 2, 2, 6, 5, 3),
     (1, 6, 3, 6, 7, 2, 4),
@@ -54,11 +54,11 @@ def make(rng, shapes, grad):
     """Every shape plain, causal, and with a mask, lengths, dropout, layout, scale that change with it."""
     out = []
     for n, dims in enumerate(shapes):
-        B, Hq, _, Tq, Tk, _, _ = dims
+        B, Hq, _, Tq, Tk, D, _ = dims
         x = qkv(rng, *dims)
         out.append(Sample(x, {}, f"{dims}", grad))
         turn = Tq > 1  # one query that sees one key has a gradient of 0: nothing to measure rounding by
-        out.append(Sample(x, {"causal": turn, "scale": 0.7}, f"{dims} causal", grad))
+        out.append(Sample(x, {"causal": turn, "scale": -1.3 / max(1, D) ** 0.5}, f"{dims} causal", grad))
         forms = [(B, Hq, Tq, Tk), (Tq, Tk), (1, Hq, 1, Tk), (B, 1, 1, Tk), (B, 1, Tq, 1), (1, 1, Tq, Tk)]
         for i in range(2):
             form = forms[(n + 3 * i) % len(forms)]
@@ -69,7 +69,8 @@ def make(rng, shapes, grad):
                 out.append(
                     Sample(x, {"mask": m}, name, grad) if kind == "bool" else Sample((*x, m), {}, name, grad)
                 )
-        lengths = rng.integers(0, Tk + 1, B)
+        lengths = rng.integers(min(2, Tk), Tk + 1, B)  # at least two keys, for the same reason
+        lengths[1:2] = 0
         out.append(Sample(x, {"lengths": lengths, "causal": turn and n % 2 == 0}, f"{dims} lengths", False))
         drop = {
             "dropout": 0.3,
@@ -119,6 +120,9 @@ def backward_samples(rng, which):
         kw = {n: v for n, v in s.kwargs.items() if n != "return_lse"}
         # What lse alone cannot carry: non-finite rows, and scores so large that they swallow log l.
         if any(word in s.id for word in ("NaN", "huge", "least", "five", "two")):
+            continue
+        # NumPy sums one query's products in lanes, which says little of what a long sum in order may lose.
+        if s.args[0].shape[-2] == 1 and s.args[0].shape[-1] > 64:
             continue
         o, lse = ref.attention(*s.args, **kw, return_lse=True)
         mask = s.args[3:]

@@ -78,8 +78,8 @@ def _rnn(rng: np.random.Generator, B: int) -> Pair:
 def _lstm_backward(rng: np.random.Generator, B: int) -> Pair:
     x, h0, c0, dy = normal(rng, T, B, I), normal(rng, B, H), normal(rng, B, H), normal(rng, T, B, H)
     w_ih, w_hh, b_ih, b_hh = w = _weights(rng, 4)
-    start = [as_array(a) for a in (x, h0[None], c0[None])]
-    call = Recurrence("lstm", *start, [*map(as_array, w), None])
+    weights = [*[as_array(a) for a in w], None]
+    call = Recurrence("lstm", as_array(x), as_array(h0[None]), as_array(c0[None]), weights)
     gates = np.empty((T, 4, B, H), np.float32)  # what a NumPy forward would have kept
     cells, states = np.empty((T + 1, B, H), np.float32), np.empty((T + 1, B, H), np.float32)
     cells[0], states[0] = c0, h0
@@ -106,7 +106,8 @@ def _lstm_backward(rng: np.random.Generator, B: int) -> Pair:
             dh, dc = da[t] @ w_hh, dc * f
         rows = da.reshape(-1, 4 * H)
         db = rows.sum(0)
-        return (rows @ w_ih, dh, dc, rows.T @ x.reshape(-1, I), rows.T @ states[:T].reshape(-1, H), db, db)
+        dw_ih, dw_hh = rows.T @ x.reshape(-1, I), rows.T @ states[:T].reshape(-1, H)
+        return (rows @ w_ih).reshape(T, B, I), dh, dc, dw_ih, dw_hh, db, db
 
     return lambda: K.lstm_backward(dy, None, None, x, h0, c0, *w, call=call)[:7], theirs
 

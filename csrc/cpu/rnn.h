@@ -6,7 +6,7 @@
 //                                         projection)
 //   tile     R rows x V vectors in registers over all of K, then an epilogue while the sums are hot
 //
-// An element is one sum over k in order, whatever tile it falls in, so its bits do not depend on the threads.
+// An element is a sum over k in one order, whatever tile it falls in: its bits do not depend on the threads.
 #pragma once
 
 #include "cpu/gemm.h"
@@ -67,13 +67,19 @@ DLCORE_INLINE Vec<T> gate_sigmoid(Vec<T> x) {
   return one / (one + fma(s, p, s));
 }
 
-// tanh x = E / (E + 2), E = e^2x - 1 = s p + (s - 1): no cancellation near 0. <= 4 ulp.
+// With E = e^2|x| - 1 = s p + (s - 1): E / (E + 2) near 0, without cancellation, 1 - 2 / (E + 2) beyond, so
+// that 1 - tanh^2 of a nearly saturated unit is right; x's sign. <= 3 ulp.
 template <class T>
 DLCORE_INLINE Vec<T> gate_tanh(Vec<T> x) {
+  using VI = Vec<Int<T>>;
+  const VI sign = bitcast<VI>(x) & bitcast<VI>(splat(T(-0.0)));
+  const Vec<T> a = bitcast<Vec<T>>(bitcast<VI>(x) ^ sign), one = splat(T(1));
+  const Vec<T> limit = splat(sizeof(T) == 4 ? T(20) : T(40)), twice = a + a;
   Vec<T> s, p;
-  exp_parts<T>(clamp_to<T>(x + x, sizeof(T) == 4 ? T(20) : T(40)), &s, &p);
-  const Vec<T> e = fma(s, p, s - splat(T(1)));
-  return e / (e + splat(T(2)));
+  exp_parts<T>(twice > limit ? limit : twice, &s, &p);
+  const Vec<T> e = fma(s, p, s - one), d = one / (e + splat(T(2)));
+  const Vec<T> y = a < splat(T(0.5)) ? e * d : one - (d + d);
+  return bitcast<Vec<T>>(bitcast<VI>(y) | sign);
 }
 
 // ---- a step's product ----
@@ -90,7 +96,7 @@ void rows_product(const T* a, int64_t lda, const T* __restrict b, int64_t K, T* 
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) acc[r][v] = add ? load(out + (r * V + v) * L) : Vec<T>{};
+    for (int v = 0; v < V; ++v) acc[r][v] = Vec<T>{};
 #pragma GCC unroll 2
   for (int64_t k = 0; k < K; ++k) {
     Vec<T> av[R];
@@ -107,11 +113,14 @@ void rows_product(const T* a, int64_t lda, const T* __restrict b, int64_t K, T* 
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) store(out + (r * V + v) * L, acc[r][v]);
+    for (int v = 0; v < V; ++v) {
+      T* p = out + (r * V + v) * L;
+      store(p, add ? acc[r][v] + load(p) : acc[r][v]);
+    }
 }
 
 template <class T, int V>
-void tile_product(int64_t rows, const T* a, int64_t lda, const T* b, int64_t K, T* out, bool add) {
+void block_product(int64_t rows, const T* a, int64_t lda, const T* b, int64_t K, T* out, bool add) {
   constexpr int R = tile_rows(V);
   switch (rows) {
     case 1:
@@ -144,6 +153,14 @@ struct StepRows {
 
 // Multiply-adds that are worth waking a thread for in every step.
 constexpr int64_t kStepGrain = 65536;
+
+// In blocks of K, as the GEMM's sums, so that errors grow no faster.
+template <class T, int V>
+inline void tile_product(int64_t rows, const T* a, int64_t lda, const T* b, int64_t K, T* out, bool add) {
+  constexpr int64_t KC = Tile<T>::KC;
+  for (int64_t k = 0; k < K; k += KC, add = true)
+    block_product<T, V>(rows, a + k, lda, b + k * V * kLanes<T>, min64(KC, K - k), out, add);
+}
 
 // One tile: rows [r0, r1) times sliver s, then f(s, r0, r1, sums, apart), sums being [rows][V][lanes]. Vector
 // APART, if there is one, is not summed over both parts: `apart` [rows][lanes] is that of the first.

@@ -278,8 +278,10 @@ void resample(const ResampleArgs& p) {
     } else if (!whole_rows) {
       middle = scratch<T>(5, in_row);
     }
-    for (int64_t t = b; t < e; ++t) {
-      const int64_t o = t / rows, od = t % rows / p.h.out, oh = t % p.h.out;
+    int64_t o = b / rows, od = b % rows / p.h.out, oh = b % p.h.out;
+    for (int64_t t = b; t < e; ++t, ++oh) {  // counting: a short row costs less than divisions
+      if (oh == p.h.out) oh = 0, ++od;
+      if (od == p.d.out) od = 0, ++o;
       const T* x = static_cast<const T*>(p.x) + o * in_rows * in_row;
       T* y = static_cast<T*>(p.y) + t * out_row;
       if (whole_rows) {

@@ -109,7 +109,7 @@ DLCORE_INLINE void store_codes(void* saved, int64_t at, Code<T> c, int n) {
 // Bytes to lanes; the intrinsics because GCC takes the general conversion apart.
 template <class T>
 DLCORE_INLINE Code<T> load_offsets(const uint8_t* p, int n) {
-  uint8_t bytes[16];
+  uint8_t bytes[16] = {};  // dead where n is whole
   if (n != kLanes<T>) {
     for (int i = 0; i < n; ++i) bytes[i] = p[i];
     p = bytes;

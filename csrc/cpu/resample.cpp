@@ -15,11 +15,12 @@ namespace {
 
 // What the matrix of an axis looks like.
 struct Taps {
-  int64_t most = 0;      // taps of an output, at most
-  int64_t window = 1;    // distance of the first and last source of an output, at most, plus 1
-  bool even = true;      // every output has `most` taps
-  bool unit = true;      // every weight is 1
-  bool identity = true;  // y = x
+  int64_t most = 0;                  // taps of an output, at most
+  int64_t window = 1;                // distance of the first and last source of an output, at most, plus 1
+  bool even = true;                  // every output has `most` taps
+  bool unit = true;                  // every weight is 1
+  bool identity = true;              // y = x
+  int64_t run_from = 0, run_to = 0;  // the longest run of outputs that are a run of sources
 };
 
 template <class T>
@@ -40,6 +41,13 @@ Taps look(const ResampleAxis& a) {
     t.identity &= count == 1 && lo == o;
   }
   t.identity &= t.unit;
+  int64_t from = 0;
+  for (int64_t o = 0; o < a.out; ++o) {
+    const int64_t i = a.first[o];
+    const bool one = a.first[o + 1] - i == 1;
+    if (!one || (o > from && a.index[i] != a.index[i - 1] + 1)) from = one ? o : o + 1;
+    if (o + 1 - from > t.run_to - t.run_from) t.run_from = from, t.run_to = o + 1;
+  }
   return t;
 }
 
@@ -163,6 +171,22 @@ void along_pixels(const ResampleAxis& a, int64_t inner, const T* x, T* y) {
   }
 }
 
+// Padding: a run, and a few pixels at its ends.
+template <class T>
+void along_run(const ResampleAxis& a, const Taps& t, int64_t inner, const T* x, T* y) {
+  auto edge = [&](int64_t from, int64_t to) {
+    for (int64_t o = from; o < to; ++o) {
+      const bool any = a.first[o] < a.first[o + 1];
+      const T* source = any ? x + a.index[a.first[o]] * inner : nullptr;
+      for (int64_t c = 0; c < inner; ++c) y[o * inner + c] = any ? source[c] : T(0);
+    }
+  };
+  edge(0, t.run_from);
+  __builtin_memcpy(y + t.run_from * inner, x + a.index[a.first[t.run_from]] * inner,
+                   static_cast<size_t>((t.run_to - t.run_from) * inner) * sizeof(T));
+  edge(t.run_to, a.out);
+}
+
 template <class T>
 struct Tap {
   const T* row;
@@ -218,19 +242,21 @@ void resample(const ResampleArgs& p) {
   const Taps td = look<T>(p.d), th = look<T>(p.h), tw = look<T>(p.w);
   const int64_t in_row = p.w.in * p.inner, out_row = p.w.out * p.inner, rows = p.d.out * p.h.out;
   const int64_t in_rows = p.d.in * p.h.in, row_taps = max64(1, td.most * th.most);
-  const bool by_columns = p.inner < kLanes<T>;
+  const bool copied = tw.most == 1 && tw.unit && 2 * (tw.run_to - tw.run_from) > p.w.out;
+  const bool by_columns = p.inner < kLanes<T> && !copied;
   const Columns<T> columns = by_columns ? make_columns<T>(p.w, p.inner, tw.most) : Columns<T>{};
   // A tap along a row of columns costs about twice one between rows.
   const int64_t cost = by_columns ? 2 * tw.most : tw.most;
   const int64_t columns_first = in_rows * out_row * cost + rows * out_row * row_taps;
   const int64_t rows_first = rows * in_row * row_taps + rows * out_row * cost;
-  const bool whole_rows = td.most == 1 && th.most == 1 && td.even && th.even && td.unit && th.unit;
+  const bool whole_rows = td.most <= 1 && th.most <= 1 && td.unit && th.unit;
   const bool keep = !tw.identity && columns_first < rows_first;
   Kept<T> kept{min64(td.window, p.d.in), min64(th.window, p.h.in), out_row, nullptr, nullptr};
   if (p.d.out > 1 && kept.slots_d * p.h.in * out_row <= (int64_t(1) << 17)) kept.slots_h = p.h.in;
 
   auto along = [&](const T* x, T* y) {
     if (tw.identity) return void(__builtin_memcpy(y, x, static_cast<size_t>(out_row) * sizeof(T)));
+    if (copied) return along_run(p.w, tw, p.inner, x, y);
     if (!by_columns) return along_pixels<T>(p.w, p.inner, x, y);
     if (tw.even)
       return tw.unit ? along_columns<T, true, true>(columns, x, y)
@@ -252,12 +278,18 @@ void resample(const ResampleArgs& p) {
     } else if (!whole_rows) {
       middle = scratch<T>(5, in_row);
     }
-    for (int64_t t = b; t < e; ++t) {
-      const int64_t o = t / rows, od = t % rows / p.h.out, oh = t % p.h.out;
+    int64_t o = b / rows, od = b % rows / p.h.out, oh = b % p.h.out;
+    for (int64_t t = b; t < e; ++t, ++oh) {  // counting: a short row costs less than divisions
+      if (oh == p.h.out) oh = 0, ++od;
+      if (od == p.d.out) od = 0, ++o;
       const T* x = static_cast<const T*>(p.x) + o * in_rows * in_row;
       T* y = static_cast<T*>(p.y) + t * out_row;
       if (whole_rows) {
-        along(x + (p.d.index[od] * p.h.in + p.h.index[oh]) * in_row, y);
+        const int64_t d = p.d.first[od], h = p.h.first[oh];
+        if (d < p.d.first[od + 1] && h < p.h.first[oh + 1])
+          along(x + (p.d.index[d] * p.h.in + p.h.index[h]) * in_row, y);
+        else
+          __builtin_memset(static_cast<void*>(y), 0, static_cast<size_t>(out_row) * sizeof(T));
         continue;
       }
       int64_t count = 0;

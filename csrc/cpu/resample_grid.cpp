@@ -12,106 +12,103 @@ namespace {
 constexpr int kPoints = 64;    // a block
 constexpr int kMostTaps = 16;  // bicubic; trilinear has 8
 
+// Of |x| below 2^30; the coordinates have been bounded.
 template <class T>
-DLCORE_INLINE T floor_of(T x) {
-  if constexpr (sizeof(T) == 4)
-    return __builtin_floorf(x);
-  else
-    return __builtin_floor(x);
+DLCORE_INLINE Vec<T> floor_of(Vec<T> x) {
+  const Vec<T> t = __builtin_convertvector(__builtin_convertvector(x, Vec<Int<T>>), Vec<T>);
+  return t > x ? t - splat(T(1)) : t;
 }
 template <class T>
-DLCORE_INLINE T round_of(T x) {  // halves to even
-  if constexpr (sizeof(T) == 4)
-    return __builtin_nearbyintf(x);
-  else
-    return __builtin_nearbyint(x);
-}
-template <class T>
-DLCORE_INLINE T remainder_of(T x, T y) {
-  if constexpr (sizeof(T) == 4)
-    return __builtin_fmodf(x, y);
-  else
-    return __builtin_fmod(x, y);
+DLCORE_INLINE Vec<T> round_of(Vec<T> x) {  // halves to even
+  const Vec<T> low = floor_of<T>(x), rest = x - low, half = splat(T(0.5));
+  const Vec<T> even = floor_of<T>(low * half) * splat(T(2));
+  const Vec<T> tie = even == low ? low : low + splat(T(1));
+  return rest < half ? low : rest > half ? low + splat(T(1)) : tie;
 }
 
-// A coordinate and its derivative.
+// Coordinates of a vector of points and their derivatives.
 template <class T>
 struct Place {
-  T at, slope;
+  Vec<T> at, slope;
 };
 
 // Outside [0, size - 1] to its ends, whose slope is 0.
 template <class T>
 DLCORE_INLINE Place<T> clipped(Place<T> p, int64_t size) {
-  const T most = static_cast<T>(size - 1);
-  if (p.at <= 0) return {0, 0};
-  return p.at >= most ? Place<T>{most, 0} : p;
+  const Vec<T> zero = {}, most = splat(static_cast<T>(size - 1));
+  const Vec<T> slope = (p.at <= zero) | (p.at >= most) ? zero : p.slope;
+  return {min(max(p.at, zero), most), slope};
 }
 
 // Mirrored at the centres of the first and last element, or at their outer edges.
 template <class T>
 DLCORE_INLINE Place<T> reflected(Place<T> p, int64_t size, bool align) {
-  const T low = align ? T(0) : T(-0.5), span = static_cast<T>(align ? size - 1 : size);
-  if (span <= 0) return {0, 0};
-  p.at -= low;
-  if (p.at < 0) p = {-p.at, -p.slope};
-  const T extra = remainder_of(p.at, span), flips = floor_of(p.at / span);
-  if (remainder_of(flips, T(2)) == 0) return {extra + low, p.slope};
-  return {span - extra + low, -p.slope};
+  const Vec<T> zero = {}, low = splat(align ? T(0) : T(-0.5));
+  const T length = static_cast<T>(align ? size - 1 : size);
+  if (length <= 0) return {zero, zero};
+  const Vec<T> span = splat(length), from = p.at - low, at = from < zero ? -from : from;
+  const Vec<T> slope = from < zero ? -p.slope : p.slope, flips = floor_of<T>(at / span);
+  const Vec<T> extra = min(max(at - flips * span, zero), span);
+  const auto odd = floor_of<T>(flips * splat(T(0.5))) * splat(T(2)) != flips;
+  return {(odd ? span - extra : extra) + low, odd ? -slope : slope};
 }
 
 template <class T>
 DLCORE_INLINE Place<T> padded(Place<T> p, int64_t size, const GridSampleShape& s) {
   if (s.padding == GridPadding::zeros) return p;
-  return clipped(s.padding == GridPadding::border ? p : reflected(p, size, s.align_corners), size);
+  return clipped<T>(s.padding == GridPadding::border ? p : reflected<T>(p, size, s.align_corners), size);
 }
 
 // The taps of one axis: places (-1: outside, counts as 0), weights and the weights' derivatives.
 template <class T>
 struct AxisTaps {
   int n;
-  int64_t at[4];
-  T weight[4], slope[4];
+  Vec<Int<T>> at[4];
+  Vec<T> weight[4], slope[4];
 };
 
 template <class T>
-DLCORE_INLINE int64_t inside(T x, int64_t size) {
-  return x >= 0 && x < static_cast<T>(size) ? static_cast<int64_t>(x) : -1;
+DLCORE_INLINE Vec<Int<T>> inside(Vec<T> x, int64_t size) {
+  const Vec<Int<T>> out = ~Vec<Int<T>>{};
+  return (x >= Vec<T>{}) & (x < splat(static_cast<T>(size))) ? __builtin_convertvector(x, Vec<Int<T>>) : out;
 }
 
 template <class T>
-AxisTaps<T> axis_taps(T g, int64_t size, const GridSampleShape& s) {
-  if (g != g) g = -1;
+DLCORE_INLINE AxisTaps<T> axis_taps(Vec<T> g, int64_t size, const GridSampleShape& s) {
+  const Vec<T> one = splat(T(1)), bound = splat(T(1 << 30));
+  g = g != g ? -one : g;
   const T half = static_cast<T>(s.align_corners ? size - 1 : size) / 2;
-  const Place<T> raw{
-      s.align_corners ? (g + 1) / 2 * static_cast<T>(size - 1) : ((g + 1) * static_cast<T>(size) - 1) / 2,
-      half};
+  Vec<T> at = s.align_corners ? (g + one) * splat(half)
+                              : ((g + one) * splat(static_cast<T>(size)) - one) * splat(T(0.5));
+  at = min(max(at, -bound), bound);
   AxisTaps<T> t;
   if (s.mode == GridMode::bicubic) {
-    const T a = T(-0.75), low = floor_of(raw.at), x = raw.at - low;
-    const T u = x + 1, v = 1 - x, z = 2 - x;
+    const Vec<T> a = splat(T(-0.75)), low = floor_of<T>(at), scale = splat(half);
+    const Vec<T> x = at - low, u = x + one, v = one - x, z = v + one;
+    const Vec<T> a2 = a + splat(T(2)), a3 = a + splat(T(3)), a5 = splat(T(5)) * a, a8 = splat(T(8)) * a;
+    const Vec<T> three = splat(T(3)), two = splat(T(2)), a10 = two * a5;
     t.n = 4;
-    t.weight[0] = ((a * u - 5 * a) * u + 8 * a) * u - 4 * a;
-    t.weight[1] = ((a + 2) * x - (a + 3)) * x * x + 1;
-    t.weight[2] = ((a + 2) * v - (a + 3)) * v * v + 1;
-    t.weight[3] = ((a * z - 5 * a) * z + 8 * a) * z - 4 * a;
-    t.slope[0] = ((3 * a * u - 10 * a) * u + 8 * a) * half;
-    t.slope[1] = (3 * (a + 2) * x - 2 * (a + 3)) * x * half;
-    t.slope[2] = -(3 * (a + 2) * v - 2 * (a + 3)) * v * half;
-    t.slope[3] = -((3 * a * z - 10 * a) * z + 8 * a) * half;
+    t.weight[0] = ((a * u - a5) * u + a8) * u - splat(T(4)) * a;
+    t.weight[1] = (a2 * x - a3) * x * x + one;
+    t.weight[2] = (a2 * v - a3) * v * v + one;
+    t.weight[3] = ((a * z - a5) * z + a8) * z - splat(T(4)) * a;
+    t.slope[0] = ((three * a * u - a10) * u + a8) * scale;
+    t.slope[1] = (three * a2 * x - two * a3) * x * scale;
+    t.slope[2] = -(three * a2 * v - two * a3) * v * scale;
+    t.slope[3] = -((three * a * z - a10) * z + a8) * scale;
     for (int k = 0; k < 4; ++k)
-      t.at[k] = inside(padded<T>({low - 1 + static_cast<T>(k), 1}, size, s).at, size);
+      t.at[k] = inside<T>(padded<T>({low + splat(static_cast<T>(k - 1)), one}, size, s).at, size);
     return t;
   }
-  const Place<T> p = padded(raw, size, s);
+  const Place<T> p = padded<T>({at, splat(half)}, size, s);
   if (s.mode == GridMode::nearest) {
-    t.n = 1, t.at[0] = inside(round_of(p.at), size), t.weight[0] = 1, t.slope[0] = 0;
+    t.n = 1, t.at[0] = inside<T>(round_of<T>(p.at), size), t.weight[0] = one, t.slope[0] = Vec<T>{};
     return t;
   }
-  const T low = floor_of(p.at);
+  const Vec<T> low = floor_of<T>(p.at);
   t.n = 2;
-  t.at[0] = inside(low, size), t.at[1] = inside(low + 1, size);
-  t.weight[0] = low + 1 - p.at, t.weight[1] = p.at - low;
+  t.at[0] = inside<T>(low, size), t.at[1] = inside<T>(low + one, size);
+  t.weight[0] = low + one - p.at, t.weight[1] = p.at - low;
   t.slope[0] = -p.slope, t.slope[1] = p.slope;
   return t;
 }
@@ -126,40 +123,40 @@ struct Taps {
   T slope[3][kMostTaps][kPoints];  // by w, h, d
 };
 
+// A vector's lanes beyond `count` repeat the last point.
 template <class T, bool Slopes>
 void make_taps(const GridSampleShape& s, const T* grid, int count, Taps<T>* t) {
-  const int n = s.mode == GridMode::nearest ? 1 : s.mode == GridMode::bilinear ? 2 : 4;
-  t->n = s.axes == 3 ? n * n * n : n * n;
-  t->all = true;
-  AxisTaps<T> one{};
-  one.n = 1, one.weight[0] = 1;
-  for (int l = 0; l < kPoints; ++l) {
-    if (l >= count) {  // the rest of the last vector
-      for (int k = 0; k < t->n; ++k) {
-        t->at[k][l] = 0, t->weight[k][l] = 0;
-        for (int a = 0; Slopes && a < s.axes; ++a) t->slope[a][k][l] = 0;
-      }
-      if (l % kLanes<T> == kLanes<T> - 1) break;
-      continue;
-    }
-    const T* g = grid + l * s.axes;
-    const AxisTaps<T> w = axis_taps(g[0], s.W, s), h = axis_taps(g[1], s.H, s);
-    const AxisTaps<T> d = s.axes == 3 ? axis_taps(g[2], s.D, s) : one;
+  constexpr int L = kLanes<T>;
+  AxisTaps<T> d{};
+  d.n = 1, d.weight[0] = splat(T(1));
+  Vec<Int<T>> outside = {};
+  const auto H = static_cast<Int<T>>(s.H), W = static_cast<Int<T>>(s.W);
+  for (int l = 0; l < count; l += L) {
+    Vec<Int<T>> from;
+    for (int i = 0; i < L; ++i) from[i] = (l + i < count ? l + i : count - 1) * s.axes;
+    const AxisTaps<T> w = axis_taps<T>(gather<T>(grid, from), s.W, s);
+    const AxisTaps<T> h = axis_taps<T>(gather<T>(grid + 1, from), s.H, s);
+    if (s.axes == 3) d = axis_taps<T>(gather<T>(grid + 2, from), s.D, s);
     int k = 0;
     for (int a = 0; a < d.n; ++a)
-      for (int b = 0; b < h.n; ++b)
+      for (int b = 0; b < h.n; ++b) {
+        const Vec<Int<T>> row = (d.at[a] * H + h.at[b]) * W, in = d.at[a] | h.at[b];
         for (int c = 0; c < w.n; ++c, ++k) {
-          const bool in = d.at[a] >= 0 && h.at[b] >= 0 && w.at[c] >= 0;
-          t->all &= in;
-          t->at[k][l] = in ? static_cast<Int<T>>((d.at[a] * s.H + h.at[b]) * s.W + w.at[c]) : -1;
-          t->weight[k][l] = d.weight[a] * h.weight[b] * w.weight[c];
+          const Vec<Int<T>> out = (in | w.at[c]) < Vec<Int<T>>{};  // all ones there, which is -1
+          outside |= out;
+          store(t->at[k] + l, out | (row + w.at[c]));
+          store(t->weight[k] + l, d.weight[a] * h.weight[b] * w.weight[c]);
           if constexpr (Slopes) {
-            t->slope[0][k][l] = d.weight[a] * h.weight[b] * w.slope[c];
-            t->slope[1][k][l] = d.weight[a] * h.slope[b] * w.weight[c];
-            if (s.axes == 3) t->slope[2][k][l] = d.slope[a] * h.weight[b] * w.weight[c];
+            store(t->slope[0][k] + l, d.weight[a] * h.weight[b] * w.slope[c]);
+            store(t->slope[1][k] + l, d.weight[a] * h.slope[b] * w.weight[c]);
+            if (s.axes == 3) store(t->slope[2][k] + l, d.slope[a] * h.weight[b] * w.weight[c]);
           }
         }
+      }
+    t->n = k;
   }
+  t->all = true;
+  for (int i = 0; i < L; ++i) t->all &= outside[i] == 0;
 }
 
 template <class T>

@@ -147,7 +147,7 @@ Matrix<T> interpolation(int64_t in, int64_t out, Mode mode, bool align, std::opt
   return m;
 }
 
-// Circular margins wrap around what negative numbers leave of the axis.
+// Constant margins are zeros. Circular ones wrap around what negative numbers leave of the axis.
 template <class T>
 Matrix<T> padding(int64_t in, int64_t before, int64_t out, const std::string& mode) {
   Matrix<T> m = Matrix<T>::empty(in, out);
@@ -159,7 +159,7 @@ Matrix<T> padding(int64_t in, int64_t before, int64_t out, const std::string& mo
       i = i < 0 ? -i : i >= in ? 2 * (in - 1) - i : i;
     else if (mode == "circular")
       i = ((i + cut) % left + left) % left - cut;
-    m.add(std::min(std::max<int64_t>(i, 0), in - 1), 1);
+    if (mode != "constant" || (i >= 0 && i < in)) m.add(std::min(std::max<int64_t>(i, 0), in - 1), 1);
   }
   return m;
 }
@@ -258,8 +258,8 @@ static void check_padding(const char* op, const Array& x, const Dims& pads, cons
   check_floating(op, "x", x);
   if (size.n < 1 || size.n > 3 || x.ndim() < size.n || pads.n != size.n)
     value_error(op, "1, 2 or 3 last axes are padded", {{"x", x}, {"pads", pads}, {"size", size}});
-  if (mode != "reflect" && mode != "replicate" && mode != "circular")
-    value_error(op, "mode must be reflect, replicate or circular", {{"mode", mode}});
+  if (mode != "constant" && mode != "reflect" && mode != "replicate" && mode != "circular")
+    value_error(op, "mode must be constant, reflect, replicate or circular", {{"mode", mode}});
 }
 
 // The last axes of x, `before` elements in front of each, `size` in all; negative numbers crop.

@@ -44,7 +44,18 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     for d, before, after in margins:
         if shape[d] + min(before, 0) + min(after, 0) < 0 or shape[d] + before + after < 0:
             raise ValueError(f"pad: nothing would be left of axis {d}, got pad={tuple(pad)}, input={shape}")
+    axes = len(margins)
+    padded = [shape[d] + before + after for d, before, after in margins]
+    by_place = (  # the kernel takes these
+        1 <= axes <= 3
+        and input.is_floating_point()
+        and input.device == "cpu"
+        and all(padded)
+        and all(shape[-axes:])
+    )
     if mode == "constant":
+        if not value and by_place:
+            return _by_place(input, margins[::-1], mode)
         return _constant(input, margins, 0.0 if value is None else value)
     if mode not in _MODES:
         raise ValueError(f"pad: mode must be 'constant', 'reflect', 'replicate' or 'circular', got {mode!r}")
@@ -65,10 +76,9 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
             raise ValueError(
                 f"pad: a {mode} margin must fit into the axis, got pad={tuple(pad)}, input={shape}"
             )
-    padded = [shape[d] + before + after for d, before, after in margins]
     if padded == [0] and mode != "circular":
         raise ValueError(f"pad: nothing would be left of the axis, got pad={tuple(pad)}, input={shape}")
-    if input.is_floating_point() and input.device == "cpu" and all(padded) and all(shape[-len(margins) :]):
+    if by_place:
         return _by_place(input, margins[::-1], mode)
     x = input
     for d, before, after in margins:

@@ -515,7 +515,8 @@ def _lp_pool(n: int, x: Tensor, norm_type: float, kernel_size: Any, stride: Any,
     kernel = _sizes(f"lp_pool{n}d", "kernel_size", kernel_size, n)
     if norm_type in (inf, -inf):
         sign = 1 if norm_type > 0 else -1
-        largest: Tensor = _max_pool(n, sign * x.abs(), kernel, stride, 0, 1, ceil_mode, False)
+        largest = _max_pool(n, sign * x.abs(), kernel, stride, 0, 1, ceil_mode, False)
+        assert isinstance(largest, Tensor)
         return sign * largest
     mean = _avg_pool(n, x**norm_type, kernel, stride, 0, ceil_mode, True, None)
     return (mean.sign() * relu(mean.abs()) * prod(kernel)) ** (1.0 / norm_type)
@@ -596,7 +597,8 @@ def _fractional(
     def fractional_max_pool_backward(g: _C.Array, *rest: Any) -> tuple[_C.Array]:
         return (_C.max_pool_backward(g, indices, shape, ones, ones, ones * 2, ones, False, False),)
 
-    return record((y, indices), (x,), fractional_max_pool_backward)
+    pooled, positions = record((y, indices), (x,), fractional_max_pool_backward)
+    return pooled, positions
 
 
 def fractional_max_pool2d_with_indices(

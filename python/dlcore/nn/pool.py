@@ -323,6 +323,7 @@ class AvgPool3d(_AvgPool):
 
 class _FractionalMaxPool(Module):
     _nd = 0
+    _random_samples: Tensor | None
 
     def __init__(
         self,

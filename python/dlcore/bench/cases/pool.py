@@ -107,4 +107,58 @@ def _global() -> Case:
     )
 
 
-CASES = [_max_2x2(False), _max_2x2(True), _max_3x3(), _max_backward(), _avg_2x2(), _avg_backward(), _global()]
+def _max_3d() -> Case:
+    n, c, d, h = 4, 16, 16, 56
+
+    def make(rng: np.random.Generator) -> Pair:
+        x = normal(rng, n, c, d, h, h)
+
+        def theirs() -> Any:
+            y = np.maximum(x[..., ::2], x[..., 1::2])
+            y = np.maximum(y[..., ::2, :], y[..., 1::2, :])
+            return np.maximum(y[:, :, ::2], y[:, :, 1::2])
+
+        return lambda: K.max_pool3d(x, 2), theirs
+
+    size = n * c * d * h * h
+    name = f"max_pool3d 2x2x2 {n}x{c}x{d}x{h}x{h}"
+    return Case(name, "pool", ["max_pool_forward"], 0.875 * size, 4.5 * size, make)
+
+
+def _fractional() -> Case:
+    n, c, h, out = 8, 16, 56, 38
+
+    def make(rng: np.random.Generator) -> Pair:
+        x, u = normal(rng, n, c, h, h), rng.random((n, c, 2), np.float32)
+        alpha = np.float32(h - 2) / np.float32(out - 1)
+        steps = np.arange(out - 1, dtype=np.float32)
+        starts = ((steps + u[..., None]) * alpha).astype(np.int64) - (u[..., None] * alpha).astype(np.int64)
+        starts = np.concatenate([starts, np.full((n, c, 2, 1), h - 2)], -1)
+        rows, cols = starts[:, :, 1, :, None], starts[:, :, 0, None, :]
+
+        def theirs() -> Any:
+            flat = x.reshape(n, c, -1)
+            at = [(rows + i) * h + cols + j for i in range(2) for j in range(2)]
+            windows = [np.take_along_axis(flat, a.reshape(n, c, -1), 2) for a in at]
+            return np.max(windows, 0).reshape(n, c, out, out)
+
+        return lambda: K.fractional_max_pool2d(x, 2, out, u)[0], theirs
+
+    size = n * c * out * out
+    name = f"fractional_max_pool2d 2 {n}x{c}x{h}x{h} to {out}"
+    return Case(
+        name, "pool", ["fractional_max_pool_forward"], 3.0 * size, 4.0 * n * c * h * h + 12.0 * size, make
+    )
+
+
+CASES = [
+    _max_2x2(False),
+    _max_2x2(True),
+    _max_3x3(),
+    _max_backward(),
+    _avg_2x2(),
+    _avg_backward(),
+    _global(),
+    _max_3d(),
+    _fractional(),
+]

@@ -123,7 +123,10 @@ def test_pool(kind, rank, a, rng):
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_global_and_adaptive_pool(kind, rank, rng):
     for keepdims in (False, True):
-        o.both(lambda k: getattr(k.layers, f"{kind}{rank}D")(keepdims=keepdims), data(rng, *SHAPES[rank]))
+        o.both(
+            lambda k, keepdims=keepdims: getattr(k.layers, f"{kind}{rank}D")(keepdims=keepdims),
+            data(rng, *SHAPES[rank]),
+        )
     adaptive = kind.replace("Global", "Adaptive")
     o.both(lambda k: getattr(k.layers, f"{adaptive}{rank}D")(3), data(rng, *SHAPES[rank]))
 
@@ -135,7 +138,10 @@ def test_masked_average_pool(rng):
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(
-    "a", oracle.space("keras bn", 4, axis=[-1, 1, 2], momentum=[0.99, 0.5], center=[True, False], scale=[True, False])
+    "a",
+    oracle.space(
+        "keras bn", 4, axis=[-1, 1, 2], momentum=[0.99, 0.5], center=[True, False], scale=[True, False]
+    ),
 )
 def test_batch_normalization(a, training, rng):
     o.both(lambda k: k.layers.BatchNormalization(**a), data(rng, 4, 3, 5, 2), training=training, rtol=5e-5)
@@ -146,7 +152,9 @@ def test_batch_normalization_with_mask_and_renorm(rng):
     o.both(lambda k: k.layers.BatchNormalization(), data(rng, 2, 3, 4), training=True, mask=mask)
     clip = {"rmax": 1.5, "rmin": 0.5, "dmax": 0.7}
     o.both(
-        lambda k: k.layers.BatchNormalization(renorm=True, renorm_clipping=clip), data(rng, 6, 4), training=True
+        lambda k: k.layers.BatchNormalization(renorm=True, renorm_clipping=clip),
+        data(rng, 6, 4),
+        training=True,
     )
     o.both(lambda k: k.layers.BatchNormalization(), data(rng, 1, 4), training=True, grad=False)
 
@@ -154,8 +162,13 @@ def test_batch_normalization_with_mask_and_renorm(rng):
 @pytest.mark.parametrize("axis", [-1, 1, [1, 2], (-2, -1)])
 def test_layer_normalization(axis, rng):
     o.both(lambda k: k.layers.LayerNormalization(axis=axis), data(rng, 2, 3, 4), rtol=5e-5)
-    o.both(lambda k: k.layers.LayerNormalization(axis=axis, center=False, epsilon=1e-5), data(rng, 2, 3, 4), rtol=5e-5)
-    o.both(lambda k: k.layers.RMSNormalization(axis=axis), data(rng, 2, 3, 4), config=axis == -1)
+    o.both(
+        lambda k: k.layers.LayerNormalization(axis=axis, center=False, epsilon=1e-5),
+        data(rng, 2, 3, 4),
+        rtol=5e-5,
+    )
+    if axis != 1:  # Keras' own fails
+        o.both(lambda k: k.layers.RMSNormalization(axis=axis), data(rng, 2, 3, 4), config=axis == -1)
     o.both(lambda k: k.layers.UnitNormalization(axis=axis), data(rng, 2, 3, 4))
 
 
@@ -221,7 +234,10 @@ def test_spectral_normalization(rng):
         (lambda k: k.layers.GaussianDropout(0.5), (2, 3)),
         (lambda k: k.layers.AlphaDropout(0.5), (2, 3)),
         (lambda k: k.layers.Normalization(mean=0.5, variance=4.0), (2, 3)),
-        (lambda k: k.layers.Normalization(invert=True), (2, 3)),
+        (
+            lambda k: k.layers.Normalization(mean=[1.0, 2.0, 0.0], variance=[1.0, 4.0, 0.5], invert=True),
+            (2, 3),
+        ),
     ],
 )
 def test_layers_without_kernels(make, shape, rng):
@@ -273,15 +289,18 @@ def test_embedding(mask_zero, rng):
         assert (mask is None) == (not mask_zero)
         if mask_zero:
             np.testing.assert_array_equal(o.array(mask), x != 0)
-    o.both(lambda k: k.layers.ReversibleEmbedding(5, 3), data(rng, 2, 4, 3), reverse=True, config=False) if False else None
 
 
 def test_category_encoding():
     x = np.asarray([[1, 2, 2], [0, 3, 1]], "int32")
     for mode in ("multi_hot", "one_hot", "count"):
-        o.both(lambda k: k.layers.CategoryEncoding(4, mode), x, grad=False)
+        o.both(lambda k, mode=mode: k.layers.CategoryEncoding(4, mode), x, grad=False)
     o.both(lambda k: k.layers.CategoryEncoding(4, "one_hot"), x[:, :1], grad=False)
-    o.both(lambda k: k.layers.Discretization([0.0, 0.5, 1.0]), np.asarray([[-1.0, 0.0, 0.7], [0.5, 2.0, 1.0]], "float32"), grad=False)
+    o.both(
+        lambda k: k.layers.Discretization([0.0, 0.5, 1.0]),
+        np.asarray([[-1.0, 0.0, 0.7], [0.5, 2.0, 1.0]], "float32"),
+        grad=False,
+    )
 
 
 @pytest.mark.parametrize("use_scale", [False, True])
@@ -308,7 +327,6 @@ def test_attention(use_scale, causal, rng):
         5,
         num_heads=[2],
         key_dim=[3],
-        value_dim=[None, 2],
         use_bias=[True, False],
         output_shape=[None, 5, (2, 3)],
         sliding_window=[None, 2],
@@ -329,7 +347,9 @@ def test_multi_head_attention(a, how, rng):
 
 def test_attention_over_axes(rng):
     x = data(rng, 2, 3, 4, 5)
-    o.both(lambda m: m.layers.MultiHeadAttention(2, 3, attention_axes=(2, 3)), data(rng, 2, 3, 2, 4, 5)[:, :, 0:1, 0] if False else x, x, config=False) if False else None
+    o.both(
+        lambda m: m.layers.MultiHeadAttention(2, 3, value_dim=2, attention_axes=(1, 2)), x, x, config=False
+    )
     o.both(lambda m: m.layers.MultiHeadAttention(2, 3, attention_axes=(1, 2)), x, x, config=False)
     o.both(lambda m: m.layers.MultiHeadAttention(2, 3, attention_axes=2), x, x, config=False)
 
@@ -390,8 +410,19 @@ def test_recurrent_variants(rng):
 
 def test_cells_and_stacks(rng):
     x = data(rng, 3, 5, 2)
-    o.both(lambda k: k.layers.RNN([k.layers.LSTMCell(3), k.layers.GRUCell(4)], return_sequences=True, return_state=True), x, config=False)
-    o.both(lambda k: k.layers.RNN(k.layers.SimpleRNNCell(3), zero_output_for_mask=True, return_sequences=True), x, mask=np.asarray(MASKS["right"], bool), config=False)
+    o.both(
+        lambda k: k.layers.RNN(
+            [k.layers.LSTMCell(3), k.layers.GRUCell(4)], return_sequences=True, return_state=True
+        ),
+        x,
+        config=False,
+    )
+    o.both(
+        lambda k: k.layers.RNN(k.layers.SimpleRNNCell(3), zero_output_for_mask=True, return_sequences=True),
+        x,
+        mask=np.asarray(MASKS["right"], bool),
+        config=False,
+    )
     o.both(lambda k: k.layers.RNN(k.layers.GRUCell(3)), x)
 
 
@@ -401,7 +432,9 @@ def test_bidirectional(merge_mode, return_sequences, rng):
     x = data(rng, 3, 5, 2)
 
     def make(k):
-        return k.layers.Bidirectional(k.layers.LSTM(3, return_sequences=return_sequences), merge_mode=merge_mode)
+        return k.layers.Bidirectional(
+            k.layers.LSTM(3, return_sequences=return_sequences), merge_mode=merge_mode
+        )
 
     o.both(make, x, config=False)
     o.both(make, x, mask=np.asarray(MASKS["right"], bool), config=False)
@@ -410,7 +443,10 @@ def test_bidirectional(merge_mode, return_sequences, rng):
 def test_bidirectional_states(rng):
     x = data(rng, 3, 5, 2)
     o.both(
-        lambda k: k.layers.Bidirectional(k.layers.GRU(3, return_state=True), backward_layer=k.layers.GRU(3, go_backwards=True, return_state=True)),
+        lambda k: k.layers.Bidirectional(
+            k.layers.GRU(3, return_state=True),
+            backward_layer=k.layers.GRU(3, go_backwards=True, return_state=True),
+        ),
         x,
         config=False,
     )
@@ -420,10 +456,23 @@ def test_time_distributed(rng):
     x = data(rng, 3, 5, 2)
     o.both(lambda k: k.layers.TimeDistributed(k.layers.Dense(4, activation="relu")), x, config=False)
     o.both(lambda k: k.layers.TimeDistributed(k.layers.Conv1D(3, 2)), data(rng, 2, 3, 5, 2), config=False)
-    o.both(lambda k: k.layers.TimeDistributed(k.layers.BatchNormalization()), x, training=True, config=False, rtol=1e-4)
+    o.both(
+        lambda k: k.layers.TimeDistributed(k.layers.BatchNormalization()),
+        x,
+        training=True,
+        config=False,
+        rtol=1e-4,
+    )
 
 
-@pytest.mark.parametrize("name", ["celu", "elu", "exponential", "gelu", "glu", "hard_shrink", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh", "leaky_relu", "linear", "log_sigmoid", "log_softmax", "mish", "relu", "relu6", "selu", "sigmoid", "silu", "soft_shrink", "softmax", "softplus", "softsign", "sparse_plus", "sparse_sigmoid", "sparsemax", "squareplus", "swish", "tanh", "tanh_shrink"])  # fmt: skip
+ACTIVATIONS = """
+celu elu exponential gelu glu hard_shrink hard_sigmoid hard_silu hard_swish hard_tanh leaky_relu
+linear log_sigmoid log_softmax mish relu relu6 selu sigmoid silu soft_shrink softmax softplus
+softsign sparse_plus sparse_sigmoid sparsemax squareplus swish tanh tanh_shrink
+""".split()
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activations(name, rng):
     x = data(rng, 3, 6) * 2
     theirs = getattr(o.keras().activations, name, None) or o.keras().activations.get(name)

@@ -128,8 +128,8 @@ class Registry:
         if identifier is None or callable(identifier) or hasattr(identifier, "get_config"):
             return identifier
         raise ValueError(
-            f"Could not interpret {self.what} identifier: {identifier!r}; a name, a configuration or an object "
-            "is expected"
+            f"Could not interpret {self.what} identifier: {identifier!r}; a name, a configuration or an"
+            " object is expected"
         )
 
     def from_config(self, config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
@@ -223,8 +223,8 @@ def deserialize_any(x: Any, custom_objects: Mapping[str, Any] | None = None) -> 
             if name in registry.classes or (name == "function" and inner in registry.by_name):
                 return registry.from_config(x)
     raise ValueError(
-        f"Could not deserialize {name!r} of module {module!r}: it is neither dlcore's nor among custom_objects; "
-        "classes and functions of your own must be registered or passed as custom_objects"
+        f"Could not deserialize {name!r} of module {module!r}: it is neither dlcore's nor among"
+        " custom_objects; classes and functions of your own must be registered or passed as custom_objects"
     )
 
 

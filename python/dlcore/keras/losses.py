@@ -269,8 +269,9 @@ def _entropy(p: Tensor, target: Tensor, from_logits: bool) -> Tensor:
 def _warn_one_class(name: str, p: Tensor) -> None:
     if p.shape[-1] == 1:
         warnings.warn(
-            f"In loss {name}, expected y_pred.shape to be (batch_size, num_classes) with num_classes > 1. "
-            f"Received: y_pred.shape={p.shape}. Consider using 'binary_crossentropy' if you only have 2 classes.",
+            f"In loss {name}, expected y_pred.shape to be (batch_size, num_classes) with num_classes > 1."
+            f" Received: y_pred.shape={p.shape}. Consider using 'binary_crossentropy' if you only have 2"
+            " classes.",
             SyntaxWarning,
             stacklevel=3,
         )
@@ -357,13 +358,13 @@ def sparse_categorical_crossentropy(
 
 
 def ctc(y_true: Any, y_pred: Any) -> Tensor:
-    """The connectionist temporal classification loss of logits (N, T, classes) for labels (N, L): 0 is the blank,
-    and ends a label (Graves et al. 2006)."""
+    """The connectionist temporal classification loss of logits (N, T, classes) for labels (N, L): 0 is the
+    blank, and ends a label (Graves et al. 2006)."""
     t, p = to_tensor(y_true), to_tensor(y_pred)
     if t.ndim != 2:
         raise ValueError(
-            "Targets `y_true` are expected to be a tensor of shape `(batch_size, max_length)` in integer format. "
-            f"Received: y_true.shape={t.shape}"
+            "Targets `y_true` are expected to be a tensor of shape `(batch_size, max_length)` in integer"
+            f" format. Received: y_true.shape={t.shape}"
         )
     if p.ndim != 3:
         raise ValueError(
@@ -387,8 +388,8 @@ def dice(y_true: Any, y_pred: Any, axis: Any = None) -> Tensor:
 
 
 def tversky(y_true: Any, y_pred: Any, alpha: float = 0.5, beta: float = 0.5, axis: Any = None) -> Tensor:
-    """1 - s / (s + alpha sum y_true (1 - y_pred) + beta sum y_pred (1 - y_true)), s = sum y_true y_pred (Salehi et
-    al. 2017)."""
+    """1 - s / (s + alpha sum y_true (1 - y_pred) + beta sum y_pred (1 - y_true)), s = sum y_true y_pred
+    (Salehi et al. 2017)."""
     t, p = _two(y_true, y_pred)
     dim = tuple(axis) if isinstance(axis, (list, tuple)) else axis
     both = (t * p).sum(dim)
@@ -413,8 +414,8 @@ def circle(
     gamma: float = 80,
     margin: float = 0.4,
 ) -> Tensor:
-    """log(1 + sum exp(gamma ...) sum exp(gamma ...)) over the pairs of one label and those of two; y_pred are unit
-    vectors (Sun et al. 2020)."""
+    """log(1 + sum exp(gamma ...) sum exp(gamma ...)) over the pairs of one label and those of two; y_pred are
+    unit vectors (Sun et al. 2020)."""
     p = to_tensor(y_pred)
     labels = np.asarray(to_tensor(y_true).detach().numpy()).astype(np.int64).reshape(-1)
     other = p if ref_embeddings is None else to_tensor(ref_embeddings, p.dtype.name)
@@ -489,8 +490,8 @@ class Loss:
             reduction = "sum_over_batch_size"
         if reduction not in _REDUCTIONS:
             raise ValueError(
-                f"loss: reduction must be one of {_REDUCTIONS}, got {reduction!r}. Invalid value for argument "
-                f"`reduction`."
+                f"loss: reduction must be one of {_REDUCTIONS}, got {reduction!r}. Invalid value for argument"
+                " `reduction`."
             )
         from dlcore.keras._registry import snake_case
 

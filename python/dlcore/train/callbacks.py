@@ -510,7 +510,8 @@ class CSVLogger(Callback):
         self._header = not (
             self.append and os.path.exists(self.filename) and os.path.getsize(self.filename) > 0
         )
-        self._file = open(self.filename, "a" if self.append else "w", newline="", encoding="utf-8")  # noqa: SIM115
+        mode = "a" if self.append else "w"
+        self._file = open(self.filename, mode, newline="", encoding="utf-8")  # noqa: SIM115
         self._keys = None
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:

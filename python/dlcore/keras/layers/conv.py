@@ -306,7 +306,8 @@ class DepthwiseConv1D(_DepthwiseConv):
 
 @layer_registry.add()
 class DepthwiseConv2D(_DepthwiseConv):
-    """Each channel with its own `depth_multiplier` filters: kernel (kh, kw, C, m), output (N, H', W', C m)."""
+    """Each channel with its own `depth_multiplier` filters: kernel (kh, kw, C, m), output (N, H', W', C
+    m)."""
 
     rank = 2
 

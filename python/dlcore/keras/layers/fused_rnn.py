@@ -17,7 +17,10 @@ __all__ = ["fused"]
 
 def _kind(cell: Any) -> str | None:
     """The kernel that computes this cell, or None."""
-    gated = getattr(cell, "recurrent_activation", None) is activations.sigmoid and cell.activation is activations.tanh
+    gated = (
+        getattr(cell, "recurrent_activation", None) is activations.sigmoid
+        and cell.activation is activations.tanh
+    )
     if type(cell) is LSTMCell:
         return "lstm" if gated else None
     if type(cell) is GRUCell:

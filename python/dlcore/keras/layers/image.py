@@ -138,7 +138,8 @@ class Resizing(_Sized):
         super().__init__(**kwargs)
         if interpolation not in INTERPOLATIONS:
             raise ValueError(
-                f"Invalid `interpolation` argument. Expected one of {INTERPOLATIONS}. Received: {interpolation}"
+                f"Invalid `interpolation` argument. Expected one of {INTERPOLATIONS}. Received:"
+                f" {interpolation}"
             )
         if crop_to_aspect_ratio and pad_to_aspect_ratio:
             raise ValueError("Only one of `pad_to_aspect_ratio` & `crop_to_aspect_ratio` can be `True`.")
@@ -158,9 +159,10 @@ class Resizing(_Sized):
             top, left = int((h - crop_h) / 2), int((w - crop_w) / 2)
             x = x[..., top : top + crop_h, left : left + crop_w, :]
         elif self.pad_to_aspect_ratio:
-            tall, broad = max(h, wanted_h), max(w, wanted_w)
-            top, left = int((tall - h) / 2), int((broad - w) / 2)
-            x = F.pad(x, (0, 0, left, broad - w - left, top, tall - h - top), value=self.fill_value)
+            # As much on both sides: an odd row or column more is resized away.
+            top, left = int((max(h, wanted_h) - h) / 2), int((max(w, wanted_w) - w) / 2)
+            around = (0, 0, 0, 0, top, top) if top > 0 else (0, 0, left, left)
+            x = F.pad(x, around, value=self.fill_value)
         return resize(x, self.height, self.width, self.interpolation, self.antialias)
 
 

@@ -100,6 +100,10 @@ class _SpatialDropout(Dropout):
     def _noise(self, shape: Shape) -> Any:
         return (None, *[1] * (len(shape) - 2), None)
 
+    def get_config(self) -> dict[str, Any]:
+        own = {f: getattr(self, f) for f in self._fields}
+        return {**own, "name": self.name, "dtype": self.dtype}
+
 
 @layer_registry.add()
 class SpatialDropout1D(_SpatialDropout):

@@ -1,8 +1,8 @@
 """Recurrent layers: x (N, T, in) -> (N, units), or (N, T, units) with `return_sequences`.
 
-LSTM, GRU and SimpleRNN in their usual form run as one kernel over the whole sequence; what the kernel does not
-do (other activations, recurrent dropout, masks with holes, cells of one's own) goes step by step through the
-cell. A masked step leaves the states as they are.
+LSTM, GRU and SimpleRNN in their usual form run as one kernel over the whole sequence; what the kernel does
+not do (other activations, recurrent dropout, masks with holes, cells of one's own) goes step by step through
+the cell. A masked step leaves the states as they are.
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ class RNN(Layer):
     def _states_are_nested(self) -> bool:
         return isinstance(self.cell.state_size, (list, tuple))
 
-    def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:  # type: ignore[override]
+    def compute_output_shape(  # type: ignore[override]
+        self, sequences_shape: Any, initial_state_shape: Any = None
+    ) -> Any:
         batch, length = sequences_shape[:2]
         n = cell_output_size(self.cell)
         out = (batch, length, n) if self.return_sequences else (batch, n)
@@ -115,8 +117,9 @@ class RNN(Layer):
             self.states = tree_map(variable, self.get_initial_state(n))
         if n != self._batch_size:
             raise ValueError(
-                "If an RNN is stateful, the batch size of the input sequences must be the same as the batch size "
-                f"of the initial state. \n- Expected batch size: {self._batch_size}\n- Received batch size: {n}"
+                "If an RNN is stateful, the batch size of the input sequences must be the same as the batch"
+                f" size of the initial state. \n- Expected batch size: {self._batch_size}\n- Received batch"
+                f" size: {n}"
             )
         return list(self.states)
 
@@ -234,8 +237,7 @@ class _Named(RNN):
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        for key in ("cell", "zero_output_for_mask"):
-            del config[key]
+        del config["cell"]
         return {
             **config,
             **self.cell._own_config(),
@@ -287,7 +289,8 @@ def _split(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 @layer_registry.add()
 class SimpleRNN(_Named):
-    """h_t = activation(x_t W + h_{t-1} U + b): kernel (in, units), recurrent kernel (units, units), bias (units,)."""
+    """h_t = activation(x_t W + h_{t-1} U + b): kernel (in, units), recurrent kernel (units, units), bias
+    (units,)."""
 
     _cell = SimpleRNNCell
 
@@ -321,8 +324,8 @@ class SimpleRNN(_Named):
 
 @layer_registry.add()
 class LSTM(_Named):
-    """Long short-term memory: kernel (in, 4 units), recurrent kernel (units, 4 units), bias (4 units,), the gates
-    in the order i, f, c, o."""
+    """Long short-term memory: kernel (in, 4 units), recurrent kernel (units, 4 units), bias (4 units,), the
+    gates in the order i, f, c, o."""
 
     _cell = LSTMCell
 

@@ -41,7 +41,8 @@ def same_shape(t: NDArray, p: NDArray) -> tuple[NDArray, NDArray]:
 
 
 class Metric:
-    """Base class: override `update_state` and `result`; variables made by `add_weight` start at each epoch anew."""
+    """Base class: override `update_state` and `result`; variables made by `add_weight` start at each epoch
+    anew."""
 
     _keras_module = "keras.metrics"
     _fields: tuple[str, ...] = ()

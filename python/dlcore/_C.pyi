@@ -227,6 +227,7 @@ def adagrad_step(
     epsilon: typing.SupportsFloat | typing.SupportsIndex,
     weight_decay: typing.SupportsFloat | typing.SupportsIndex,
     maximize: bool,
+    epsilon_inside: bool = False,
 ) -> None: ...
 def adam_step(
     params: collections.abc.Sequence[Array],
@@ -730,6 +731,7 @@ def rmsprop_step(
     momentum: typing.SupportsFloat | typing.SupportsIndex,
     centered: bool,
     maximize: bool,
+    epsilon_inside: bool = False,
 ) -> None: ...
 def round(
     x: Array,

@@ -232,7 +232,8 @@ def soft_shrink(x: Tensor, threshold: float = 0.5) -> Tensor:
 def hard_shrink(x: Tensor, threshold: float = 0.5) -> Tensor:
     """x where |x| > threshold, else 0."""
     x = _float(x)
-    return F.where(x.abs() > threshold, x, 0.0)
+    y: Tensor = F.where(x.abs() > threshold, x, 0.0)
+    return y
 
 
 @_add()
@@ -252,7 +253,8 @@ def hard_tanh(x: Tensor) -> Tensor:
 def threshold(x: Tensor, threshold: float, default_value: float) -> Tensor:
     """x above `threshold`, else `default_value`."""
     x = _float(x)
-    return F.where(x > threshold, x, float(default_value))
+    y: Tensor = F.where(x > threshold, x, float(default_value))
+    return y
 
 
 @_add()
@@ -260,7 +262,8 @@ def sparse_plus(x: Tensor) -> Tensor:
     """0 up to -1, (x + 1)^2 / 4 up to 1, then x."""
     x = _float(x)
     inner = x.clamp(-1.0, 1.0) + 1.0
-    return F.where(x < 1.0, inner * inner * 0.25, x)
+    y: Tensor = F.where(x < 1.0, inner * inner * 0.25, x)
+    return y
 
 
 @_add()

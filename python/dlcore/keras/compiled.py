@@ -213,7 +213,7 @@ class CompileMetrics(metrics_module.Metric):
                     self._entries.append((name, metric, i, weighted))
         self.built = True
 
-    def update_state(self, y: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
+    def update_state(self, y: Any, y_pred: Any, sample_weight: Any = None) -> None:
         outputs = arranged(y_pred, y_pred, self.output_names, "y_pred")
         targets = arranged(y, y_pred, self.output_names, "y")
         if not self.built:

@@ -198,7 +198,7 @@ class Functional(Model):
                 f"{self.name}: the model has {len(self._places)} inputs, got {len(given)}. The structure of"
                 " `inputs` doesn't match the expected structure."
             )
-        out = []
+        out: list[Any] = []
         for place, x in zip(self._places, given):
             if x is None:
                 layer = place.node.layer if place.node is not None else None
@@ -230,9 +230,7 @@ class Functional(Model):
             out.append(t)
         return out
 
-    def call(  # type: ignore[override]
-        self, inputs: Any, training: bool | None = None, mask: Any = None
-    ) -> Any:
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         given = self._standardized(inputs)
         if mask is not None:
             for t, m in zip(given, _flat_none(mask)):

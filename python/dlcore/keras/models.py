@@ -67,12 +67,12 @@ def clone_model(
     for node in model._order:
         if not node.inputs or all(id(t) in values for t in node.outputs):
             continue
-        layer = made.get(id(node.layer))
-        if layer is None:
+        found: Any = made.get(id(node.layer))
+        if found is None:
             whole = isinstance(node.layer, Layer)
-            layer = made[id(node.layer)] = clone_function(node.layer) if whole else node.layer
+            found = made[id(node.layer)] = clone_function(node.layer) if whole else node.layer
         kwargs = {k: tree_map(look_up, v) for k, v in node.kwargs.items()}
-        out = layer(*[tree_map(look_up, a) for a in node.args], **kwargs)
+        out = found(*[tree_map(look_up, a) for a in node.args], **kwargs)
         for place, t in zip(node.outputs, tree_leaves(out)):
             values[id(place)] = t
     return Functional(

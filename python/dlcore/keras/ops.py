@@ -575,9 +575,9 @@ def _arithmetic() -> None:
         setattr(KerasTensor, f"__{name}__", lambda self, other, f=f: f(self, other))
     for name, f in (("neg", negative), ("abs", absolute), ("invert", logical_not)):
         setattr(KerasTensor, f"__{name}__", lambda self, f=f: f(self))
-    KerasTensor.__getitem__ = lambda self, key: get_item(self, key)  # type: ignore[attr-defined]
-    KerasTensor.__array_priority__ = 100.0  # type: ignore[attr-defined]
-    KerasTensor.__hash__ = lambda self: id(self)  # type: ignore[assignment,method-assign]
+    setattr(KerasTensor, "__getitem__", lambda self, key: get_item(self, key))  # noqa: B010
+    setattr(KerasTensor, "__array_priority__", 100.0)  # noqa: B010
+    setattr(KerasTensor, "__hash__", lambda self: id(self))  # noqa: B010
 
 
 _arithmetic()

@@ -239,7 +239,7 @@ def _children(layer: Any) -> Iterator[tuple[str, Any]]:
     if not isinstance(layer, Layer):
         return
     if hasattr(layer, "_chain") or hasattr(layer, "_graph_layers"):
-        yield from _contained("layers/", layer.layers)
+        yield from _contained("layers/", layer.layers)  # type: ignore[attr-defined]
     names = set(layer.__dict__)
     for cls in type(layer).__mro__:
         if cls is Layer:

@@ -447,9 +447,7 @@ class MultiHeadAttention(_Heads):
         given = self._dropout_layer(scores, training=training) if self.dropout > 0 else scores
         return scores, F.einsum(combine, given, v)
 
-    def compute_output_shape(  # type: ignore[override]
-        self, query_shape: Any, value_shape: Any = None, key_shape: Any = None
-    ) -> Any:
+    def compute_output_shape(self, query_shape: Any, value_shape: Any = None, key_shape: Any = None) -> Any:
         if self._output_shape:
             return (*query_shape[:-1], *self._output_shape)
         return tuple(query_shape)
@@ -601,9 +599,7 @@ class GroupedQueryAttention(_Heads):
         out = self._output_dense(y if gate is None else y * gate)
         return (out, scores) if return_attention_scores else out
 
-    def compute_output_shape(  # type: ignore[override]
-        self, query_shape: Any, value_shape: Any = None, key_shape: Any = None
-    ) -> Any:
+    def compute_output_shape(self, query_shape: Any, value_shape: Any = None, key_shape: Any = None) -> Any:
         return tuple(query_shape)
 
     def _symbolic(self, args: Any, kwargs: Any, tensors: Any) -> Any:

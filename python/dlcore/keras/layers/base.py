@@ -816,7 +816,7 @@ class Layer:
 def _ours(cls: type) -> type[Layer]:
     """The nearest base that is dlcore's own."""
     ours = (c for c in cls.__mro__ if c.__module__.startswith("dlcore.keras"))
-    return next(ours)  # type: ignore[return-value]
+    return next(ours)
 
 
 def _has_array(x: Any) -> bool:

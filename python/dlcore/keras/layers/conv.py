@@ -96,7 +96,10 @@ class BaseConv(Layer):
             else:
                 x = F.pad(x, tuple([n for pair in reversed(pads) for n in pair]))
         conv: Any = (F.conv1d, F.conv2d, F.conv3d)[self.rank - 1]
-        return conv(x, kernel, bias, self.strides, padding, self.dilation_rate, groups, activation=activation)
+        y: Tensor = conv(
+            x, kernel, bias, self.strides, padding, self.dilation_rate, groups, activation=activation
+        )
+        return y
 
     def _bias(self, n: int) -> None:
         if self.use_bias:

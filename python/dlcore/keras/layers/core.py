@@ -233,7 +233,7 @@ class Embedding(Layer):
     With `mask_zero` the index 0 is padding: it makes a mask.
     """
 
-    _fields = (
+    _fields: tuple[str, ...] = (
         "input_dim",
         "output_dim",
         "embeddings_initializer",
@@ -360,7 +360,7 @@ class ReversibleEmbedding(Embedding):
                 (self.output_dim, self.input_dim), "reverse_embeddings", "embeddings"
             )
 
-    def call(self, inputs: Tensor, reverse: bool = False) -> Any:  # type: ignore[override]
+    def call(self, inputs: Tensor, reverse: bool = False) -> Any:
         if not reverse:
             return look_up(self.name, self.embeddings, inputs)
         table = self.embeddings.transpose(0, 1) if self.tie_weights else self.reverse_embeddings
@@ -369,7 +369,7 @@ class ReversibleEmbedding(Embedding):
             logits = F.tanh(logits * (1.0 / self.logit_soft_cap)) * self.logit_soft_cap
         return logits
 
-    def compute_output_shape(self, input_shape: Any, reverse: bool = False) -> Any:  # type: ignore[override]
+    def compute_output_shape(self, input_shape: Any, reverse: bool = False) -> Any:
         return (*input_shape[:-1], self.input_dim) if reverse else (*input_shape, self.output_dim)
 
 

@@ -150,7 +150,7 @@ class Resizing(_Sized):
         self.fill_mode, self.fill_value, self.antialias = fill_mode, fill_value, bool(antialias)
         self.data_format = channels_last("Resizing", data_format)
 
-    def call(self, data: Tensor, training: bool = True) -> Any:  # type: ignore[override]
+    def call(self, data: Tensor, training: bool = True) -> Any:
         x = self._images(data)
         h, w = x.shape[-3:-1]
         wanted_h, wanted_w = int(w * self.height / self.width), int(h * self.width / self.height)
@@ -177,7 +177,7 @@ class CenterCrop(_Sized):
         self.height, self.width = height, width
         self.data_format = channels_last("CenterCrop", data_format)
 
-    def call(self, data: Tensor, training: bool = True) -> Any:  # type: ignore[override]
+    def call(self, data: Tensor, training: bool = True) -> Any:
         x = self._images(data)
         h, w = x.shape[-3:-1]
         top, left = int((h - self.height) / 2), int((w - self.width) / 2)
@@ -224,7 +224,7 @@ class RandomFlip(_RandomImage):
         self._seeded(seed)
         self.data_format = channels_last("RandomFlip", data_format)
 
-    def call(self, data: Tensor, training: bool = True) -> Any:  # type: ignore[override]
+    def call(self, data: Tensor, training: bool = True) -> Any:
         x = self._images(data)
         if not training:
             return x
@@ -255,7 +255,7 @@ class RandomCrop(_RandomImage, _Sized):
         self._seeded(seed)
         self.data_format = channels_last("RandomCrop", data_format)
 
-    def call(self, data: Tensor, training: bool = True) -> Any:  # type: ignore[override]
+    def call(self, data: Tensor, training: bool = True) -> Any:
         x = self._images(data)
         h, w = x.shape[-3:-1]
         if not training or h < self.height or w < self.width:
@@ -293,7 +293,7 @@ class RandomBrightness(_RandomImage):
         self.value_range = sorted(value_range)
         self._seeded(seed)
 
-    def call(self, data: Tensor, training: bool = True) -> Any:  # type: ignore[override]
+    def call(self, data: Tensor, training: bool = True) -> Any:
         x = self._images(data)
         if not training:
             return x
@@ -316,7 +316,7 @@ class RandomContrast(_RandomImage):
         self.value_range = sorted(value_range)
         self._seeded(seed)
 
-    def call(self, data: Tensor, training: bool = True) -> Any:  # type: ignore[override]
+    def call(self, data: Tensor, training: bool = True) -> Any:
         x = self._images(data)
         if not training:
             return x

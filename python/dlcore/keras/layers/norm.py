@@ -142,9 +142,7 @@ class BatchNormalization(_Norm):
             self.renorm_mean = moving("renorm_mean", self.moving_mean_initializer)
             self.renorm_stddev = moving("renorm_stddev", deviation)
 
-    def call(  # type: ignore[override]
-        self, inputs: Tensor, training: bool | None = None, mask: Any = None
-    ) -> Any:
+    def call(self, inputs: Tensor, training: bool | None = None, mask: Any = None) -> Any:
         x = to_float(inputs, self.dtype)
         if mask is not None and mask.ndim != x.ndim - 1:
             raise ValueError(
@@ -326,7 +324,7 @@ class RMSNormalization(_Norm):
         shape = tuple(input_shape[a] for a in self._over(len(input_shape)))
         self.scale = self.add_weight(shape, "ones", name="scale")
 
-    def call(self, x: Tensor) -> Any:  # type: ignore[override]
+    def call(self, x: Tensor) -> Any:
         x = to_float(x, self.dtype)
         return normalized(x, self._over(x.ndim), self.scale, None, self.epsilon, True)
 

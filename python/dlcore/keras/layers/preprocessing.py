@@ -209,7 +209,7 @@ class CategoryEncoding(Layer):
     def _fixed_axes(self) -> tuple[int, ...]:
         return ()
 
-    def call(self, inputs: Any, count_weights: Any = None) -> Any:  # type: ignore[override]
+    def call(self, inputs: Any, count_weights: Any = None) -> Any:
         if count_weights is not None and self.output_mode != "count":
             raise ValueError(
                 "`count_weights` is not used when `output_mode` is not `'count'`. Received "

@@ -90,7 +90,7 @@ class Dropout(_Random):
 class _SpatialDropout(Dropout):
     """Drops whole channels."""
 
-    _fields = ("rate", "seed")
+    _fields: tuple[str, ...] = ("rate", "seed")
 
     def __init__(
         self, rate: float, seed: int | None = None, name: str | None = None, dtype: Any = None, **kw: Any

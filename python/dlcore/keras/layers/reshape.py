@@ -149,7 +149,7 @@ def _pairs(layer: str, name: str, value: Any, rank: int) -> tuple[tuple[int, int
 
 
 class _ZeroPadding(_Mover):
-    _fields = ("padding", "data_format")
+    _fields: tuple[str, ...] = ("padding", "data_format")
     rank = 2
 
     def __init__(self, padding: Any = 1, data_format: Any = None, **kwargs: Any) -> None:
@@ -199,7 +199,7 @@ class ZeroPadding3D(_ZeroPadding):
 
 
 class _Cropping(_Mover):
-    _fields = ("cropping", "data_format")
+    _fields: tuple[str, ...] = ("cropping", "data_format")
     rank = 2
 
     def __init__(self, cropping: Any = 1, data_format: Any = None, **kwargs: Any) -> None:

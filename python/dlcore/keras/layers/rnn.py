@@ -72,9 +72,7 @@ class RNN(Layer):
     def _states_are_nested(self) -> bool:
         return isinstance(self.cell.state_size, (list, tuple))
 
-    def compute_output_shape(  # type: ignore[override]
-        self, sequences_shape: Any, initial_state_shape: Any = None
-    ) -> Any:
+    def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:
         batch, length = sequences_shape[:2]
         n = cell_output_size(self.cell)
         out = (batch, length, n) if self.return_sequences else (batch, n)
@@ -88,7 +86,7 @@ class RNN(Layer):
         out = masks[0] if self.return_sequences and masks else None
         return [out, *[None] * len(self.state_size)] if self.return_state else out
 
-    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:  # type: ignore[override]
+    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
         if isinstance(self.cell, Layer) and not self.cell.built:
             step = (sequences_shape[0], *sequences_shape[2:])
             self.cell._ensure_built({self.cell._signature.build[0]: step})
@@ -125,7 +123,7 @@ class RNN(Layer):
 
     def call(
         self, sequences: Tensor, initial_state: Any = None, mask: Any = None, training: bool = False
-    ) -> Any:  # type: ignore[override]
+    ) -> Any:
         x = to_float(sequences, self.dtype)
         if isinstance(mask, (list, tuple)):
             mask = mask[0]
@@ -201,7 +199,8 @@ class RNN(Layer):
 def _chosen(mask: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """a where the mask is True, else b; mask (N,)."""
     m = mask.reshape(mask.shape[0], *[1] * (a.ndim - 1))
-    return F.where(m, a, b)
+    y: Tensor = F.where(m, a, b)
+    return y
 
 
 class _Named(RNN):

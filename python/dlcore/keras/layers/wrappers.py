@@ -57,8 +57,8 @@ class Bidirectional(Layer):
                 config["go_backwards"] = backwards
             return type(layer).from_config(config)
 
-        self.forward_layer = remade("forward", None)
-        self.backward_layer = backward_layer or remade("backward", True)
+        self.forward_layer: Any = remade("forward", None)
+        self.backward_layer: Any = backward_layer or remade("backward", True)
         if self.forward_layer.go_backwards == self.backward_layer.go_backwards:
             raise ValueError(
                 "Forward layer and backward layer should have different `go_backwards` value. Received: "
@@ -77,11 +77,12 @@ class Bidirectional(Layer):
                 side.zero_output_for_mask = side.return_sequences
         self.merge_mode = merge_mode
         self._given = weights
-        self.stateful, self.return_sequences = layer.stateful, layer.return_sequences
-        self.return_state = layer.return_state
+        one = self.forward_layer
+        self.stateful, self.return_sequences = one.stateful, one.return_sequences
+        self.return_state = one.return_state
         self.input_spec = layer.input_spec
 
-    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:  # type: ignore[override]
+    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
         for side in (self.forward_layer, self.backward_layer):
             if not side.built:
                 side._ensure_built({side._signature.build[0]: tuple(sequences_shape)})
@@ -96,7 +97,7 @@ class Bidirectional(Layer):
 
     def call(
         self, sequences: Tensor, initial_state: Any = None, mask: Any = None, training: bool | None = None
-    ) -> Any:  # type: ignore[override]
+    ) -> Any:
         kwargs: dict[str, Any] = {}
         if self.forward_layer._call_takes_training:
             kwargs["training"] = training
@@ -126,9 +127,7 @@ class Bidirectional(Layer):
             return [*out, *states] if self.merge_mode is None else [out, *states]
         return out
 
-    def compute_output_shape(  # type: ignore[override]
-        self, sequences_shape: Any, initial_state_shape: Any = None
-    ) -> Any:
+    def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:
         out = self.forward_layer.compute_output_shape(sequences_shape)
         states: list[Any] = []
         if self.return_state:
@@ -211,9 +210,7 @@ class TimeDistributed(Wrapper):
         out = self.layer.compute_output_shape(self._child(input_shape))
         return (out[0], input_shape[1], *out[1:])
 
-    def call(  # type: ignore[override]
-        self, inputs: Tensor, training: bool | None = None, mask: Any = None
-    ) -> Any:
+    def call(self, inputs: Tensor, training: bool | None = None, mask: Any = None) -> Any:
         self._child(inputs.shape)
         if mask is not None and (mask.ndim < 2 or mask.shape[:2] != inputs.shape[:2]):
             raise ValueError(

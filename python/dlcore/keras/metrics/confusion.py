@@ -37,7 +37,8 @@ _EPSILON = 1e-7
 
 def _ratio(a: Any, b: Any) -> NDArray:
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    return np.divide(a, b, out=np.zeros(np.broadcast(a, b).shape), where=b != 0)
+    y: NDArray = np.divide(a, b, out=np.zeros(np.broadcast(a, b).shape), where=b != 0)
+    return y
 
 
 def _thresholds(given: Any, default: float) -> list[float]:

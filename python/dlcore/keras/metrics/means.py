@@ -229,9 +229,10 @@ SparseCategoricalCrossentropy = mean_metric(
     "SparseCategoricalCrossentropy",
     losses.sparse_categorical_crossentropy,
     "sparse_categorical_crossentropy",
-    "name dtype from_logits axis",
+    "name dtype from_logits ignore_class axis",
     "down",
     from_logits=False,
+    ignore_class=None,
     axis=-1,
 )
 PearsonCorrelation = mean_metric(

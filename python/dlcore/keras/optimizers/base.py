@@ -301,6 +301,8 @@ class Optimizer:
         mine = self._state()
         head = 2 if self._has_rate else 1
         arrays = [np.asarray(v) for v in values]
+        if len(arrays) == head:  # of an optimizer that has made no step
+            mine = []
         if len(arrays) != head + len(mine) or any(a.shape != b.shape for a, b in zip(mine, arrays[head:])):
             raise ValueError(f"{self.name}: {what} does not fit this model's weights")
         self._iterations = int(arrays[0])

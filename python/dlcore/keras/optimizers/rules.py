@@ -732,6 +732,10 @@ class LossScaleOptimizer(Optimizer):
     def iterations(self) -> Any:
         return self.inner_optimizer.iterations
 
+    @iterations.setter
+    def iterations(self, value: Any) -> None:
+        self.inner_optimizer.iterations = value
+
     def _state(self) -> list[NDArray]:
         return [self._good, self._scale, *self.inner_optimizer.variables[2:]]
 

@@ -1,8 +1,8 @@
 """Keras 3 on JAX as an oracle: the same layer on both sides, with the same weights.
 
-`both(make, ...)` compares weights, outputs, masks, gradients, state after a training call, shapes and configurations.
-A test that uses it starts with `K3 = keras_oracle.keras()`, which skips with a reason where Keras or JAX is
-absent.
+`both(make, ...)` compares weights, outputs, masks, gradients, state after a training call, shapes and
+configurations. A test that uses it starts with `K3 = keras_oracle.keras()`, which skips with a reason where
+Keras or JAX is absent.
 """
 
 from __future__ import annotations
@@ -58,10 +58,7 @@ def same_config(ours: Any, theirs: Any) -> None:
     # Each side reads the other's.
     type(theirs).from_config(json.loads(json.dumps(ours.get_config())))
     again = type(ours).from_config(json.loads(json.dumps(theirs.get_config(), default=str)))
-    assert (
-        plain(again.get_config()) == {**plain(again.get_config()), **{k: v for k, v in a.items() if k in b}}
-        or True
-    )
+    assert set(again.get_config()) == set(ours.get_config())
 
 
 def _without_names(x: Any) -> Any:
@@ -87,13 +84,14 @@ def array(x: Any) -> Any:
     return np.asarray(x.detach().numpy() if hasattr(x, "detach") else x)
 
 
-def close(ours: Any, theirs: Any, rtol: float, what: str) -> None:
+def close(ours: Any, theirs: Any, rtol: float, what: str, scale: float | None = None) -> None:
     a, b = array(ours), array(theirs)
     assert a.shape == b.shape, f"{what}: shape {a.shape}, Keras has {b.shape}"
     if b.dtype.kind != "f":
         np.testing.assert_array_equal(a, b, err_msg=what)
         return
-    scale = float(np.abs(b[np.isfinite(b)]).max(initial=0.0))
+    if scale is None:
+        scale = float(np.abs(b[np.isfinite(b)]).max(initial=0.0))
     np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * scale + 1e-7, err_msg=what)
 
 
@@ -197,13 +195,15 @@ def both(
             loss = term if loss is None else loss + term
     assert loss is not None, "Keras has gradients, ours has none"
     loss.backward()
+    # A gradient that is 0 but for rounding is measured by the others.
+    scale = max(float(np.abs(g).max(initial=0.0)) for g in [*gw, *gx])
     float_leaves = [t for t in leaves if t.dtype.kind == "f"]
     for i, (t, g) in enumerate(zip(float_leaves, gx)):
         a = np.zeros(t.shape, "float32") if t.grad is None else t.grad
-        close(a, g, 10 * rtol, f"gradient of input {i}")
+        close(a, g, 10 * rtol, f"gradient of input {i}", scale)
     for v, g in zip(ours.trainable_weights, gw):
         a = np.zeros(v.shape, "float32") if v.grad is None else v.grad
-        close(a, g, 10 * rtol, f"gradient of {v.path}")
+        close(a, g, 10 * rtol, f"gradient of {v.path}", scale)
     return ours, theirs
 
 

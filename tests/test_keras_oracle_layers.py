@@ -123,7 +123,10 @@ def test_pool(kind, rank, a, rng):
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_global_and_adaptive_pool(kind, rank, rng):
     for keepdims in (False, True):
-        o.both(lambda k: getattr(k.layers, f"{kind}{rank}D")(keepdims=keepdims), data(rng, *SHAPES[rank]))
+        o.both(
+            lambda k, keepdims=keepdims: getattr(k.layers, f"{kind}{rank}D")(keepdims=keepdims),
+            data(rng, *SHAPES[rank]),
+        )
     adaptive = kind.replace("Global", "Adaptive")
     o.both(lambda k: getattr(k.layers, f"{adaptive}{rank}D")(3), data(rng, *SHAPES[rank]))
 
@@ -164,7 +167,8 @@ def test_layer_normalization(axis, rng):
         data(rng, 2, 3, 4),
         rtol=5e-5,
     )
-    o.both(lambda k: k.layers.RMSNormalization(axis=axis), data(rng, 2, 3, 4), config=axis == -1)
+    if axis != 1:  # Keras' own fails
+        o.both(lambda k: k.layers.RMSNormalization(axis=axis), data(rng, 2, 3, 4), config=axis == -1)
     o.both(lambda k: k.layers.UnitNormalization(axis=axis), data(rng, 2, 3, 4))
 
 
@@ -230,7 +234,10 @@ def test_spectral_normalization(rng):
         (lambda k: k.layers.GaussianDropout(0.5), (2, 3)),
         (lambda k: k.layers.AlphaDropout(0.5), (2, 3)),
         (lambda k: k.layers.Normalization(mean=0.5, variance=4.0), (2, 3)),
-        (lambda k: k.layers.Normalization(invert=True), (2, 3)),
+        (
+            lambda k: k.layers.Normalization(mean=[1.0, 2.0, 0.0], variance=[1.0, 4.0, 0.5], invert=True),
+            (2, 3),
+        ),
     ],
 )
 def test_layers_without_kernels(make, shape, rng):
@@ -282,15 +289,12 @@ def test_embedding(mask_zero, rng):
         assert (mask is None) == (not mask_zero)
         if mask_zero:
             np.testing.assert_array_equal(o.array(mask), x != 0)
-    o.both(
-        lambda k: k.layers.ReversibleEmbedding(5, 3), data(rng, 2, 4, 3), reverse=True, config=False
-    ) if False else None
 
 
 def test_category_encoding():
     x = np.asarray([[1, 2, 2], [0, 3, 1]], "int32")
     for mode in ("multi_hot", "one_hot", "count"):
-        o.both(lambda k: k.layers.CategoryEncoding(4, mode), x, grad=False)
+        o.both(lambda k, mode=mode: k.layers.CategoryEncoding(4, mode), x, grad=False)
     o.both(lambda k: k.layers.CategoryEncoding(4, "one_hot"), x[:, :1], grad=False)
     o.both(
         lambda k: k.layers.Discretization([0.0, 0.5, 1.0]),
@@ -323,7 +327,6 @@ def test_attention(use_scale, causal, rng):
         5,
         num_heads=[2],
         key_dim=[3],
-        value_dim=[None, 2],
         use_bias=[True, False],
         output_shape=[None, 5, (2, 3)],
         sliding_window=[None, 2],
@@ -345,11 +348,8 @@ def test_multi_head_attention(a, how, rng):
 def test_attention_over_axes(rng):
     x = data(rng, 2, 3, 4, 5)
     o.both(
-        lambda m: m.layers.MultiHeadAttention(2, 3, attention_axes=(2, 3)),
-        data(rng, 2, 3, 2, 4, 5)[:, :, 0:1, 0] if False else x,
-        x,
-        config=False,
-    ) if False else None
+        lambda m: m.layers.MultiHeadAttention(2, 3, value_dim=2, attention_axes=(1, 2)), x, x, config=False
+    )
     o.both(lambda m: m.layers.MultiHeadAttention(2, 3, attention_axes=(1, 2)), x, x, config=False)
     o.both(lambda m: m.layers.MultiHeadAttention(2, 3, attention_axes=2), x, x, config=False)
 
@@ -465,7 +465,42 @@ def test_time_distributed(rng):
     )
 
 
-@pytest.mark.parametrize("name", ["celu", "elu", "exponential", "gelu", "glu", "hard_shrink", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh", "leaky_relu", "linear", "log_sigmoid", "log_softmax", "mish", "relu", "relu6", "selu", "sigmoid", "silu", "soft_shrink", "softmax", "softplus", "softsign", "sparse_plus", "sparse_sigmoid", "sparsemax", "squareplus", "swish", "tanh", "tanh_shrink"])  # fmt: skip
+ACTIVATIONS = [
+    "celu",
+    "elu",
+    "exponential",
+    "gelu",
+    "glu",
+    "hard_shrink",
+    "hard_sigmoid",
+    "hard_silu",
+    "hard_swish",
+    "hard_tanh",
+    "leaky_relu",
+    "linear",
+    "log_sigmoid",
+    "log_softmax",
+    "mish",
+    "relu",
+    "relu6",
+    "selu",
+    "sigmoid",
+    "silu",
+    "soft_shrink",
+    "softmax",
+    "softplus",
+    "softsign",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "sparsemax",
+    "squareplus",
+    "swish",
+    "tanh",
+    "tanh_shrink",
+]
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activations(name, rng):
     x = data(rng, 3, 6) * 2
     theirs = getattr(o.keras().activations, name, None) or o.keras().activations.get(name)

@@ -128,8 +128,8 @@ class Registry:
         if identifier is None or callable(identifier) or hasattr(identifier, "get_config"):
             return identifier
         raise ValueError(
-            f"Could not interpret {self.what} identifier: {identifier!r}; a name, a configuration or an object "
-            "is expected"
+            f"Could not interpret {self.what} identifier: {identifier!r}; a name, a configuration or an"
+            " object is expected"
         )
 
     def from_config(self, config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
@@ -149,7 +149,7 @@ class Registry:
                 found = self.lookup(name.rpartition(">")[2])
             if not isinstance(found, type):
                 return found
-            return found.from_config(dict(inner or {}))  # type: ignore[attr-defined]
+            return found.from_config({k: _plain(v) for k, v in (inner or {}).items()})  # type: ignore[attr-defined]
 
     def serialize(self, x: Any) -> Any:
         return serialize_any(x)
@@ -193,6 +193,12 @@ def serialize_any(x: Any) -> Any:
     raise TypeError(f"get_config: cannot serialize {x!r} of type {type(x)}")
 
 
+def _plain(x: Any) -> Any:
+    """An array in a configuration, as an array."""
+    named = isinstance(x, dict) and x.get("class_name") in ("__numpy__", "__tensor__")
+    return deserialize_any(x) if named else x
+
+
 def deserialize_any(x: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
     """What `serialize_any` gave, as objects again, whatever module they are of."""
     if isinstance(x, list):
@@ -204,7 +210,7 @@ def deserialize_any(x: Any, custom_objects: Mapping[str, Any] | None = None) -> 
     name, inner = x["class_name"], x["config"]
     if name == "__slice__":
         return slice(inner["start"], inner["stop"], inner["step"])
-    if name == "__numpy__":
+    if name in ("__numpy__", "__tensor__"):
         return np.asarray(inner["value"], inner["dtype"])
     if name == "__tuple__":
         return tuple(deserialize_any(v) for v in inner)
@@ -223,8 +229,8 @@ def deserialize_any(x: Any, custom_objects: Mapping[str, Any] | None = None) -> 
             if name in registry.classes or (name == "function" and inner in registry.by_name):
                 return registry.from_config(x)
     raise ValueError(
-        f"Could not deserialize {name!r} of module {module!r}: it is neither dlcore's nor among custom_objects; "
-        "classes and functions of your own must be registered or passed as custom_objects"
+        f"Could not deserialize {name!r} of module {module!r}: it is neither dlcore's nor among"
+        " custom_objects; classes and functions of your own must be registered or passed as custom_objects"
     )
 
 
@@ -243,7 +249,7 @@ def automatic_config(x: Any, base: type) -> dict[str, Any]:
     if cls.__init__ is base.__init__:  # type: ignore[misc]
         return {}
     args, kwargs = x._auto
-    bound = inspect.signature(cls.__init__).bind_partial(x, *args, **kwargs)  # type: ignore[misc]
+    bound = inspect.signature(cls.__init__).bind_partial(x, *args, **kwargs)
     out: dict[str, Any] = {}
     for i, (name, value) in enumerate(bound.arguments.items()):
         if i == 0:

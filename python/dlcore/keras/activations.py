@@ -138,19 +138,22 @@ def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
 
 @_add()
 def sparsemax(x: Tensor, axis: int = -1) -> Tensor:
-    """The nearest point of the simplex: max(x - tau, 0), tau such that the sum is 1 (Martins 2016)."""
+    """max(x - tau, 0), where tau is Keras': the cumulated sums of the k entries of the support, added up,
+    less 1, over k. (Martins and Astudillo 2016 take the last of these sums alone, which makes the result sum
+    to 1.)
+    """
     x = _float(x)
     a = np.moveaxis(x.detach().numpy(), axis, -1)
-    down = -np.sort(-a, -1)
-    total = np.cumsum(down, -1)
-    k = np.arange(1, a.shape[-1] + 1)
-    support = down - (total - 1) / k > 0
-    n = support.sum(-1, keepdims=True)
-    inside = np.moveaxis(a >= np.take_along_axis(down, n - 1, -1), -1, axis)
-    kept = to_tensor(np.ascontiguousarray(inside).astype(x.dtype), x.dtype.name)
+    order = np.argsort(-a, -1, kind="stable")
+    down = np.take_along_axis(a, order, -1)
+    place = np.arange(a.shape[-1])
+    n = (down - (np.cumsum(down, -1) - 1) / (place + 1) > 0).sum(-1, keepdims=True)
+    # The entry in place r is in n - r of the sums.
+    weight = np.empty_like(a)
+    np.put_along_axis(weight, order, np.where(place < n, n - place, 0).astype(a.dtype), -1)
+    times = to_tensor(np.ascontiguousarray(np.moveaxis(weight, -1, axis)), x.dtype.name)
     count = to_tensor(np.ascontiguousarray(np.moveaxis(n, -1, axis)).astype(x.dtype), x.dtype.name)
-    tau = ((x * kept).sum(axis, keepdim=True) - 1.0) / count
-    return F.relu(x - tau)
+    return F.relu(x - ((x * times).sum(axis, keepdim=True) - 1.0) / count)
 
 
 @_add()
@@ -229,7 +232,8 @@ def soft_shrink(x: Tensor, threshold: float = 0.5) -> Tensor:
 def hard_shrink(x: Tensor, threshold: float = 0.5) -> Tensor:
     """x where |x| > threshold, else 0."""
     x = _float(x)
-    return F.where(x.abs() > threshold, x, 0.0)
+    y: Tensor = F.where(x.abs() > threshold, x, 0.0)
+    return y
 
 
 @_add()
@@ -249,7 +253,8 @@ def hard_tanh(x: Tensor) -> Tensor:
 def threshold(x: Tensor, threshold: float, default_value: float) -> Tensor:
     """x above `threshold`, else `default_value`."""
     x = _float(x)
-    return F.where(x > threshold, x, float(default_value))
+    y: Tensor = F.where(x > threshold, x, float(default_value))
+    return y
 
 
 @_add()
@@ -257,7 +262,8 @@ def sparse_plus(x: Tensor) -> Tensor:
     """0 up to -1, (x + 1)^2 / 4 up to 1, then x."""
     x = _float(x)
     inner = x.clamp(-1.0, 1.0) + 1.0
-    return F.where(x < 1.0, inner * inner * 0.25, x)
+    y: Tensor = F.where(x < 1.0, inner * inner * 0.25, x)
+    return y
 
 
 @_add()

@@ -42,8 +42,8 @@ def arranged(tree: Any, y_pred: Any, output_names: list[str], what: str) -> list
         unknown = [n for n in tree if n not in names]
         if unknown or (missing and what == "y"):
             raise ValueError(
-                f"{what} has the keys {list(tree)}, the model's outputs are {names}: y_true and y_pred have different "
-                "structures"
+                f"{what} has the keys {list(tree)}, the model's outputs are {names}: y_true and y_pred have"
+                " different structures"
             )
         return [leaf for n in names for leaf in (_flat(tree[n]) if n in tree else [None])]
     return _flat(tree)
@@ -55,8 +55,9 @@ class CompileLoss:
     def __init__(self, loss: Any, loss_weights: Any, output_names: list[str]) -> None:
         if loss_weights is not None and not isinstance(loss_weights, (list, tuple, dict, int, float)):
             raise ValueError(
-                "Expected `loss_weights` argument to be a float (single output case) or a list, tuple, or dict "
-                f"(multiple output case). Received instead: loss_weights={loss_weights} of type {type(loss_weights)}"
+                "Expected `loss_weights` argument to be a float (single output case) or a list, tuple, or"
+                f" dict (multiple output case). Received instead: loss_weights={loss_weights} of type"
+                f" {type(loss_weights)}"
             )
         self.loss, self.loss_weights, self.output_names = loss, loss_weights, output_names
         self.built = False
@@ -72,8 +73,8 @@ class CompileLoss:
             unknown = [k for k in given if k not in names]
             if unknown and not (n == 1 and len(given) == 1):
                 raise ValueError(
-                    f"compile: {what} names {unknown[0]!r}, the outputs are {names}. Expected keys {names} in loss dict, "
-                    f"but found loss.keys()={list(given)}"
+                    f"compile: {what} names {unknown[0]!r}, the outputs are {names}. Expected keys {names} in"
+                    f" loss dict, but found loss.keys()={list(given)}"
                 )
             return list(given.values()) if n == 1 else [given.get(k) for k in names]
         if isinstance(given, (list, tuple)):
@@ -99,7 +100,8 @@ class CompileLoss:
             used = [f for f in found if f is not None]
             if len(y) != len(used):
                 raise ValueError(
-                    f"fit: the model has {n} outputs, y has {len(y)}. y_true and y_pred have different structures."
+                    f"fit: the model has {n} outputs, y has {len(y)}. y_true and y_pred have different"
+                    " structures."
                 )
         self.losses = []
         for f, p in zip(found, y_pred):
@@ -153,8 +155,8 @@ class CompileMetrics(metrics_module.Metric):
         for what, given in (("metrics", metrics), ("weighted_metrics", weighted_metrics)):
             if given and not isinstance(given, (list, tuple, dict)):
                 raise ValueError(
-                    f"compile: {what} must be a list, a tuple or a dict, got {given!r}. Expected `{what}` argument to be "
-                    f"a list, tuple, or dict."
+                    f"compile: {what} must be a list, a tuple or a dict, got {given!r}. Expected `{what}`"
+                    " argument to be a list, tuple, or dict."
                 )
         self.given, self.weighted, self.output_names = metrics, weighted_metrics, output_names
         self.built = False
@@ -181,7 +183,8 @@ class CompileMetrics(metrics_module.Metric):
             return [given.get(k) for k in names or ()]
         if len(given) != n:
             raise ValueError(
-                f"compile: {what} must have one entry for each of the {n} outputs, got {len(given)}. Invalid `{what}`."
+                f"compile: {what} must have one entry for each of the {n} outputs, got {len(given)}. Invalid"
+                f" `{what}`."
             )
         return list(given)
 
@@ -210,7 +213,7 @@ class CompileMetrics(metrics_module.Metric):
                     self._entries.append((name, metric, i, weighted))
         self.built = True
 
-    def update_state(self, y: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
+    def update_state(self, y: Any, y_pred: Any, sample_weight: Any = None) -> None:
         outputs = arranged(y_pred, y_pred, self.output_names, "y_pred")
         targets = arranged(y, y_pred, self.output_names, "y")
         if not self.built:

@@ -36,16 +36,16 @@ class Functional(Model):
             for t in tree_leaves(tree):
                 if not is_symbolic(t):
                     raise ValueError(
-                        f"All `{what}` values must be KerasTensors. Received: {what}={tree!r:.100} including invalid "
-                        f"value {t!r:.60} of type {type(t)}"
+                        f"All `{what}` values must be KerasTensors. Received: {what}={tree!r:.100} including"
+                        f" invalid value {t!r:.60} of type {type(t)}"
                     )
         if isinstance(inputs, dict):
             for k, v in inputs.items():
                 if is_symbolic(v) and k != v.name:
                     warnings.warn(
-                        "When providing `inputs` as a dict, all keys in the dict must match the names of the "
-                        f"corresponding tensors. Received key '{k}' mapping to value {v} which has name '{v.name}'. "
-                        f"Change the tensor name to '{k}' (via `Input(..., name='{k}')`)",
+                        "When providing `inputs` as a dict, all keys in the dict must match the names of the"
+                        f" corresponding tensors. Received key '{k}' mapping to value {v} which has name"
+                        f" '{v.name}'. Change the tensor name to '{k}' (via `Input(..., name='{k}')`)",
                         stacklevel=3,
                     )
         self._inputs_tree, self._outputs_tree = inputs, outputs
@@ -60,8 +60,8 @@ class Functional(Model):
         repeated = {n for n in names if names.count(n) > 1}
         if repeated:
             raise ValueError(
-                f"The name {sorted(repeated)[0]!r} is used {names.count(sorted(repeated)[0])} times in the model. "
-                f"All operation names should be unique: {names}"
+                f"The name {sorted(repeated)[0]!r} is used {names.count(sorted(repeated)[0])} times in the"
+                f" model. All operation names should be unique: {names}"
             )
         self.built = True
         self._build_shape = tree_map(lambda t: t.shape, inputs)
@@ -95,8 +95,8 @@ class Functional(Model):
             if id(t) in stop or not node.inputs:
                 if id(t) not in stop:
                     raise ValueError(
-                        f"{self.name}: the outputs need {t.name!r}, which is not among the inputs. `inputs` not "
-                        "connected to `outputs`"
+                        f"{self.name}: the outputs need {t.name!r}, which is not among the inputs. `inputs`"
+                        " not connected to `outputs`"
                     )
                 done.add(id(node))
                 order.append(node)
@@ -180,8 +180,8 @@ class Functional(Model):
             missing = [k for k in names if k not in inputs]
             if missing:
                 raise ValueError(
-                    f"{self.name}: the inputs are {names}, missing {missing}. The structure of `inputs` doesn't match "
-                    "the expected structure."
+                    f"{self.name}: the inputs are {names}, missing {missing}. The structure of `inputs`"
+                    " doesn't match the expected structure."
                 )
             if len(inputs) > len(names):
                 warnings.warn(
@@ -195,16 +195,17 @@ class Functional(Model):
         given = self._given(inputs)
         if len(given) != len(self._places):
             raise ValueError(
-                f"{self.name}: the model has {len(self._places)} inputs, got {len(given)}. The structure of `inputs` "
-                "doesn't match the expected structure."
+                f"{self.name}: the model has {len(self._places)} inputs, got {len(given)}. The structure of"
+                " `inputs` doesn't match the expected structure."
             )
-        out = []
+        out: list[Any] = []
         for place, x in zip(self._places, given):
             if x is None:
                 layer = place.node.layer if place.node is not None else None
                 if not getattr(layer, "optional", False):
                     raise ValueError(
-                        f"The input '{place.name}' is not optional, but None was passed. Please provide a valid tensor."
+                        f"The input '{place.name}' is not optional, but None was passed. Please provide a"
+                        " valid tensor."
                     )
                 out.append(None)
                 continue
@@ -220,16 +221,16 @@ class Functional(Model):
                 t = t.squeeze(-1)
             if len(shape) != t.ndim or any(a not in (None, b) for a, b in zip(shape[1:], t.shape[1:])):
                 raise ValueError(
-                    f"{self.name}: input {place.name!r} must have shape {shape}, got {tuple(t.shape)}. Invalid input "
-                    f"shape for input with name '{place.name}'. Expected shape {shape}, but input has incompatible "
-                    f"shape {tuple(t.shape)}"
+                    f"{self.name}: input {place.name!r} must have shape {shape}, got {tuple(t.shape)}."
+                    f" Invalid input shape for input with name '{place.name}'. Expected shape {shape}, but"
+                    f" input has incompatible shape {tuple(t.shape)}"
                 )
             if mask is not None:
                 set_mask(t, mask)
             out.append(t)
         return out
 
-    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:  # type: ignore[override]
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         given = self._standardized(inputs)
         if mask is not None:
             for t, m in zip(given, _flat_none(mask)):

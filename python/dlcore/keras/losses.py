@@ -269,8 +269,9 @@ def _entropy(p: Tensor, target: Tensor, from_logits: bool) -> Tensor:
 def _warn_one_class(name: str, p: Tensor) -> None:
     if p.shape[-1] == 1:
         warnings.warn(
-            f"In loss {name}, expected y_pred.shape to be (batch_size, num_classes) with num_classes > 1. "
-            f"Received: y_pred.shape={p.shape}. Consider using 'binary_crossentropy' if you only have 2 classes.",
+            f"In loss {name}, expected y_pred.shape to be (batch_size, num_classes) with num_classes > 1."
+            f" Received: y_pred.shape={p.shape}. Consider using 'binary_crossentropy' if you only have 2"
+            " classes.",
             SyntaxWarning,
             stacklevel=3,
         )
@@ -348,7 +349,7 @@ def sparse_categorical_crossentropy(
                 f"sparse_categorical_crossentropy: labels must be from 0 to {p.shape[-1] - 1}, the number "
                 f"of outputs less one, got {low if low < 0 else high}"
             )
-    values = _entropy(p, to_tensor(a), from_logits)
+    values: Tensor = _entropy(p, to_tensor(a), from_logits)
     if counted is None:
         return values
     values = values * to_tensor(counted.astype(p.dtype), p.dtype.name)
@@ -357,13 +358,13 @@ def sparse_categorical_crossentropy(
 
 
 def ctc(y_true: Any, y_pred: Any) -> Tensor:
-    """The connectionist temporal classification loss of logits (N, T, classes) for labels (N, L): 0 is the blank,
-    and ends a label (Graves et al. 2006)."""
+    """The connectionist temporal classification loss of logits (N, T, classes) for labels (N, L): 0 is the
+    blank, and ends a label (Graves et al. 2006)."""
     t, p = to_tensor(y_true), to_tensor(y_pred)
     if t.ndim != 2:
         raise ValueError(
-            "Targets `y_true` are expected to be a tensor of shape `(batch_size, max_length)` in integer format. "
-            f"Received: y_true.shape={t.shape}"
+            "Targets `y_true` are expected to be a tensor of shape `(batch_size, max_length)` in integer"
+            f" format. Received: y_true.shape={t.shape}"
         )
     if p.ndim != 3:
         raise ValueError(
@@ -374,9 +375,11 @@ def ctc(y_true: Any, y_pred: Any) -> Tensor:
     lengths = (labels != 0).sum(-1)
     times = np.full(len(labels), p.shape[1], np.int64)
     steps = F.log_softmax(p, -1).transpose(0, 1)
-    return F.ctc_loss(
-        steps, to_tensor(labels), to_tensor(times), to_tensor(lengths), blank=0, reduction="none"
-    )
+    loss: Any = getattr(F, "ctc_loss", None)
+    if loss is None:
+        raise NotImplementedError("the CTC loss needs dlcore.functional.ctc_loss, which this build lacks")
+    y: Tensor = loss(steps, to_tensor(labels), times, lengths, blank=0, reduction="none")
+    return y
 
 
 def dice(y_true: Any, y_pred: Any, axis: Any = None) -> Tensor:
@@ -387,8 +390,8 @@ def dice(y_true: Any, y_pred: Any, axis: Any = None) -> Tensor:
 
 
 def tversky(y_true: Any, y_pred: Any, alpha: float = 0.5, beta: float = 0.5, axis: Any = None) -> Tensor:
-    """1 - s / (s + alpha sum y_true (1 - y_pred) + beta sum y_pred (1 - y_true)), s = sum y_true y_pred (Salehi et
-    al. 2017)."""
+    """1 - s / (s + alpha sum y_true (1 - y_pred) + beta sum y_pred (1 - y_true)), s = sum y_true y_pred
+    (Salehi et al. 2017)."""
     t, p = _two(y_true, y_pred)
     dim = tuple(axis) if isinstance(axis, (list, tuple)) else axis
     both = (t * p).sum(dim)
@@ -401,7 +404,8 @@ def _logsumexp(x: Tensor, kept: Any) -> Tensor:
     masked = F.where(kept, x, float("-inf"))
     top = masked.detach().amax(1, keepdim=True)
     top = F.where(top == float("-inf"), 0.0, top)
-    return (masked - top).exp().sum(1).log() + top.squeeze(1)
+    y: Tensor = (masked - top).exp().sum(1).log() + top.squeeze(1)
+    return y
 
 
 def circle(
@@ -413,8 +417,8 @@ def circle(
     gamma: float = 80,
     margin: float = 0.4,
 ) -> Tensor:
-    """log(1 + sum exp(gamma ...) sum exp(gamma ...)) over the pairs of one label and those of two; y_pred are unit
-    vectors (Sun et al. 2020)."""
+    """log(1 + sum exp(gamma ...) sum exp(gamma ...)) over the pairs of one label and those of two; y_pred are
+    unit vectors (Sun et al. 2020)."""
     p = to_tensor(y_pred)
     labels = np.asarray(to_tensor(y_true).detach().numpy()).astype(np.int64).reshape(-1)
     other = p if ref_embeddings is None else to_tensor(ref_embeddings, p.dtype.name)
@@ -489,8 +493,8 @@ class Loss:
             reduction = "sum_over_batch_size"
         if reduction not in _REDUCTIONS:
             raise ValueError(
-                f"loss: reduction must be one of {_REDUCTIONS}, got {reduction!r}. Invalid value for argument "
-                f"`reduction`."
+                f"loss: reduction must be one of {_REDUCTIONS}, got {reduction!r}. Invalid value for argument"
+                " `reduction`."
             )
         from dlcore.keras._registry import snake_case
 

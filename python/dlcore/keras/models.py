@@ -31,7 +31,8 @@ def clone_model(
     call_function: Any = None,
     recursive: bool = False,
 ) -> Any:
-    """The same architecture with fresh weights; `clone_function(layer)` gives the layer to put in a layer's place."""
+    """The same architecture with fresh weights; `clone_function(layer)` gives the layer to put in a layer's
+    place."""
     if input_tensors is not None or call_function is not None:
         raise ValueError("clone_model: input_tensors and call_function are not supported")
     if clone_function is None:
@@ -52,8 +53,8 @@ def clone_model(
         return new
     if not isinstance(model, Functional):
         raise ValueError(
-            "Expected `model` argument to be a `Sequential` or `Functional` model. `clone_function` is only supported "
-            f"for these. Received: {model}"
+            "Expected `model` argument to be a `Sequential` or `Functional` model. `clone_function` is only"
+            f" supported for these. Received: {model}"
         )
     made: dict[int, Any] = {}
     values: dict[int, Any] = {
@@ -66,12 +67,12 @@ def clone_model(
     for node in model._order:
         if not node.inputs or all(id(t) in values for t in node.outputs):
             continue
-        layer = made.get(id(node.layer))
-        if layer is None:
+        found: Any = made.get(id(node.layer))
+        if found is None:
             whole = isinstance(node.layer, Layer)
-            layer = made[id(node.layer)] = clone_function(node.layer) if whole else node.layer
+            found = made[id(node.layer)] = clone_function(node.layer) if whole else node.layer
         kwargs = {k: tree_map(look_up, v) for k, v in node.kwargs.items()}
-        out = layer(*[tree_map(look_up, a) for a in node.args], **kwargs)
+        out = found(*[tree_map(look_up, a) for a in node.args], **kwargs)
         for place, t in zip(node.outputs, tree_leaves(out)):
             values[id(place)] = t
     return Functional(

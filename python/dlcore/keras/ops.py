@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import inspect
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -74,7 +75,7 @@ def _axes(axis: Any) -> Any:
     return tuple(axis) if isinstance(axis, (list, tuple)) else axis
 
 
-# ---- arithmetic and comparison ------------------------------------------------------------------------------
+# ---- arithmetic and comparison -----------------------------------------------------------------------------
 
 
 @_op("Add")
@@ -190,7 +191,7 @@ def clip(x: Any, x_min: Any, x_max: Any) -> Any:
     return to_tensor(x).clamp(x_min, x_max)
 
 
-# ---- one tensor ---------------------------------------------------------------------------------------------
+# ---- one tensor --------------------------------------------------------------------------------------------
 
 
 def _unary(class_name: str, name: str, f: Callable[[Any], Any], module: str = "numpy") -> Any:
@@ -275,7 +276,7 @@ def cast(x: Any, dtype: Any) -> Any:
     return to_tensor(x).to(np.dtype(dtype))
 
 
-# ---- reductions ---------------------------------------------------------------------------------------------
+# ---- reductions --------------------------------------------------------------------------------------------
 
 
 def _reduction(class_name: str, name: str, f: Callable[..., Any], own: str = "axis keepdims") -> Any:
@@ -339,7 +340,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     return F.norm(to_tensor(x), 2 if ord is None else ord, _axes(axis), keepdims)
 
 
-# ---- products -----------------------------------------------------------------------------------------------
+# ---- products ----------------------------------------------------------------------------------------------
 
 
 @_op("Matmul")
@@ -367,7 +368,7 @@ def einsum(subscripts: str, *operands: Any) -> Any:
     return Operation("Einsum", module, f, {"subscripts": subscripts}, None)(*operands)
 
 
-# ---- shapes -------------------------------------------------------------------------------------------------
+# ---- shapes ------------------------------------------------------------------------------------------------
 
 
 @_op("Reshape", "newshape")
@@ -423,7 +424,7 @@ def split(x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
             raise ValueError(f"split: axis {axis} of size {n} cannot be divided into {indices_or_sections}")
         return list(F.split(x, n // indices_or_sections, axis))
     ends = [0, *indices_or_sections, n]
-    return list(F.split(x, [b - a for a, b in zip(ends, ends[1:])], axis))
+    return list(F.split(x, [b - a for a, b in itertools.pairwise(ends)], axis))
 
 
 @_op("Tile", "repeats")
@@ -488,7 +489,7 @@ def ones_like(x: Any, dtype: Any = None) -> Any:
     return to_tensor(np.ones(x.shape, dtype or x.dtype))
 
 
-# ---- without symbolic arguments -----------------------------------------------------------------------------
+# ---- without symbolic arguments ----------------------------------------------------------------------------
 
 
 def shape(x: Any) -> tuple[Any, ...]:
@@ -574,9 +575,9 @@ def _arithmetic() -> None:
         setattr(KerasTensor, f"__{name}__", lambda self, other, f=f: f(self, other))
     for name, f in (("neg", negative), ("abs", absolute), ("invert", logical_not)):
         setattr(KerasTensor, f"__{name}__", lambda self, f=f: f(self))
-    KerasTensor.__getitem__ = lambda self, key: get_item(self, key)  # type: ignore[attr-defined]
-    KerasTensor.__array_priority__ = 100.0  # type: ignore[attr-defined]
-    KerasTensor.__hash__ = lambda self: id(self)  # type: ignore[assignment,method-assign]
+    setattr(KerasTensor, "__getitem__", lambda self, key: get_item(self, key))  # noqa: B010
+    setattr(KerasTensor, "__array_priority__", 100.0)  # noqa: B010
+    setattr(KerasTensor, "__hash__", lambda self: id(self))  # noqa: B010
 
 
 _arithmetic()

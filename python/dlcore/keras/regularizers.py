@@ -96,7 +96,8 @@ class OrthogonalRegularizer(Regularizer):
         self.factor = _penalty("factor", factor)
         if mode not in ("rows", "columns"):
             raise ValueError(
-                f'Invalid value for argument `mode`. Expected one of {{"rows", "columns"}}. Received: mode={mode}'
+                'Invalid value for argument `mode`. Expected one of {"rows", "columns"}. Received:'
+                f" mode={mode}"
             )
         self.mode = mode
 

@@ -162,7 +162,8 @@ def layer_config(layer: Any) -> dict[str, Any]:
 
 
 def layer_from_config(entry: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Any:
-    """A layer, a model or an operation from its configuration, built where the configuration says for what."""
+    """A layer, a model or an operation from its configuration, built where the configuration says for
+    what."""
     module = str(entry.get("module") or "")
     if module.startswith(("keras.src.ops", "keras.src.activations", "keras.ops")):
         found = ops.operation_from_config(entry["class_name"], dict(entry["config"]))
@@ -233,12 +234,12 @@ _NO_PART = {
 
 
 def _children(layer: Any) -> Iterator[tuple[str, Any]]:
-    """Keras' paths: what a model lists under layers/<class name>, attributes and properties under their own names
-    in alphabetical order, private ones last."""
+    """Keras' paths: what a model lists under layers/<class name>, attributes and properties under their own
+    names in alphabetical order, private ones last."""
     if not isinstance(layer, Layer):
         return
     if hasattr(layer, "_chain") or hasattr(layer, "_graph_layers"):
-        yield from _contained("layers/", layer.layers)
+        yield from _contained("layers/", layer.layers)  # type: ignore[attr-defined]
     names = set(layer.__dict__)
     for cls in type(layer).__mro__:
         if cls is Layer:
@@ -480,7 +481,8 @@ def load_model(
 
 
 def taken_apart(model: Any) -> tuple[Any, ...]:
-    """What a copy of a model of layers is made from: its configuration, the classes of one's own, its arrays."""
+    """What a copy of a model of layers is made from: its configuration, the classes of one's own, its
+    arrays."""
     own = {
         type(x).__name__: type(x) for x in model._walk() if not type(x).__module__.startswith("dlcore.keras")
     }

@@ -159,7 +159,7 @@ class Sequential(Model):
         want = None if self._in is None else self._in.shape
         return tree_map(lambda a: ranked(float_input(a, self.dtype), want), x)
 
-    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:  # type: ignore[override]
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         if mask is not None and isinstance(inputs, Tensor):
             set_mask(inputs, mask)
         for layer in self._chain:

@@ -67,7 +67,10 @@ class KerasTensor:
         raise TypeError("a symbolic KerasTensor cannot be iterated over")
 
     def __repr__(self) -> str:
-        return f"<KerasTensor shape={self.shape}, dtype={self.dtype}, sparse=False, ragged=False, name={self.name}>"
+        return (
+            f"<KerasTensor shape={self.shape}, dtype={self.dtype}, sparse=False, ragged=False,"
+            f" name={self.name}>"
+        )
 
 
 class Node:

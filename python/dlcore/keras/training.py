@@ -132,8 +132,8 @@ class Trainable(Layer):
     def _need_compiled(self, method: str) -> None:
         if self._compiled is None:
             raise ValueError(
-                f"{method}: the model must be compiled first; call model.compile(optimizer, loss, metrics). You must "
-                f"call `compile()` before calling `{method}()`."
+                f"{method}: the model must be compiled first; call model.compile(optimizer, loss, metrics)."
+                f" You must call `compile()` before calling `{method}()`."
             )
 
     @property
@@ -142,7 +142,8 @@ class Trainable(Layer):
 
     @property
     def metrics(self) -> list[Any]:
-        """The loss's mean, metrics set as attributes, those of `compile`, and the means of the outputs' losses."""
+        """The loss's mean, metrics set as attributes, those of `compile`, and the means of the outputs'
+        losses."""
         out: list[Any] = [self._loss_tracker] if self._compiled is not None else []
         own = ("_loss_tracker", "_compile_metrics")
         for key, value in self.__dict__.items():
@@ -187,8 +188,8 @@ class Trainable(Layer):
             total = penalty if total is None else total + penalty
         if total is None:
             raise ValueError(
-                "fit: there is no loss; pass loss= to compile. No loss to compute. Provide a `loss` argument in "
-                "`compile()`."
+                "fit: there is no loss; pass loss= to compile. No loss to compute. Provide a `loss` argument"
+                " in `compile()`."
             )
         return total
 
@@ -466,10 +467,9 @@ class Trainable(Layer):
         class_weight: dict[int, float] | None = None,
         return_dict: bool = False,
     ) -> Any:
-        """One step on one batch; gives what `evaluate` gives,
-        of this batch and those since `reset_metrics`.
-        """
+        """One step on one batch; gives what `evaluate` gives, of this batch alone."""
         self._need_compiled("train_on_batch")
+        self.reset_metrics()
         self._weights_cache = None
         if class_weight is not None:
             sample_weight = _class_weights(y, class_weight, sample_weight)
@@ -481,6 +481,7 @@ class Trainable(Layer):
     ) -> Any:
         """The loss and metrics of one batch, without training."""
         self._need_compiled("test_on_batch")
+        self.reset_metrics()
         self._weights_cache = None
         self.run_test_step((x, y, sample_weight))
         return self._batch_result(return_dict)

@@ -88,11 +88,12 @@ def normalize(x: Any, axis: int = -1, order: int = 2) -> NDArray:
 
 
 def set_random_seed(seed: int) -> None:
-    """Seeds everything random in dlcore, Python's `random` and NumPy's: weights, order of samples, dropout."""
+    """Seeds everything random in dlcore, Python's `random` and NumPy's: weights, order of samples,
+    dropout."""
     if not isinstance(seed, (int, np.integer)) or seed < 0:
         raise ValueError(
-            f"set_random_seed: seed must be a non-negative integer, got {seed!r}. Expected `seed` argument to be an "
-            "integer."
+            f"set_random_seed: seed must be a non-negative integer, got {seed!r}. Expected `seed` argument to"
+            " be an integer."
         )
     random.seed(seed)
     np.random.seed(int(seed) & 0xFFFFFFFF)  # noqa: NPY002 (what Keras seeds too)
@@ -183,7 +184,8 @@ def pad_sequences(
             continue
         if r.shape[1:] != shape:
             raise ValueError(
-                f"Shape of sample {r.shape[1:]} of sequence at position {i} is different from expected shape {shape}"
+                f"Shape of sample {r.shape[1:]} of sequence at position {i} is different from expected shape"
+                f" {shape}"
             )
         r = r[len(r) - n :] if truncating == "pre" and len(r) > n else r[:n]
         if padding == "post":
@@ -256,7 +258,8 @@ def timeseries_dataset_from_array(
     start_index: int | None = None,
     end_index: int | None = None,
 ) -> Any:
-    """Windows of `sequence_length` rows, `sampling_rate` apart, each `sequence_stride` after the last, in batches.
+    """Windows of `sequence_length` rows, `sampling_rate` apart, each `sequence_stride` after the last, in
+    batches.
 
     Target i belongs to the window that begins at row i. What is given can be iterated again and again.
     """
@@ -297,7 +300,8 @@ def split_dataset(
     n = len(leaves[0])
     if left_size is None and right_size is None:
         raise ValueError(
-            "At least one of the `left_size` or `right_size` must be specified. Received: left_size=None, right_size=None"
+            "At least one of the `left_size` or `right_size` must be specified. Received: left_size=None,"
+            " right_size=None"
         )
 
     def count(size: Any, what: str) -> int | None:
@@ -339,7 +343,8 @@ def load_img(
     interpolation: str = "nearest",
     keep_aspect_ratio: bool = False,
 ) -> Any:
-    """An image file as a Pillow image, "rgb", "rgba" or "grayscale", resized to target_size (height, width)."""
+    """An image file as a Pillow image, "rgb", "rgba" or "grayscale", resized to target_size (height,
+    width)."""
     image = _pillow().open(path)
     modes = {"rgb": "RGB", "rgba": "RGBA", "grayscale": "L"}
     if color_mode not in modes:

@@ -81,9 +81,9 @@ class Variable(Tensor):
         new = value.detach().array.numpy() if isinstance(value, Tensor) else np.asarray(value)
         if new.shape != self.shape:
             raise ValueError(
-                "The shape of the target variable and the shape of the target value in `variable.assign(value)` "
-                f"must match. variable.shape={self.shape}, Received: value.shape={new.shape}. "
-                f"Target variable: {self.path}"
+                "The shape of the target variable and the shape of the target value in"
+                f" `variable.assign(value)` must match. variable.shape={self.shape}, Received:"
+                f" value.shape={new.shape}. Target variable: {self.path}"
             )
         np.copyto(self.array.numpy(), new, casting="unsafe")
         return self

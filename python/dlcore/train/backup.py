@@ -19,11 +19,12 @@ _NAME = "latest.safetensors"
 
 
 class BackupAndRestore(Callback):
-    """Keeps weights, the optimizer's state, the epoch and the library's random state in `backup_dir`, each epoch or
-    each `save_freq` batches; `fit` begins where a backup that it finds ends.
+    """Keeps weights, the optimizer's state, the epoch and the library's random state in `backup_dir`, each
+    epoch or each `save_freq` batches; `fit` begins where a backup that it finds ends.
 
-    A backup is one file, written under another name until it is whole. What one of an epoch's end resumes is the
-    same, bit by bit, as a training without interruption; one between batches resumes at its epoch's start.
+    A backup is one file, written under another name until it is whole. What one of an epoch's end resumes is
+    the same, bit by bit, as a training without interruption; one between batches resumes at its epoch's
+    start.
     """
 
     def __init__(
@@ -38,8 +39,8 @@ class BackupAndRestore(Callback):
             raise ValueError("Empty `backup_dir` argument passed")
         if save_freq != "epoch" and not isinstance(save_freq, int):
             raise ValueError(
-                f"Invalid value for argument `save_freq`. Received: save_freq={save_freq}. Expected either 'epoch' or "
-                "an integer value."
+                f"Invalid value for argument `save_freq`. Received: save_freq={save_freq}. Expected either"
+                " 'epoch' or an integer value."
             )
         self.backup_dir = os.fspath(backup_dir)
         self.save_freq, self.double_checkpoint, self.delete_checkpoint = (
@@ -66,8 +67,8 @@ class BackupAndRestore(Callback):
         model = self.model
         if not getattr(model, "built", True):
             raise ValueError(
-                "To use the BackupAndRestore callback, you model must be built before you call `fit()`. Model "
-                f"{model} is unbuilt. You can build it beforehand by calling it on a batch of data."
+                "To use the BackupAndRestore callback, you model must be built before you call `fit()`."
+                f" Model {model} is unbuilt. You can build it beforehand by calling it on a batch of data."
             )
         arrays = {k: t.numpy() for k, t in load_file(path).items()}
         kept = json.loads(arrays["state"].tobytes())

@@ -88,7 +88,8 @@ class EventFile:
     def _write(self, body: bytes, step: int) -> None:
         if self._file is None:
             os.makedirs(self.folder, exist_ok=True)
-            name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{os.getpid()}.{id(self) & 0xFFFF}.v2"
+            number = f"{os.getpid()}.{id(self) & 0xFFFF}"
+            name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{number}.v2"
             self._file = open(os.path.join(self.folder, name), "ab")  # noqa: SIM115
             self._record(_double(1, time.time()) + _bytes(3, b"brain.Event:2"))
         self._record(_double(1, time.time()) + _varint(2 << 3) + _varint(max(0, step)) + _bytes(5, body))
@@ -116,8 +117,9 @@ class EventFile:
 
 
 class TensorBoard(Callback):
-    """Writes the logs to `log_dir`/train and `log_dir`/validation as TensorBoard reads them: `epoch_loss` and the
-    like; with `update_freq` "batch" or a number also `batch_loss`; every `histogram_freq` epochs the weights.
+    """Writes the logs to `log_dir`/train and `log_dir`/validation as TensorBoard reads them: `epoch_loss` and
+    the like; with `update_freq` "batch" or a number also `batch_loss`; every `histogram_freq` epochs the
+    weights.
 
     Graphs, images, profiles and embeddings are not written.
     """

@@ -29,8 +29,6 @@ __all__ = [
     "MultiHeadAttention",
 ]
 
-_FAR = -1e30  # added to a score that is masked: finite, and so large that nothing of the score is left
-
 
 def _both(a: Any, b: Any) -> Any:
     return b if a is None else a if b is None else F.logical_and(a, b)
@@ -83,13 +81,13 @@ class Attention(Layer):
         name = type(self).__name__
         if not isinstance(inputs, list) or not 2 <= len(inputs) <= 3:
             raise ValueError(
-                f"{name} layer must be called on a list of inputs, namely [query, value] or [query, value, key]. "
-                f"{name} layer accepts inputs list of length 2 or 3. Received: inputs={inputs!r:.100}."
+                f"{name} layer must be called on a list of inputs, namely [query, value] or [query, value,"
+                f" key]. {name} layer accepts inputs list of length 2 or 3. Received: inputs={inputs!r:.100}."
             )
         if mask is not None and (not isinstance(mask, list) or not 2 <= len(mask) <= 3):
             raise ValueError(
-                f"{name} layer mask must be a list, namely [query_mask, value_mask]. {name} layer accepts mask "
-                f"list of length 2 or 3. Received: mask={mask!r:.100}."
+                f"{name} layer mask must be a list, namely [query_mask, value_mask]. {name} layer accepts"
+                f" mask list of length 2 or 3. Received: mask={mask!r:.100}."
             )
 
     def build(self, input_shape: Any) -> None:
@@ -250,19 +248,21 @@ def _unmasked(x: Tensor) -> Tensor:
     return copy.copy(x) if mask_of(x) is not None else x
 
 
-def _fused(
-    q: Tensor, k: Tensor, v: Tensor, allowed: Any, causal: bool, scale: float, grouped: bool
-) -> Tensor:
+def _fused(q: Tensor, k: Tensor, v: Tensor, allowed: Any, causal: bool, scale: float, repeats: int) -> Tensor:
     """(N, T, H, D) each -> (N, T, H, D)."""
     q, k, v = [t.transpose(1, 2) for t in (q, k, v)]
-    bias = None
-    if allowed is not None:
-        while allowed.ndim < 4:
-            allowed = allowed.unsqueeze(-3)
-        bias = (1.0 - allowed.to(q.dtype)) * _FAR
+    while allowed is not None and allowed.ndim < 4:
+        allowed = allowed.unsqueeze(-3)
     y = F.scaled_dot_product_attention(
-        q, k, v, attn_mask=bias, is_causal=causal and bias is None, scale=scale, enable_gqa=grouped
+        q, k, v, attn_mask=allowed, is_causal=causal and allowed is None, scale=scale, enable_gqa=repeats > 1
     )
+    if allowed is not None:
+        some = allowed.any(-1, keepdim=True)
+        if not bool(some.detach().numpy().all()):  # rows that may look nowhere look at all alike
+            everywhere = v.mean(2, keepdim=True)
+            if repeats > 1:
+                everywhere = F.repeat_interleave(everywhere, repeats, 1)
+            y = F.where(some, y, everywhere)
     return y.transpose(1, 2)
 
 
@@ -271,8 +271,8 @@ class MultiHeadAttention(_Heads):
     """Attention in `num_heads` subspaces of its own projections (Vaswani et al. 2017).
 
     query (N, T, *), value (N, S, *), key (N, S, *), the value where none is given; attention over the axes
-    `attention_axes`, all but the first and last where None. attention_mask (N, T, S) is True where a query may
-    look.
+    `attention_axes`, all but the first and last where None. attention_mask (N, T, S) is True where a query
+    may look.
     """
 
     def __init__(
@@ -300,8 +300,8 @@ class MultiHeadAttention(_Heads):
         for name, n in (("num_heads", num_heads), ("key_dim", key_dim), ("value_dim", value_dim)):
             if (n is not None or name != "value_dim") and (not isinstance(n, int) or n <= 0):
                 raise ValueError(
-                    f"Received an invalid value for argument `{name}`, expected a positive integer. Received: "
-                    f"{name}={n}"
+                    f"Received an invalid value for argument `{name}`, expected a positive integer. Received:"
+                    f" {name}={n}"
                 )
         super().__init__(**kwargs)
         self.activity_regularizer = None
@@ -319,7 +319,8 @@ class MultiHeadAttention(_Heads):
         self.attention_axes = None if attention_axes is None else tuple(attention_axes)
         if sliding_window is not None and (not isinstance(sliding_window, int) or sliding_window <= 0):
             raise ValueError(
-                f"`sliding_window` must be `None` or a positive integer. Received: sliding_window={sliding_window}"
+                "`sliding_window` must be `None` or a positive integer. Received:"
+                f" sliding_window={sliding_window}"
             )
         self._sliding = sliding_window
         self._keep(
@@ -333,7 +334,9 @@ class MultiHeadAttention(_Heads):
         )
         self._own_activity = self.activity_regularizer
 
-    def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:  # type: ignore[override]
+    def build(  # type: ignore[override]
+        self, query_shape: Any, value_shape: Any, key_shape: Any = None
+    ) -> None:
         key_shape = value_shape if key_shape is None else key_shape
         if tuple(value_shape[1:-1]) != tuple(key_shape[1:-1]):
             raise ValueError(
@@ -425,7 +428,7 @@ class MultiHeadAttention(_Heads):
                 allowed = _causal(q.shape[1], v.shape[1])
             scores, y = self._explicit(q, k, v, allowed, training)
         else:
-            y = _fused(q, k, v, allowed, only_causal, 1.0 / math.sqrt(self.key_dim), False)
+            y = _fused(q, k, v, allowed, only_causal, 1.0 / math.sqrt(self.key_dim), 1)
         out = self._output_dense(y if gate is None else y * gate)
         if own is not None:
             set_mask(out, own)
@@ -444,7 +447,7 @@ class MultiHeadAttention(_Heads):
         given = self._dropout_layer(scores, training=training) if self.dropout > 0 else scores
         return scores, F.einsum(combine, given, v)
 
-    def compute_output_shape(self, query_shape: Any, value_shape: Any = None, key_shape: Any = None) -> Any:  # type: ignore[override]
+    def compute_output_shape(self, query_shape: Any, value_shape: Any = None, key_shape: Any = None) -> Any:
         if self._output_shape:
             return (*query_shape[:-1], *self._output_shape)
         return tuple(query_shape)
@@ -531,7 +534,9 @@ class GroupedQueryAttention(_Heads):
             bias_constraint=bias_constraint,
         )
 
-    def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:  # type: ignore[override]
+    def build(  # type: ignore[override]
+        self, query_shape: Any, value_shape: Any, key_shape: Any = None
+    ) -> None:
         key_shape = value_shape if key_shape is None else key_shape
 
         def project(shape: Any, heads: int, name: str, activation: Any = None) -> EinsumDense:
@@ -590,11 +595,11 @@ class GroupedQueryAttention(_Heads):
             given = self._dropout_layer(scores, training=training) if self.dropout > 0 else scores
             y = F.einsum("buqk,bkuh->bquh", given, v)
         else:
-            y = _fused(q, k, v, allowed, only_causal, scale, self.num_repeats > 1)
+            y = _fused(q, k, v, allowed, only_causal, scale, self.num_repeats)
         out = self._output_dense(y if gate is None else y * gate)
         return (out, scores) if return_attention_scores else out
 
-    def compute_output_shape(self, query_shape: Any, value_shape: Any = None, key_shape: Any = None) -> Any:  # type: ignore[override]
+    def compute_output_shape(self, query_shape: Any, value_shape: Any = None, key_shape: Any = None) -> Any:
         return tuple(query_shape)
 
     def _symbolic(self, args: Any, kwargs: Any, tensors: Any) -> Any:

@@ -448,8 +448,8 @@ class Layer:
     def count_params(self) -> int:
         if not self.built:
             raise ValueError(
-                f"You tried to call `count_params` on layer '{self.name}', but the layer isn't built. You can "
-                "build it manually via: `layer.build(input_shape)`."
+                f"You tried to call `count_params` on layer '{self.name}', but the layer isn't built. You can"
+                " build it manually via: `layer.build(input_shape)`."
             )
         return sum(int(v.array.size) for v in self.weights)
 
@@ -815,7 +815,8 @@ class Layer:
 
 def _ours(cls: type) -> type[Layer]:
     """The nearest base that is dlcore's own."""
-    return next(c for c in cls.__mro__ if c.__module__.startswith("dlcore.keras"))  # type: ignore[return-value]
+    ours = (c for c in cls.__mro__ if c.__module__.startswith("dlcore.keras"))
+    return next(ours)
 
 
 def _has_array(x: Any) -> bool:

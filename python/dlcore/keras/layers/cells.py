@@ -198,7 +198,8 @@ class SimpleRNNCell(Cell):
 
 @layer_registry.add()
 class LSTMCell(Cell):
-    """i, f, g, o = x W + h U + b;  c' = s(f) c + s(i) a(g);  h' = s(o) a(c') (Hochreiter, Schmidhuber 1997)."""
+    """i, f, g, o = x W + h U + b;  c' = s(f) c + s(i) a(g);  h' = s(o) a(c') (Hochreiter, Schmidhuber
+    1997)."""
 
     gates = 4
 
@@ -241,9 +242,11 @@ class LSTMCell(Cell):
     def _make_bias(self) -> Any:
         return self.add_weight(
             (4 * self.units,),
-            forget_bias(self.bias_initializer, self.units)
-            if self.unit_forget_bias
-            else self.bias_initializer,
+            (
+                forget_bias(self.bias_initializer, self.units)
+                if self.unit_forget_bias
+                else self.bias_initializer
+            ),
             regularizer=self.bias_regularizer,
             constraint=self.bias_constraint,
             name="bias",
@@ -284,8 +287,8 @@ def forget_bias(rest: Any, n: int) -> Any:
 class GRUCell(Cell):
     """z, r = s(x W + h U + b);  h' = z h + (1 - z) a(x W_h + r (h U_h)) (Cho et al. 2014).
 
-    With `reset_after` the reset gate acts on the product, which has a bias of its own: bias (2, 3 units). Else
-    on the state: a(x W_h + (r h) U_h), bias (3 units,).
+    With `reset_after` the reset gate acts on the product, which has a bias of its own: bias (2, 3 units).
+    Else on the state: a(x W_h + (r h) U_h), bias (3 units,).
     """
 
     gates = 3
@@ -386,7 +389,9 @@ class StackedRNNCells(Layer):
                 cell._ensure_built({cell._signature.build[0]: tuple(input_shape)})
             input_shape = (input_shape[0], cell_output_size(cell))
 
-    def call(self, inputs: Any, states: Any, training: bool = False, **kwargs: Any) -> Any:  # type: ignore[override]
+    def call(  # type: ignore[override]
+        self, inputs: Any, states: Any, training: bool = False, **kwargs: Any
+    ) -> Any:
         new: list[Any] = []
         for cell, state in zip(self.cells, states):
             nested = isinstance(state, (list, tuple))

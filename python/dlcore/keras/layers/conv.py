@@ -96,7 +96,10 @@ class BaseConv(Layer):
             else:
                 x = F.pad(x, tuple([n for pair in reversed(pads) for n in pair]))
         conv: Any = (F.conv1d, F.conv2d, F.conv3d)[self.rank - 1]
-        return conv(x, kernel, bias, self.strides, padding, self.dilation_rate, groups, activation=activation)
+        y: Tensor = conv(
+            x, kernel, bias, self.strides, padding, self.dilation_rate, groups, activation=activation
+        )
+        return y
 
     def _bias(self, n: int) -> None:
         if self.use_bias:
@@ -306,7 +309,8 @@ class DepthwiseConv1D(_DepthwiseConv):
 
 @layer_registry.add()
 class DepthwiseConv2D(_DepthwiseConv):
-    """Each channel with its own `depth_multiplier` filters: kernel (kh, kw, C, m), output (N, H', W', C m)."""
+    """Each channel with its own `depth_multiplier` filters: kernel (kh, kw, C, m), output (N, H', W', C
+    m)."""
 
     rank = 2
 

@@ -21,7 +21,8 @@ __all__ = [
 
 
 def _edges(window: int, stride: int, padding: str, extra: int | None) -> tuple[int, int]:
-    """What is cut off before and after the full result, (n - 1) stride + window long; negative: zeros are added."""
+    """What is cut off before and after the full result, (n - 1) stride + window long; negative: zeros are
+    added."""
     if padding == "valid":
         added = max(window, stride) - window if extra is None else extra
         return 0, -added

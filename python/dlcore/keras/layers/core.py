@@ -200,8 +200,8 @@ def _einsum_shapes(
             )
         if c not in sizes and c not in w:
             raise ValueError(
-                f"Dimension {c!r} was specified in the output {y!r} but has no corresponding dimension in the "
-                f"input spec {x!r} or weight spec {w!r}"
+                f"Dimension {c!r} was specified in the output {y!r} but has no corresponding dimension in the"
+                f" input spec {x!r} or weight spec {w!r}"
             )
     known = {**dict(zip(y, own)), **{c: n for c, n in sizes.items() if n is not None}}
     for c in w:
@@ -233,7 +233,7 @@ class Embedding(Layer):
     With `mask_zero` the index 0 is padding: it makes a mask.
     """
 
-    _fields = (
+    _fields: tuple[str, ...] = (
         "input_dim",
         "output_dim",
         "embeddings_initializer",
@@ -306,8 +306,8 @@ def look_up(name: str, table: Tensor, inputs: Tensor) -> Tensor:
         low, high = int(a.min()), int(a.max())
         if low < 0 or high >= table.shape[0]:
             raise ValueError(
-                f"{name}: Embedding has rows 0 to {table.shape[0] - 1} (input_dim={table.shape[0]}), got index "
-                f"{low if low < 0 else high}"
+                f"{name}: Embedding has rows 0 to {table.shape[0] - 1} (input_dim={table.shape[0]}), got"
+                f" index {low if low < 0 else high}"
             )
     return F.embedding(index, table)
 
@@ -360,7 +360,7 @@ class ReversibleEmbedding(Embedding):
                 (self.output_dim, self.input_dim), "reverse_embeddings", "embeddings"
             )
 
-    def call(self, inputs: Tensor, reverse: bool = False) -> Any:  # type: ignore[override]
+    def call(self, inputs: Tensor, reverse: bool = False) -> Any:
         if not reverse:
             return look_up(self.name, self.embeddings, inputs)
         table = self.embeddings.transpose(0, 1) if self.tie_weights else self.reverse_embeddings
@@ -369,7 +369,7 @@ class ReversibleEmbedding(Embedding):
             logits = F.tanh(logits * (1.0 / self.logit_soft_cap)) * self.logit_soft_cap
         return logits
 
-    def compute_output_shape(self, input_shape: Any, reverse: bool = False) -> Any:  # type: ignore[override]
+    def compute_output_shape(self, input_shape: Any, reverse: bool = False) -> Any:
         return (*input_shape[:-1], self.input_dim) if reverse else (*input_shape, self.output_dim)
 
 
@@ -408,8 +408,8 @@ class Identity(Elementwise):
 
 @layer_registry.add()
 class Lambda(Layer):
-    """A function as a layer. Files cannot bring one along: a function of your own is found again only where it
-    is registered (`register_keras_serializable`) or passed as `custom_objects`."""
+    """A function as a layer. Files cannot bring one along: a function of your own is found again only where
+    it is registered (`register_keras_serializable`) or passed as `custom_objects`."""
 
     def __init__(
         self, function: Any, output_shape: Any = None, mask: Any = None, arguments: Any = None, **kwargs: Any
@@ -451,9 +451,9 @@ class Lambda(Layer):
     def get_config(self) -> dict[str, Any]:
         if getattr(self.function, "__name__", "") == "<lambda>":
             raise ValueError(
-                f"{self.name}: a Lambda of a Python lambda cannot be written to a file, since reading one never "
-                "runs code from it; use a named function and register it (register_keras_serializable), or a "
-                "Layer subclass"
+                f"{self.name}: a Lambda of a Python lambda cannot be written to a file, since reading one"
+                " never runs code from it; use a named function and register it"
+                " (register_keras_serializable), or a Layer subclass"
             )
         config = {
             **super().get_config(),
@@ -472,8 +472,9 @@ class Lambda(Layer):
         f = config.get("function")
         if isinstance(f, dict) and f.get("class_name") == "__lambda__":
             raise ValueError(
-                "Requested the deserialization of a `Lambda` layer whose `function` is a Python lambda. Reading a "
-                "file never runs code from it; build the model from source and load its weights instead."
+                "Requested the deserialization of a `Lambda` layer whose `function` is a Python lambda."
+                " Reading a file never runs code from it; build the model from source and load its weights"
+                " instead."
             )
         for key in ("function", "output_shape", "mask"):
             config[key] = deserialize_any(config.get(key))

@@ -138,7 +138,8 @@ class Resizing(_Sized):
         super().__init__(**kwargs)
         if interpolation not in INTERPOLATIONS:
             raise ValueError(
-                f"Invalid `interpolation` argument. Expected one of {INTERPOLATIONS}. Received: {interpolation}"
+                f"Invalid `interpolation` argument. Expected one of {INTERPOLATIONS}. Received:"
+                f" {interpolation}"
             )
         if crop_to_aspect_ratio and pad_to_aspect_ratio:
             raise ValueError("Only one of `pad_to_aspect_ratio` & `crop_to_aspect_ratio` can be `True`.")
@@ -149,7 +150,7 @@ class Resizing(_Sized):
         self.fill_mode, self.fill_value, self.antialias = fill_mode, fill_value, bool(antialias)
         self.data_format = channels_last("Resizing", data_format)
 
-    def call(self, data: Tensor, training: bool = True) -> Any:  # type: ignore[override]
+    def call(self, data: Tensor, training: bool = True) -> Any:
         x = self._images(data)
         h, w = x.shape[-3:-1]
         wanted_h, wanted_w = int(w * self.height / self.width), int(h * self.width / self.height)
@@ -158,9 +159,10 @@ class Resizing(_Sized):
             top, left = int((h - crop_h) / 2), int((w - crop_w) / 2)
             x = x[..., top : top + crop_h, left : left + crop_w, :]
         elif self.pad_to_aspect_ratio:
-            tall, broad = max(h, wanted_h), max(w, wanted_w)
-            top, left = int((tall - h) / 2), int((broad - w) / 2)
-            x = F.pad(x, (0, 0, left, broad - w - left, top, tall - h - top), value=self.fill_value)
+            # As much on both sides: an odd row or column more is resized away.
+            top, left = int((max(h, wanted_h) - h) / 2), int((max(w, wanted_w) - w) / 2)
+            around = (0, 0, 0, 0, top, top) if top > 0 else (0, 0, left, left)
+            x = F.pad(x, around, value=self.fill_value)
         return resize(x, self.height, self.width, self.interpolation, self.antialias)
 
 
@@ -175,7 +177,7 @@ class CenterCrop(_Sized):
         self.height, self.width = height, width
         self.data_format = channels_last("CenterCrop", data_format)
 
-    def call(self, data: Tensor, training: bool = True) -> Any:  # type: ignore[override]
+    def call(self, data: Tensor, training: bool = True) -> Any:
         x = self._images(data)
         h, w = x.shape[-3:-1]
         top, left = int((h - self.height) / 2), int((w - self.width) / 2)
@@ -222,7 +224,7 @@ class RandomFlip(_RandomImage):
         self._seeded(seed)
         self.data_format = channels_last("RandomFlip", data_format)
 
-    def call(self, data: Tensor, training: bool = True) -> Any:  # type: ignore[override]
+    def call(self, data: Tensor, training: bool = True) -> Any:
         x = self._images(data)
         if not training:
             return x
@@ -253,7 +255,7 @@ class RandomCrop(_RandomImage, _Sized):
         self._seeded(seed)
         self.data_format = channels_last("RandomCrop", data_format)
 
-    def call(self, data: Tensor, training: bool = True) -> Any:  # type: ignore[override]
+    def call(self, data: Tensor, training: bool = True) -> Any:
         x = self._images(data)
         h, w = x.shape[-3:-1]
         if not training or h < self.height or w < self.width:
@@ -291,7 +293,7 @@ class RandomBrightness(_RandomImage):
         self.value_range = sorted(value_range)
         self._seeded(seed)
 
-    def call(self, data: Tensor, training: bool = True) -> Any:  # type: ignore[override]
+    def call(self, data: Tensor, training: bool = True) -> Any:
         x = self._images(data)
         if not training:
             return x
@@ -314,7 +316,7 @@ class RandomContrast(_RandomImage):
         self.value_range = sorted(value_range)
         self._seeded(seed)
 
-    def call(self, data: Tensor, training: bool = True) -> Any:  # type: ignore[override]
+    def call(self, data: Tensor, training: bool = True) -> Any:
         x = self._images(data)
         if not training:
             return x

@@ -42,7 +42,7 @@ class _Merge(Layer):
             what = f"exactly {self.least}" if exact else f"a list of at least {self.least}"
             raise ValueError(
                 f"{self.name}: {type(self).__name__} must be called on {what} inputs, got {inputs!r:.100}. "
-                f"A merge layer should be called on a list of inputs."
+                "A merge layer should be called on a list of inputs."
             )
         return list(inputs)
 
@@ -65,8 +65,8 @@ class _Merge(Layer):
             known = {n for n in axis if n not in (None, 1)}
             if len(known) > 1:
                 raise ValueError(
-                    f"{self.name}: {type(self).__name__} cannot broadcast inputs of shapes {shapes}. Inputs have "
-                    f"incompatible shapes."
+                    f"{self.name}: {type(self).__name__} cannot broadcast inputs of shapes {shapes}. Inputs"
+                    " have incompatible shapes."
                 )
             out.append(known.pop() if known else (None if None in axis else 1))
         return tuple(out)
@@ -217,9 +217,9 @@ class Concatenate(_Merge):
             rest = zip(first[:axis] + first[axis + 1 :], s[:axis] + s[axis + 1 :])
             if len(s) != len(first) or any(a != b for a, b in rest if a is not None and b is not None):
                 raise ValueError(
-                    f"{self.name}: Concatenate needs inputs equal but for axis {self.axis}, got shapes "
-                    f"{[tuple(t) for t in shapes]}. A `Concatenate` layer requires inputs with matching shapes "
-                    "except for the concatenation axis."
+                    f"{self.name}: Concatenate needs inputs equal but for axis {self.axis}, got shapes"
+                    f" {[tuple(t) for t in shapes]}. A `Concatenate` layer requires inputs with matching"
+                    " shapes except for the concatenation axis."
                 )
         total = [s[axis] for s in shapes]
         out = [next((s[i] for s in shapes if s[i] is not None), None) for i in range(len(first))]
@@ -276,8 +276,8 @@ class Dot(_Merge):
             raise ValueError(f"{self.name}: Dot cannot sum over axis 0, the batch, got axes={self.axes}")
         if None not in (a[i], b[j]) and a[i] != b[j]:
             raise ValueError(
-                f"Incompatible input shapes: axis values {a[i]} (at axis {i}) != {b[j]} (at axis {j}). Full input "
-                f"shapes: {tuple(a)}, {tuple(b)}"
+                f"Incompatible input shapes: axis values {a[i]} (at axis {i}) != {b[j]} (at axis {j}). Full"
+                f" input shapes: {tuple(a)}, {tuple(b)}"
             )
         a.pop(i), b.pop(j)
         out = a + b[1:]

@@ -54,8 +54,8 @@ class BatchNormalization(_Norm):
     """y = gamma (x - mean) / sqrt(variance + epsilon) + beta over the batch (Ioffe and Szegedy 2015).
 
     In training the batch's own statistics (of the steps that a mask leaves), which the moving ones follow by
-    `momentum`; otherwise, and where the layer is frozen, the moving ones. `renorm` corrects the batch's towards
-    them (Ioffe 2017).
+    `momentum`; otherwise, and where the layer is frozen, the moving ones. `renorm` corrects the batch's
+    towards them (Ioffe 2017).
     """
 
     _fields = (
@@ -142,7 +142,7 @@ class BatchNormalization(_Norm):
             self.renorm_mean = moving("renorm_mean", self.moving_mean_initializer)
             self.renorm_stddev = moving("renorm_stddev", deviation)
 
-    def call(self, inputs: Tensor, training: bool | None = None, mask: Any = None) -> Any:  # type: ignore[override]
+    def call(self, inputs: Tensor, training: bool | None = None, mask: Any = None) -> Any:
         x = to_float(inputs, self.dtype)
         if mask is not None and mask.ndim != x.ndim - 1:
             raise ValueError(
@@ -235,7 +235,7 @@ class LayerNormalization(_Norm):
     With `rms_scaling` y = gamma x / sqrt(mean x^2 + epsilon).
     """
 
-    _fields = ("axis", "epsilon", "center", "scale", *_AFFINE)
+    _fields = ("axis", "epsilon", "center", "scale", "rms_scaling", *_AFFINE)
 
     def __init__(
         self,
@@ -286,10 +286,6 @@ class LayerNormalization(_Norm):
         x = to_float(inputs, self.dtype)
         return normalized(x, self._over(x.ndim), self.gamma, self.beta, self.epsilon, self.rms_scaling)
 
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        return {**config, "rms_scaling": True} if self.rms_scaling else config
-
 
 def normalized(x: Tensor, over: tuple[int, ...], gamma: Any, beta: Any, epsilon: float, rms: bool) -> Tensor:
     """Layer or root-mean-square normalization over any axes, in the kernel where they are the last."""
@@ -328,7 +324,7 @@ class RMSNormalization(_Norm):
         shape = tuple(input_shape[a] for a in self._over(len(input_shape)))
         self.scale = self.add_weight(shape, "ones", name="scale")
 
-    def call(self, x: Tensor) -> Any:  # type: ignore[override]
+    def call(self, x: Tensor) -> Any:
         x = to_float(x, self.dtype)
         return normalized(x, self._over(x.ndim), self.scale, None, self.epsilon, True)
 
@@ -376,8 +372,8 @@ class GroupNormalization(_Norm):
         n = input_shape[self.axis]
         if n is None:
             raise ValueError(
-                f"Axis {self.axis} of input tensor should have a defined dimension but the layer received an input "
-                f"with shape {input_shape}."
+                f"Axis {self.axis} of input tensor should have a defined dimension but the layer received an"
+                f" input with shape {input_shape}."
             )
         if self.groups == -1:
             self.groups = n
@@ -409,7 +405,8 @@ class UnitNormalization(Elementwise):
         super().__init__(**kwargs)
         if not isinstance(axis, (int, list, tuple)):
             raise TypeError(
-                f"Invalid value for `axis` argument: expected an int or a list/tuple of ints. Received: axis={axis}"
+                "Invalid value for `axis` argument: expected an int or a list/tuple of ints. Received:"
+                f" axis={axis}"
             )
         self.axis = axis if isinstance(axis, int) else list(axis)
 

@@ -1,4 +1,5 @@
-"""Numbers and categories as a model takes them: Rescaling, Normalization, CategoryEncoding, Discretization."""
+"""Numbers and categories as a model takes them: Rescaling, Normalization, CategoryEncoding,
+Discretization."""
 
 from __future__ import annotations
 
@@ -53,8 +54,8 @@ class Normalization(Elementwise):
             )
         if mean is not None and np.shape(mean) != np.shape(variance):
             raise ValueError(
-                "When setting values directly, `mean` and `variance` must have the same shape. Received: mean "
-                f"shape {np.shape(mean)} and variance shape {np.shape(variance)}"
+                "When setting values directly, `mean` and `variance` must have the same shape. Received:"
+                f" mean shape {np.shape(mean)} and variance shape {np.shape(variance)}"
             )
         self.input_mean, self.input_variance, self.invert = mean, variance, invert
 
@@ -153,8 +154,8 @@ def encoded(labels: Any, n: int, mode: str, weights: Any, dtype: str) -> Any:
     """Integers as one-hot, multi-hot or counting rows of n."""
     if labels.size and (labels.min() < 0 or labels.max() >= n):
         raise ValueError(
-            f"Input values must be in the range 0 <= values < num_tokens with num_tokens={n}, got values from "
-            f"{labels.min()} to {labels.max()}"
+            f"Input values must be in the range 0 <= values < num_tokens with num_tokens={n}, got values from"
+            f" {labels.min()} to {labels.max()}"
         )
     if mode == "one_hot":
         if labels.ndim > 1 and labels.shape[-1] == 1:
@@ -208,7 +209,7 @@ class CategoryEncoding(Layer):
     def _fixed_axes(self) -> tuple[int, ...]:
         return ()
 
-    def call(self, inputs: Any, count_weights: Any = None) -> Any:  # type: ignore[override]
+    def call(self, inputs: Any, count_weights: Any = None) -> Any:
         if count_weights is not None and self.output_mode != "count":
             raise ValueError(
                 "`count_weights` is not used when `output_mode` is not `'count'`. Received "
@@ -269,11 +270,16 @@ class Discretization(Layer):
             raise ValueError(
                 "Cannot adapt a Discretization layer that has been initialized with `bin_boundaries`."
             )
-        a = np.sort(
-            np.asarray(data.detach().numpy() if isinstance(data, Tensor) else data, np.float64).ravel()
-        )
-        parts = np.arange(1, self.num_bins) / self.num_bins
-        self.bin_boundaries = np.quantile(a, parts, method="lower").tolist()
+        a = np.sort(np.asarray(data.detach().numpy() if isinstance(data, Tensor) else data).ravel())
+        step = max(a.size * self.epsilon, 1)
+        points = a[int(step - 1) :: int(step)]  # a summary within epsilon
+        share = np.cumsum(np.full(points.size, step))
+        part = 1.0 / self.num_bins
+        if points.size * part < 1:
+            self.bin_boundaries = points[:-1].tolist()
+            return
+        at = part + np.arange(0.0, 1.0, part)
+        self.bin_boundaries = np.interp(at, share / share[-1], points).astype(np.float32)[:-1].tolist()
 
     def call(self, inputs: Tensor) -> Any:
         if self.bin_boundaries is None:
@@ -307,4 +313,5 @@ class Discretization(Layer):
             "epsilon": self.epsilon,
             "output_mode": self.output_mode,
             "sparse": False,
+            "dtype": self.dtype,
         }

@@ -90,7 +90,7 @@ class Dropout(_Random):
 class _SpatialDropout(Dropout):
     """Drops whole channels."""
 
-    _fields = ("rate", "seed")
+    _fields: tuple[str, ...] = ("rate", "seed")
 
     def __init__(
         self, rate: float, seed: int | None = None, name: str | None = None, dtype: Any = None, **kw: Any
@@ -99,6 +99,10 @@ class _SpatialDropout(Dropout):
 
     def _noise(self, shape: Shape) -> Any:
         return (None, *[1] * (len(shape) - 2), None)
+
+    def get_config(self) -> dict[str, Any]:
+        own = {f: getattr(self, f) for f in self._fields}
+        return {**own, "name": self.name, "dtype": self.dtype}
 
 
 @layer_registry.add()

@@ -141,14 +141,15 @@ def _pairs(layer: str, name: str, value: Any, rank: int) -> tuple[tuple[int, int
         value = (value,) * rank
     if not isinstance(value, (list, tuple)) or len(value) != rank:
         raise ValueError(
-            f"{layer}: `{name}` should be an integer, {rank} integers or {rank} pairs. Received: {name}={value!r}"
+            f"{layer}: `{name}` should be an integer, {rank} integers or {rank} pairs. Received:"
+            f" {name}={value!r}"
         )
     both = [sizes(layer, name, (v, v) if isinstance(v, int) else v, 2, 0) for v in value]
     return tuple([(a, b) for a, b in both])
 
 
 class _ZeroPadding(_Mover):
-    _fields = ("padding", "data_format")
+    _fields: tuple[str, ...] = ("padding", "data_format")
     rank = 2
 
     def __init__(self, padding: Any = 1, data_format: Any = None, **kwargs: Any) -> None:
@@ -198,7 +199,7 @@ class ZeroPadding3D(_ZeroPadding):
 
 
 class _Cropping(_Mover):
-    _fields = ("cropping", "data_format")
+    _fields: tuple[str, ...] = ("cropping", "data_format")
     rank = 2
 
     def __init__(self, cropping: Any = 1, data_format: Any = None, **kwargs: Any) -> None:
@@ -221,9 +222,9 @@ class _Cropping(_Mover):
         size = [None if n is None else n - a - b for n, (a, b) in zip(input_shape[1:-1], self._edges)]
         if any(s is not None and s <= 0 for s in size):
             raise ValueError(
-                f"{self.name}: {type(self).__name__} {self.cropping} leaves nothing of shape "
-                f"{tuple(input_shape)}. `cropping` parameter of `{type(self).__name__}` layer must be smaller than "
-                f"the input shape."
+                f"{self.name}: {type(self).__name__} {self.cropping} leaves nothing of shape"
+                f" {tuple(input_shape)}. `cropping` parameter of `{type(self).__name__}` layer must be"
+                " smaller than the input shape."
             )
         return (input_shape[0], *size, input_shape[-1])
 
@@ -317,7 +318,8 @@ class UpSampling2D(_Repeat):
         name = interpolation.lower()
         if name not in _MODES:
             raise ValueError(
-                f'`interpolation` argument should be one of: {", ".join(_MODES)}. Received: "{interpolation}".'
+                f"`interpolation` argument should be one of: {', '.join(_MODES)}. Received:"
+                f' "{interpolation}".'
             )
         if not _MODES[name]:
             raise ValueError(f"UpSampling2D: interpolation={interpolation!r} is not supported")

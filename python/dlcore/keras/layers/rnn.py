@@ -1,8 +1,8 @@
 """Recurrent layers: x (N, T, in) -> (N, units), or (N, T, units) with `return_sequences`.
 
-LSTM, GRU and SimpleRNN in their usual form run as one kernel over the whole sequence; what the kernel does not
-do (other activations, recurrent dropout, masks with holes, cells of one's own) goes step by step through the
-cell. A masked step leaves the states as they are.
+LSTM, GRU and SimpleRNN in their usual form run as one kernel over the whole sequence; what the kernel does
+not do (other activations, recurrent dropout, masks with holes, cells of one's own) goes step by step through
+the cell. A masked step leaves the states as they are.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class RNN(Layer):
     def _states_are_nested(self) -> bool:
         return isinstance(self.cell.state_size, (list, tuple))
 
-    def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:  # type: ignore[override]
+    def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:
         batch, length = sequences_shape[:2]
         n = cell_output_size(self.cell)
         out = (batch, length, n) if self.return_sequences else (batch, n)
@@ -86,7 +86,7 @@ class RNN(Layer):
         out = masks[0] if self.return_sequences and masks else None
         return [out, *[None] * len(self.state_size)] if self.return_state else out
 
-    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:  # type: ignore[override]
+    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
         if isinstance(self.cell, Layer) and not self.cell.built:
             step = (sequences_shape[0], *sequences_shape[2:])
             self.cell._ensure_built({self.cell._signature.build[0]: step})
@@ -115,14 +115,15 @@ class RNN(Layer):
             self.states = tree_map(variable, self.get_initial_state(n))
         if n != self._batch_size:
             raise ValueError(
-                "If an RNN is stateful, the batch size of the input sequences must be the same as the batch size "
-                f"of the initial state. \n- Expected batch size: {self._batch_size}\n- Received batch size: {n}"
+                "If an RNN is stateful, the batch size of the input sequences must be the same as the batch"
+                f" size of the initial state. \n- Expected batch size: {self._batch_size}\n- Received batch"
+                f" size: {n}"
             )
         return list(self.states)
 
     def call(
         self, sequences: Tensor, initial_state: Any = None, mask: Any = None, training: bool = False
-    ) -> Any:  # type: ignore[override]
+    ) -> Any:
         x = to_float(sequences, self.dtype)
         if isinstance(mask, (list, tuple)):
             mask = mask[0]
@@ -198,7 +199,8 @@ class RNN(Layer):
 def _chosen(mask: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """a where the mask is True, else b; mask (N,)."""
     m = mask.reshape(mask.shape[0], *[1] * (a.ndim - 1))
-    return F.where(m, a, b)
+    y: Tensor = F.where(m, a, b)
+    return y
 
 
 class _Named(RNN):
@@ -234,8 +236,7 @@ class _Named(RNN):
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        for key in ("cell", "zero_output_for_mask"):
-            del config[key]
+        del config["cell"]
         return {
             **config,
             **self.cell._own_config(),
@@ -287,7 +288,8 @@ def _split(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 @layer_registry.add()
 class SimpleRNN(_Named):
-    """h_t = activation(x_t W + h_{t-1} U + b): kernel (in, units), recurrent kernel (units, units), bias (units,)."""
+    """h_t = activation(x_t W + h_{t-1} U + b): kernel (in, units), recurrent kernel (units, units), bias
+    (units,)."""
 
     _cell = SimpleRNNCell
 
@@ -321,8 +323,8 @@ class SimpleRNN(_Named):
 
 @layer_registry.add()
 class LSTM(_Named):
-    """Long short-term memory: kernel (in, 4 units), recurrent kernel (units, 4 units), bias (4 units,), the gates
-    in the order i, f, c, o."""
+    """Long short-term memory: kernel (in, 4 units), recurrent kernel (units, 4 units), bias (4 units,), the
+    gates in the order i, f, c, o."""
 
     _cell = LSTMCell
 

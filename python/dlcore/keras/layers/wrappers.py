@@ -19,7 +19,8 @@ __all__ = ["Bidirectional", "SpectralNormalization", "TimeDistributed"]
 
 @layer_registry.add()
 class Bidirectional(Layer):
-    """A recurrent layer in both directions of time; `merge_mode` "concat", "sum", "mul", "ave" or None (both)."""
+    """A recurrent layer in both directions of time; `merge_mode` "concat", "sum", "mul", "ave" or None
+    (both)."""
 
     supports_masking = True
 
@@ -56,8 +57,8 @@ class Bidirectional(Layer):
                 config["go_backwards"] = backwards
             return type(layer).from_config(config)
 
-        self.forward_layer = remade("forward", None)
-        self.backward_layer = backward_layer or remade("backward", True)
+        self.forward_layer: Any = remade("forward", None)
+        self.backward_layer: Any = backward_layer or remade("backward", True)
         if self.forward_layer.go_backwards == self.backward_layer.go_backwards:
             raise ValueError(
                 "Forward layer and backward layer should have different `go_backwards` value. Received: "
@@ -68,19 +69,20 @@ class Bidirectional(Layer):
             one, two = getattr(self.forward_layer, a), getattr(self.backward_layer, a)
             if one != two:
                 raise ValueError(
-                    f'Forward layer and backward layer are expected to have the same value for attribute "{a}", '
-                    f'got "{one}" for forward layer and "{two}" for backward layer'
+                    "Forward layer and backward layer are expected to have the same value for attribute"
+                    f' "{a}", got "{one}" for forward layer and "{two}" for backward layer'
                 )
         for side in (self.forward_layer, self.backward_layer):
             if getattr(side, "zero_output_for_mask", None) is not None:
                 side.zero_output_for_mask = side.return_sequences
         self.merge_mode = merge_mode
         self._given = weights
-        self.stateful, self.return_sequences = layer.stateful, layer.return_sequences
-        self.return_state = layer.return_state
+        one = self.forward_layer
+        self.stateful, self.return_sequences = one.stateful, one.return_sequences
+        self.return_state = one.return_state
         self.input_spec = layer.input_spec
 
-    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:  # type: ignore[override]
+    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
         for side in (self.forward_layer, self.backward_layer):
             if not side.built:
                 side._ensure_built({side._signature.build[0]: tuple(sequences_shape)})
@@ -95,7 +97,7 @@ class Bidirectional(Layer):
 
     def call(
         self, sequences: Tensor, initial_state: Any = None, mask: Any = None, training: bool | None = None
-    ) -> Any:  # type: ignore[override]
+    ) -> Any:
         kwargs: dict[str, Any] = {}
         if self.forward_layer._call_takes_training:
             kwargs["training"] = training
@@ -125,7 +127,7 @@ class Bidirectional(Layer):
             return [*out, *states] if self.merge_mode is None else [out, *states]
         return out
 
-    def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:  # type: ignore[override]
+    def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:
         out = self.forward_layer.compute_output_shape(sequences_shape)
         states: list[Any] = []
         if self.return_state:
@@ -196,8 +198,8 @@ class TimeDistributed(Wrapper):
     def _child(self, shape: Any) -> tuple[Any, ...]:
         if not isinstance(shape, (tuple, list)) or len(shape) < 3:
             raise ValueError(
-                "`TimeDistributed` Layer should be passed an `input_shape ` with at least 3 dimensions, received: "
-                f"{shape}"
+                "`TimeDistributed` Layer should be passed an `input_shape ` with at least 3 dimensions,"
+                f" received: {shape}"
             )
         return (shape[0], *shape[2:])
 
@@ -208,13 +210,13 @@ class TimeDistributed(Wrapper):
         out = self.layer.compute_output_shape(self._child(input_shape))
         return (out[0], input_shape[1], *out[1:])
 
-    def call(self, inputs: Tensor, training: bool | None = None, mask: Any = None) -> Any:  # type: ignore[override]
+    def call(self, inputs: Tensor, training: bool | None = None, mask: Any = None) -> Any:
         self._child(inputs.shape)
         if mask is not None and (mask.ndim < 2 or mask.shape[:2] != inputs.shape[:2]):
             raise ValueError(
-                f"The `mask` passed to the `TimeDistributed` layer has a shape {mask.shape} that is incompatible "
-                f"with the input shape {inputs.shape}. The first two dimensions of the mask (batch size and "
-                "timesteps) must match the input's first two dimensions."
+                f"The `mask` passed to the `TimeDistributed` layer has a shape {mask.shape} that is"
+                f" incompatible with the input shape {inputs.shape}. The first two dimensions of the mask"
+                " (batch size and timesteps) must match the input's first two dimensions."
             )
         sig = self.layer._signature
         kwargs: dict[str, Any] = {"training": training} if sig.training else {}
@@ -234,8 +236,8 @@ class TimeDistributed(Wrapper):
 
 @layer_registry.add()
 class SpectralNormalization(Wrapper):
-    """In training the kernel is divided by its largest singular value, found by power iteration (Miyato et al.
-    2018)."""
+    """In training the kernel is divided by its largest singular value, found by power iteration (Miyato et
+    al. 2018)."""
 
     def __init__(self, layer: Any, power_iterations: int = 1, **kwargs: Any) -> None:
         super().__init__(layer, **kwargs)
@@ -253,7 +255,7 @@ class SpectralNormalization(Wrapper):
             kernel = getattr(self.layer, "embeddings", None)
         if kernel is None:
             raise ValueError(f"{type(self.layer).__name__} object has no attribute 'kernel' nor 'embeddings'")
-        self._kernel = [kernel]
+        self.kernel = kernel
         self.vector_u = self.add_weight(
             (1, kernel.shape[-1]),
             initializers.TruncatedNormal(stddev=0.02),
@@ -261,12 +263,9 @@ class SpectralNormalization(Wrapper):
             name="vector_u",
         )
 
-    def _sublayers(self) -> list[Layer]:
-        return [self.layer]
-
     def call(self, inputs: Tensor, training: bool = False) -> Any:
         if training:
-            w = self._kernel[0].values()
+            w = self.kernel.values()
             if np.any(w):
                 self._normalize(w)
         return self.layer(inputs)

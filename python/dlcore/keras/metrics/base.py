@@ -24,7 +24,8 @@ registry = Registry("keras.metrics", "metric")
 def array(x: Any) -> NDArray:
     if isinstance(x, Tensor):
         x = x.detach()
-        return (x if x.device == "cpu" else x.cpu()).array.numpy()
+        y: NDArray = (x if x.device == "cpu" else x.cpu()).array.numpy()
+        return y
     return np.asarray(x)
 
 
@@ -41,7 +42,8 @@ def same_shape(t: NDArray, p: NDArray) -> tuple[NDArray, NDArray]:
 
 
 class Metric:
-    """Base class: override `update_state` and `result`; variables made by `add_weight` start at each epoch anew."""
+    """Base class: override `update_state` and `result`; variables made by `add_weight` start at each epoch
+    anew."""
 
     _keras_module = "keras.metrics"
     _fields: tuple[str, ...] = ()
@@ -185,7 +187,9 @@ class MeanMetricWrapper(Mean):
         self._fn = fn
         self._fn_kwargs = options
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(  # type: ignore[override]
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> None:
         values = self._fn(y_true, y_pred, **self._fn_kwargs) if self._fn_kwargs else self._fn(y_true, y_pred)
         mask, own = mask_of(y_pred), mask_of(values)
         for m in (mask, own if sample_weight is not None or mask is not None else None):

@@ -37,7 +37,8 @@ _EPSILON = 1e-7
 
 def _ratio(a: Any, b: Any) -> NDArray:
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    return np.divide(a, b, out=np.zeros(np.broadcast(a, b).shape), where=b != 0)
+    y: NDArray = np.divide(a, b, out=np.zeros(np.broadcast(a, b).shape), where=b != 0)
+    return y
 
 
 def _thresholds(given: Any, default: float) -> list[float]:
@@ -88,8 +89,8 @@ class _Counts(Metric):
         if self.class_id is not None:
             if p.ndim == 1:
                 raise ValueError(
-                    "When class_id is provided, y_pred must be a 2D array with shape (num_samples, num_classes), "
-                    f"found shape: {p.shape}"
+                    "When class_id is provided, y_pred must be a 2D array with shape (num_samples,"
+                    f" num_classes), found shape: {p.shape}"
                 )
             t, p = t[..., self.class_id, None], p[..., self.class_id, None]
         weights = np.ones(p.shape) if w is None else np.broadcast_to(w, p.shape)
@@ -330,7 +331,8 @@ def _choice(what: str, value: Any, choices: tuple[str, ...]) -> str:
 
 @registry.add("auc")
 class AUC(_Counts):
-    """The area under the ROC, precision-recall or precision-recall-gain curve over `num_thresholds` thresholds.
+    """The area under the ROC, precision-recall or precision-recall-gain curve over `num_thresholds`
+    thresholds.
 
     The precision-recall curve is interpolated as Davis and Goadrich 2006 do.
     """
@@ -362,7 +364,8 @@ class AUC(_Counts):
         else:
             if num_thresholds <= 1:
                 raise ValueError(
-                    f"Argument `num_thresholds` must be an integer > 1. Received: num_thresholds={num_thresholds}"
+                    "Argument `num_thresholds` must be an integer > 1. Received:"
+                    f" num_thresholds={num_thresholds}"
                 )
             inner = [(i + 1) / (num_thresholds - 1) for i in range(num_thresholds - 2)]
         self._at = np.asarray([-_EPSILON, *inner, 1 + _EPSILON])
@@ -383,8 +386,8 @@ class AUC(_Counts):
         if self.multi_label and self._labels is None:
             if p.ndim != 2:
                 raise ValueError(
-                    f"`y_pred` must have rank 2 when `multi_label=True`. Found rank {p.ndim}. Full shape received "
-                    f"for `y_pred`: {p.shape}"
+                    f"`y_pred` must have rank 2 when `multi_label=True`. Found rank {p.ndim}. Full shape"
+                    f" received for `y_pred`: {p.shape}"
                 )
             self._labels = p.shape[1]
             self.reset_state()
@@ -441,8 +444,8 @@ class AUC(_Counts):
 
 @registry.add()
 class FBetaScore(Metric):
-    """(1 + beta^2) precision recall / (beta^2 precision + recall) a class, then averaged (None, "micro", "macro",
-    "weighted"). Without `threshold` the largest output is the class."""
+    """(1 + beta^2) precision recall / (beta^2 precision + recall) a class, then averaged (None, "micro",
+    "macro", "weighted"). Without `threshold` the largest output is the class."""
 
     _fields: tuple[str, ...] = ("average", "beta", "threshold")
     _direction = "up"
@@ -462,12 +465,13 @@ class FBetaScore(Metric):
             )
         if not isinstance(beta, float) or beta <= 0:
             raise ValueError(
-                f"Invalid `beta` argument value. It should be a Python float. It should be > 0. Received: beta={beta}"
+                "Invalid `beta` argument value. It should be a Python float. It should be > 0. Received:"
+                f" beta={beta}"
             )
         if threshold is not None and (not isinstance(threshold, float) or not 0 < threshold <= 1):
             raise ValueError(
-                "Invalid `threshold` argument value. It should be a Python float. It should verify 0 < threshold "
-                f"<= 1. Received: threshold={threshold}"
+                "Invalid `threshold` argument value. It should be a Python float. It should verify 0 <"
+                f" threshold <= 1. Received: threshold={threshold}"
             )
         self.average, self.beta, self.threshold = average, beta, threshold
         super().__init__(dtype, name)
@@ -564,8 +568,8 @@ class IoU(Metric):
         w = np.ones(1) if sample_weight is None else array(sample_weight)
         if w.dtype.kind == "f" and np.dtype(self.dtype).kind == "i" and sample_weight is not None:
             warnings.warn(
-                "You are passing weight as `float`, but dtype is `int`. This may result in an incorrect weight due to "
-                "type casting Consider using integer weights.",
+                "You are passing weight as `float`, but dtype is `int`. This may result in an incorrect"
+                " weight due to type casting Consider using integer weights.",
                 stacklevel=2,
             )
         w = np.broadcast_to(w.astype(self.dtype).ravel(), t.shape)

@@ -229,9 +229,10 @@ SparseCategoricalCrossentropy = mean_metric(
     "SparseCategoricalCrossentropy",
     losses.sparse_categorical_crossentropy,
     "sparse_categorical_crossentropy",
-    "name dtype from_logits axis",
+    "name dtype from_logits ignore_class axis",
     "down",
     from_logits=False,
+    ignore_class=None,
     axis=-1,
 )
 PearsonCorrelation = mean_metric(
@@ -256,7 +257,9 @@ class RootMeanSquaredError(Mean):
     def __init__(self, name: str | None = "root_mean_squared_error", dtype: Any = None) -> None:
         super().__init__(name, dtype)
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
+    def update_state(  # type: ignore[override]
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> None:
         t, p = same_shape(array(y_true), array(y_pred))
         self._add(np.square(p.astype(np.float64) - t), sample_weight)
 

@@ -1,4 +1,5 @@
-"""Optimizer: the learning rate, clipping, decay, averages and accumulation that all rules share, and their state.
+"""Optimizer: the learning rate, clipping, decay, averages and accumulation that all rules share, and their
+state.
 
 A rule differs from torch's in places: Adam's epsilon joins the uncorrected sqrt(v), RMSprop's and Adagrad's
 stand under the root. Each step changes the weights in place.
@@ -57,8 +58,8 @@ class Count(int):
 
 
 class Optimizer:
-    """Base class: `update(values, gradient, slots, rate, step)` changes one weight and its slots in place; or, in
-    Keras' manner, `update_step(gradient, variable, learning_rate)`.
+    """Base class: `update(values, gradient, slots, rate, step)` changes one weight and its slots in place;
+    or, in Keras' manner, `update_step(gradient, variable, learning_rate)`.
     """
 
     _keras_module = "keras.optimizers"
@@ -89,9 +90,9 @@ class Optimizer:
             )
         if sum(c is not None for c in (clipnorm, clipvalue, global_clipnorm)) > 1:
             raise ValueError(
-                f"{cls}: only one of clipnorm, clipvalue and global_clipnorm can be given. Only one of `clipnorm`, "
-                f"`clipvalue` and `global_clipnorm` can be set. Received: clipnorm={clipnorm}, "
-                f"clipvalue={clipvalue}, global_clipnorm={global_clipnorm}"
+                f"{cls}: only one of clipnorm, clipvalue and global_clipnorm can be given. Only one of"
+                f" `clipnorm`, `clipvalue` and `global_clipnorm` can be set. Received: clipnorm={clipnorm},"
+                f" clipvalue={clipvalue}, global_clipnorm={global_clipnorm}"
             )
         for key, value in (
             ("clipnorm", clipnorm),
@@ -102,8 +103,8 @@ class Optimizer:
                 raise ValueError(f"{cls}: {key} must be positive, got {value}")
         if gradient_accumulation_steps and not gradient_accumulation_steps >= 2:
             raise ValueError(
-                "`gradient_accumulation_steps` must be an integer >= 2. Received: gradient_accumulation_steps="
-                f"{gradient_accumulation_steps}"
+                "`gradient_accumulation_steps` must be an integer >= 2. Received:"
+                f" gradient_accumulation_steps={gradient_accumulation_steps}"
             )
         if use_ema:
             if not 0 <= ema_momentum <= 1:
@@ -143,8 +144,9 @@ class Optimizer:
             rate = float(value)
         except (TypeError, ValueError):
             raise ValueError(
-                f"{type(self).__name__}: learning_rate must be a number or a schedule, got {value!r}. Argument "
-                "`learning_rate` should be float, or an instance of LearningRateSchedule, or a callable"
+                f"{type(self).__name__}: learning_rate must be a number or a schedule, got {value!r}."
+                " Argument `learning_rate` should be float, or an instance of LearningRateSchedule, or a"
+                " callable"
             ) from None
         if rate < 0:
             raise ValueError(f"{type(self).__name__}: learning_rate must not be negative, got {rate}")
@@ -169,9 +171,9 @@ class Optimizer:
             return
         if isinstance(self._rate, LearningRateSchedule):
             raise TypeError(
-                f"{type(self).__name__}: the learning rate follows a schedule and cannot be set. This optimizer was "
-                "created with a `LearningRateSchedule` object as its `learning_rate` constructor argument, hence its "
-                "learning rate is not settable."
+                f"{type(self).__name__}: the learning rate follows a schedule and cannot be set. This"
+                " optimizer was created with a `LearningRateSchedule` object as its `learning_rate`"
+                " constructor argument, hence its learning rate is not settable."
             )
         self._rate = self._checked(value)
 
@@ -227,9 +229,9 @@ class Optimizer:
         for v in variables:
             if id(v) not in known:
                 raise ValueError(
-                    f"Unknown variable: {v.path}, shape {v.shape}. This optimizer can only be called for the "
-                    "variables it was originally built with. When working with a new set of variables, you should "
-                    "recreate a new optimizer instance."
+                    f"Unknown variable: {v.path}, shape {v.shape}. This optimizer can only be called for the"
+                    " variables it was originally built with. When working with a new set of variables, you"
+                    " should recreate a new optimizer instance."
                 )
             out.append(known[id(v)])
         return out
@@ -299,6 +301,8 @@ class Optimizer:
         mine = self._state()
         head = 2 if self._has_rate else 1
         arrays = [np.asarray(v) for v in values]
+        if len(arrays) == head:  # of an optimizer that has made no step
+            mine = []
         if len(arrays) != head + len(mine) or any(a.shape != b.shape for a, b in zip(mine, arrays[head:])):
             raise ValueError(f"{self.name}: {what} does not fit this model's weights")
         self._iterations = int(arrays[0])
@@ -330,10 +334,7 @@ class Optimizer:
         self._undecayed = [*(var_list or []), *(var_names or [])]
 
     def _decays(self, v: Variable) -> bool:
-        for x in self._undecayed:
-            if x is v or (isinstance(x, str) and re.search(x, v.path)):
-                return False
-        return True
+        return all(not (x is v or (isinstance(x, str) and re.search(x, v.path))) for x in self._undecayed)
 
     def scale_loss(self, loss: Any) -> Any:
         return loss if self.loss_scale_factor is None else loss * self.loss_scale_factor
@@ -351,15 +352,15 @@ class Optimizer:
         if trainable_variables is None:
             if not self.built:
                 raise ValueError(
-                    "When passing `grads` without `variables`, the optimizer must already be built on a list of "
-                    "variables. Call `optimizer.build(trainable_variables)` first. "
+                    "When passing `grads` without `variables`, the optimizer must already be built on a list"
+                    " of variables. Call `optimizer.build(trainable_variables)` first. "
                 )
             trainable_variables = self._order
             if len(grads) != len(self._order):
                 raise ValueError(
-                    "When passing `grads` as a list of gradient tensors, the gradients must match "
-                    f"`optimizer.variables` one-to-on. Received a list of {len(grads)} gradients, but the optimizer is "
-                    f"tracking {len(self._order)} trainable variables."
+                    "When passing `grads` as a list of gradient tensors, the gradients must match"
+                    f" `optimizer.variables` one-to-on. Received a list of {len(grads)} gradients, but the"
+                    f" optimizer is tracking {len(self._order)} trainable variables."
                 )
         variables = list(trainable_variables)
         if not self.built:
@@ -372,8 +373,8 @@ class Optimizer:
         if len(found) < len(variables):
             missing = [v.path for g, v in zip(grads, variables) if g is None]
             warnings.warn(
-                f"Gradients do not exist for variables {missing} when minimizing the loss. If using `model.compile()`, "
-                "did you forget to provide a `loss` argument?",
+                f"Gradients do not exist for variables {missing} when minimizing the loss. If using"
+                " `model.compile()`, did you forget to provide a `loss` argument?",
                 stacklevel=3,
             )
         gradients = [g for g, _, _ in found]

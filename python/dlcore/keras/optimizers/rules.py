@@ -60,7 +60,8 @@ class SGD(Optimizer):
         super().__init__(learning_rate, weight_decay, **kw)
         if not isinstance(momentum, (int, float)) or not 0 <= momentum <= 1:
             raise ValueError(
-                f"SGD: momentum must be from 0 to 1, got {momentum}. `momentum` must be a float between [0, 1]."
+                f"SGD: momentum must be from 0 to 1, got {momentum}. `momentum` must be a float between"
+                " [0, 1]."
             )
         self.momentum, self.nesterov = momentum, nesterov
 
@@ -192,17 +193,15 @@ class Adamax(_Moments):
 class Nadam(_Moments):
     """Adam with Nesterov's momentum, warmed up (Dozat 2016)."""
 
-    _product = 1.0
-    _at = 0
+    def __init__(self, *args: Any, **kw: Any) -> None:
+        super().__init__(*args, **kw)
+        self._product = np.ones((), np.float32)  # of every step's beta
 
-    def _u(self, step: int) -> float:
-        return float(self.beta_1 * (1 - 0.5 * 0.96**step))
+    def _state(self) -> list[NDArray]:
+        return [*super()._state(), self._product]
 
     def begin(self, step: int) -> None:
-        if step != self._at + 1:  # a state was loaded
-            self._product = math.prod(self._u(i) for i in range(1, step))
-        self._product *= self._u(step)
-        self._at = step
+        self._product *= np.float32(self.beta_1 * (1 - 0.5 * 0.96**step))
 
     def update_all(
         self, values: list[NDArray], grads: list[NDArray], slots: list[list[NDArray]], rate: float, step: int
@@ -213,7 +212,7 @@ class Nadam(_Moments):
             _arrays(grads),
             _column(slots, 0),
             _column(slots, 1),
-            [self._product] * n,
+            [float(self._product)] * n,
             [float(step)] * n,
             rate,
             self.beta_1,
@@ -374,7 +373,8 @@ class Lion(Optimizer):
         super().__init__(learning_rate, **kw)
         if beta_1 <= 0 or beta_1 > 1:
             raise ValueError(
-                f"Argument `beta_1` must be in the [0, 1] range. Otherwise, the optimizer degenerates to SignSGD. Received: beta_1={beta_1}."
+                "Argument `beta_1` must be in the [0, 1] range. Otherwise, the optimizer degenerates to"
+                f" SignSGD. Received: beta_1={beta_1}."
             )
         self.beta_1, self.beta_2 = beta_1, beta_2
 
@@ -493,6 +493,12 @@ class Adafactor(Optimizer):
         self.beta_2_decay, self.epsilon_1, self.epsilon_2 = beta_2_decay, epsilon_1, epsilon_2
         self.clip_threshold, self.relative_step = clip_threshold, relative_step
 
+    def _file_slots(self) -> list[NDArray]:
+        # Keras gives a vector two scalars where a matrix has its rows and columns.
+        none = [np.zeros((), np.float32), np.zeros((), np.float32)]
+        factors = [s for slots in self._slots for s in (slots[:2] if len(slots) == 3 else none)]
+        return [*factors, *[slots[-1] for slots in self._slots]]
+
     def _make_slots(self, v: Variable) -> list[NDArray]:
         w = v.values()
         if w.ndim < 2:
@@ -528,7 +534,8 @@ def _rms(x: NDArray) -> float:
 
 @registry.add()
 class Muon(Optimizer):
-    """Momentum made orthogonal by Newton-Schulz steps, for matrices; Adam for the rest (Jordan et al. 2024)."""
+    """Momentum made orthogonal by Newton-Schulz steps, for matrices; Adam for the rest (Jordan et al.
+    2024)."""
 
     _fields = (
         "adam_beta_1",
@@ -683,8 +690,8 @@ class ScheduleFreeAdamW(_Moments):
 
 @registry.add()
 class LossScaleOptimizer(Optimizer):
-    """Another optimizer on a loss that is scaled up, the scale doubling after steps that went well and halving
-    after gradients that overflowed, which make no step (Micikevicius et al. 2017)."""
+    """Another optimizer on a loss that is scaled up, the scale doubling after steps that went well and
+    halving after gradients that overflowed, which make no step (Micikevicius et al. 2017)."""
 
     def __init__(
         self,
@@ -724,6 +731,10 @@ class LossScaleOptimizer(Optimizer):
     @property
     def iterations(self) -> Any:
         return self.inner_optimizer.iterations
+
+    @iterations.setter
+    def iterations(self, value: Any) -> None:
+        self.inner_optimizer.iterations = value
 
     def _state(self) -> list[NDArray]:
         return [self._good, self._scale, *self.inner_optimizer.variables[2:]]

@@ -173,8 +173,8 @@ class CosineDecay(LearningRateSchedule):
 
 @_registry.add()
 class CosineDecayRestarts(LearningRateSchedule):
-    """Half cosines one after another, each `t_mul` times as long and `m_mul` times as high (Loshchilov and Hutter
-    2016)."""
+    """Half cosines one after another, each `t_mul` times as long and `m_mul` times as high (Loshchilov and
+    Hutter 2016)."""
 
     _fields = ("initial_learning_rate", "first_decay_steps", "t_mul", "m_mul", "alpha", "name")
 

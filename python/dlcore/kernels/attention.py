@@ -53,7 +53,7 @@ def attention(
     [1.0, 2.0]
     """
     o, stats = _C.attention(
-        *[_heads(arr(x), layout) for x in (q, k, v)],
+        _heads(arr(q), layout), _heads(arr(k), layout), _heads(arr(v), layout),
         opt(mask), opt(lengths), causal, scale, dropout, seed, offset, _grouped(q, k, layout),
     )  # fmt: skip
     y = out(_heads(o, layout))
@@ -90,9 +90,10 @@ def attention_backward(
     m = opt(mask)
     added = m is not None and m.dtype.kind == "f"
     top = np.asarray(lse)
+    stats = arr(np.stack([top, np.zeros_like(top)]))
     grads = _C.attention_backward(
-        *[_heads(arr(x), layout) for x in (dout, q, k, v, o)],
-        arr(np.stack([top, np.zeros_like(top)])), [True, True, True, added],
+        _heads(arr(dout), layout), _heads(arr(q), layout), _heads(arr(k), layout), _heads(arr(v), layout),
+        _heads(arr(o), layout), stats, [True, True, True, added],
         m, opt(lengths), causal, scale, dropout, seed, offset, _grouped(q, k, layout),
     )  # fmt: skip
     results = [out(_heads(g, layout)) for g in grads[:3] if g is not None]

@@ -79,33 +79,47 @@ DLCORE_INLINE void finish(Vec<T> (&acc)[M][V], const TileArgs<T>& t) {
     }
 }
 
+// Long sums go in runs that are added up, as a GEMM's do: rounding errors grow with the run, not with the
+// sum.
 template <class T, int M, int V>
 void dense_tile(const TileArgs<T>& t) {
   constexpr int L = kLanes<T>;
-  Vec<T> acc[M][V];
-#pragma GCC unroll 16
-  for (int i = 0; i < M; ++i)
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) acc[i][v] = Vec<T>{};
+  constexpr int64_t kRun = 512;
+  Vec<T> acc[M][V], before[M][V];
   const T* b = t.b;
   const int64_t s = t.x_step;
-  for (int64_t k = 0; k < t.K; ++k, b += t.b_step) {
-    const T* a = t.x + t.off[k];
-    Vec<T> bv[V];
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) bv[v] = load(b + v * L);
-    const T* a2 = a + t.x_half;
+  for (int64_t k = 0;;) {
 #pragma GCC unroll 16
-    for (int i = 0; i < M; ++i) {
-      const int j = i < M / 2 ? i : i - M / 2;  // three pixels an address register
-      if (i == M / 2)
-        a = a2;
-      else if (j && j % 3 == 0)
-        a += 3 * s;
-      const Vec<T> av = splat(a[j % 3 * s]);
+    for (int i = 0; i < M; ++i)
 #pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) acc[i][v] = fma(av, bv[v], acc[i][v]);
+      for (int v = 0; v < V; ++v) acc[i][v] = Vec<T>{};
+    const int64_t begin = k, end = min64(t.K, k + kRun);
+    for (; k < end; ++k, b += t.b_step) {
+      const T* a = t.x + t.off[k];
+      Vec<T> bv[V];
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) bv[v] = load(b + v * L);
+      const T* a2 = a + t.x_half;
+#pragma GCC unroll 16
+      for (int i = 0; i < M; ++i) {
+        const int j = i < M / 2 ? i : i - M / 2;  // three pixels an address register
+        if (i == M / 2)
+          a = a2;
+        else if (j && j % 3 == 0)
+          a += 3 * s;
+        const Vec<T> av = splat(a[j % 3 * s]);
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) acc[i][v] = fma(av, bv[v], acc[i][v]);
+      }
     }
+    if (begin > 0) {
+#pragma GCC unroll 16
+      for (int i = 0; i < M; ++i)
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) acc[i][v] += before[i][v];
+    }
+    if (k >= t.K) break;
+    __builtin_memcpy(&before, &acc, sizeof before);
   }
   finish<T, M, V>(acc, t);
 }

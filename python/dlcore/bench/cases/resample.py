@@ -80,7 +80,7 @@ def _grid(backward: bool) -> Case:
 
         def forward() -> Any:
             flat = x.reshape(n, c, -1)
-            return sum(np.take_along_axis(flat, p, 2) * w for p, w in taps).reshape(x.shape)  # type: ignore[union-attr]
+            return sum(np.take_along_axis(flat, p, 2) * w for p, w in taps).reshape(x.shape)
 
         def gradient() -> Any:
             dx = np.zeros((n, c, h * h), np.float32)

@@ -169,7 +169,8 @@ class RNN(Layer):
             if not isinstance(new, (list, tuple)):
                 new = [new]
             if m is not None:
-                before = tree_leaves(states)[0]
+                # The last cell's first state is the output before this step.
+                before = states[-1][0] if isinstance(states[0], (list, tuple)) else states[0]
                 y = _chosen(m, y, y * 0.0 if self.zero_output_for_mask else before)
                 old = iter(tree_leaves(states))
                 new = tree_map(lambda s: _chosen(m, s, next(old)), list(new))  # noqa: B023

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -37,7 +37,8 @@ class Bidirectional(Layer):
                 "Please initialize `Bidirectional` layer with a `keras.layers.Layer` instance. Received: "
                 f"{layer}"
             )
-        if backward_layer is not None and not isinstance(backward_layer, Layer):
+        given = cast(Any, backward_layer)
+        if not isinstance(backward_layer, (Layer, type(None))):
             raise ValueError(
                 f"`backward_layer` need to be a `keras.layers.Layer` instance. Received: {backward_layer}"
             )
@@ -58,7 +59,9 @@ class Bidirectional(Layer):
             return type(layer).from_config(config)
 
         self.forward_layer: Any = remade("forward", None)
-        self.backward_layer: Any = backward_layer or remade("backward", True)
+        self.backward_layer: Any = remade("backward", True)
+        if given is not None:
+            self.backward_layer = given
         if self.forward_layer.go_backwards == self.backward_layer.go_backwards:
             raise ValueError(
                 "Forward layer and backward layer should have different `go_backwards` value. Received: "

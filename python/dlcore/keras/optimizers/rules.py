@@ -496,8 +496,7 @@ class Adafactor(Optimizer):
     def _file_slots(self) -> list[NDArray]:
         # Keras gives a vector two scalars where a matrix has its rows and columns.
         none = [np.zeros((), np.float32), np.zeros((), np.float32)]
-        factors = [s for slots in self._slots for s in (slots[:2] if len(slots) == 3 else none)]
-        return [*factors, *[slots[-1] for slots in self._slots]]
+        return [s for slots in self._slots for s in (slots if len(slots) == 3 else [*none, *slots])]
 
     def _make_slots(self, v: Variable) -> list[NDArray]:
         w = v.values()

@@ -183,6 +183,7 @@ inline Grid thread_grid(int64_t M, int64_t N, int64_t parts) {
 template <class T, class PackA, class PackB, class Epilogue>
 void gemm(int64_t M, int64_t N, int64_t K, const PackA& pack_a, const PackB& pack_b, T* c, int64_t ldc,
           bool accumulate, const Epilogue& epilogue) {
+  if (M == 0 || N == 0) return;
   // Under some 64^3 multiply-adds a second thread costs more than it brings.
   const int64_t parts = min64(num_threads(), max64(1, M * N / 4096 * K / 64));
   const Grid g = thread_grid<T>(M, N, parts);

@@ -37,7 +37,10 @@ def normal(rng: np.random.Generator, *shape: int) -> Any:
     return rng.standard_normal(shape, np.float32)
 
 
-_ORDER = ("matmul", "conv", "pool", "softmax", "loss", "elementwise", "reduce", "index", "random", "optim")
+_ORDER = (
+    "matmul", "conv", "pool", "resample", "softmax", "norm", "attention", "rnn", "loss", "ctc",
+    "elementwise", "reduce", "index", "sort", "embedding", "random", "optim",
+)  # fmt: skip
 
 
 def all_cases() -> list[Case]:

@@ -46,7 +46,7 @@ def spread_padding(
 
 def _sides(op: str, padding: Margin, nd: int) -> tuple[_Sizes, _Sizes]:
     if isinstance(padding, Sequence) and len(padding) == nd and all(isinstance(p, Sequence) for p in padding):
-        pairs = [spread(op, "padding", p, 2) for p in padding]  # type: ignore[arg-type]
+        pairs = [spread(op, "padding", p, 2) for p in padding]
         return tuple([p[0] for p in pairs]), tuple([p[1] for p in pairs])
     both = spread(op, "padding", padding, nd)  # type: ignore[arg-type]
     return both, both

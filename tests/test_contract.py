@@ -40,17 +40,26 @@ def test_every_kernel_that_differentiates_has_its_backward():
     assert [n for n in names if not hasattr(dlcore.kernels, n)] == []
 
 
+# Names of torch's whose results are not compared with it, with the reason.
+NOT_COMPARED = {
+    "CrossMapLRN2d": "torch's drops a term; the formula is tested in test_kernels.py",
+    "RNNCellBase": "abstract",
+    "dropout2d": "random: its statistics are tested in test_dropout.py",
+}
+
+
 def test_every_module_and_functional_of_torch_is_compared_with_torch():
     """A name that both libraries have stands in a test beside torch, spelled out or as f"{kind}Pad{n}d"."""
     torch = pytest.importorskip("torch")
     texts = "".join(p.read_text() for p in TESTS.glob("test_*.py") if "torch" in p.read_text())
     words = set(re.findall(r"\w+", texts))
-    made = [m for m in re.findall(r'f"([\w{}]*\{[\w{}]*)"', texts) if len(re.sub(r"\{\w*\}", "", m)) >= 3]
-    patterns = [re.compile(re.sub(r"\{\w*\}", r"\\w*", m)) for m in set(made)]
+    field = re.compile(r"\{[^{}\"]*\}")
+    made = [m for m in re.findall(r'f"((?:\w|\{[^{}"]*\})+)"', texts) if len(field.sub("", m)) >= 3]
+    patterns = [re.compile(field.sub(r"\\w*", m)) for m in set(made)]
     modules = [n for n in vars(nn) if isinstance(getattr(nn, n), type) and hasattr(torch.nn, n)]
     functions = [n for n in contract()["nn.functional"] if hasattr(torch.nn.functional, n)]
     assert len(modules) > 100
-    missing = [n for n in modules + functions if n not in words]
+    missing = [n for n in modules + functions if n not in words and n not in NOT_COMPARED]
     assert [n for n in missing if not any(p.fullmatch(n) for p in patterns)] == []
 
 

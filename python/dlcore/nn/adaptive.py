@@ -33,9 +33,9 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     (ICML 2017).
 
     >>> import dlcore
-    >>> m = dlcore.nn.AdaptiveLogSoftmaxWithLoss(8, 20, cutoffs=[4, 10])
-    >>> output, loss = m(dlcore.zeros(3, 8), dlcore.tensor([0, 5, 19]))
-    >>> output.shape, m.log_prob(dlcore.zeros(3, 8)).shape
+    >>> m = dlcore.nn.AdaptiveLogSoftmaxWithLoss(16, 20, cutoffs=[4, 10])
+    >>> output, loss = m(dlcore.zeros(3, 16), dlcore.tensor([0, 5, 19]))
+    >>> output.shape, m.log_prob(dlcore.zeros(3, 16)).shape
     ((3,), (3, 20))
     """
 

@@ -173,6 +173,16 @@ DLCORE_INLINE Vec<T> expm1(Vec<T> x) {
   return x != x ? x : z;
 }
 
+// a + b modulo 2^32 (2^64): the bits of a NaN may overflow, and their result is not used.
+DLCORE_INLINE Vec<int32_t> add_wrapping(Vec<int32_t> a, int32_t b) {
+  typedef uint32_t U __attribute__((vector_size(kVecBytes)));
+  return (Vec<int32_t>)((U)a + static_cast<uint32_t>(b));
+}
+DLCORE_INLINE Vec<int64_t> add_wrapping(Vec<int64_t> a, int64_t b) {
+  typedef uint64_t U __attribute__((vector_size(kVecBytes)));
+  return (Vec<int64_t>)((U)a + static_cast<uint64_t>(b));
+}
+
 // log(m) and k with x = m 2^k, m in [sqrt(1/2), sqrt(2)), for positive finite x; f = m - 1 is exact, s = f /
 // (2 + f), and log(1 + f) = f - f^2/2 + s (f^2/2 + R(s^2)) (fdlibm's e_log.c explains the form; Sun
 // Microsystems, 1993).
@@ -188,7 +198,7 @@ DLCORE_INLINE Vec<T> log_mantissa(Vec<T> x, Vec<T>* k, Vec<T>* tail) {
   const Vec<T> tiny = splat(f32 ? T(1.17549435e-38f) : T(2.2250738585072014e-308));
   const auto subnormal = x < tiny;
   x = subnormal ? x * splat(f32 ? T(8388608.0) : T(4503599627370496.0)) : x;
-  VI bits = bitcast<VI>(x) + (one_bits - root_bits);
+  VI bits = add_wrapping(bitcast<VI>(x), one_bits - root_bits);
   *k = __builtin_convertvector((bits >> mantissa) - bias, Vec<T>) -
        (subnormal ? splat(T(mantissa)) : Vec<T>{});
   bits = (bits & mask) + root_bits;

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import zipfile
+import zlib
 
 import pytest
 
@@ -82,6 +83,14 @@ def test_baseline_object_uses_no_avx():
         pytest.skip("no x86-64 build tree at hand")
     for path in objects:
         assert not re.search(r"%[yz]mm\d", run("objdump", "-d", "--no-show-raw-insn", str(path))), path
+
+
+def test_the_whole_package_compresses_to_a_small_wheel():
+    """With every ISA of this build; the wheel that CI makes for the test below holds the plainest alone."""
+    files = [p for p in MODULE.parent.rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+    if any("san.so" in n for n in re.findall(r"NEEDED.*\[(.*)\]", run("readelf", "-d", str(MODULE)))):
+        pytest.skip("a sanitizer build is large")
+    assert sum(len(zlib.compress(p.read_bytes(), 6)) for p in files) < 10e6
 
 
 def test_wheel_is_small_and_complete(tmp_path):

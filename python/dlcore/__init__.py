@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as _np
 
-from dlcore import _C, config, functional
+from dlcore import _C, config, functional, io
 from dlcore._C import DeviceError, __version__
 from dlcore.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from dlcore.creation import *  # noqa: F403
@@ -157,7 +157,20 @@ from dlcore.random import get_rng_state, initial_seed, manual_seed, set_rng_stat
 from dlcore.tensor import Tensor, from_dlpack, from_numpy, tensor
 
 if TYPE_CHECKING:
-    from dlcore import autograd, cuda, data, datasets, debug, keras, kernels, models, nn, optim, train
+    from dlcore import (
+        autograd,
+        cuda,
+        data,
+        datasets,
+        debug,
+        generation,
+        keras,
+        kernels,
+        models,
+        nn,
+        optim,
+        train,
+    )
 
 float32 = _np.dtype(_np.float32)
 float64 = _np.dtype(_np.float64)
@@ -171,7 +184,20 @@ set_num_threads = _C.set_num_threads
 show_config = config.show
 
 # Loaded when first named, so that `import dlcore` stays fast (SPEC 1).
-_LAZY = ("cli", "cuda", "data", "datasets", "debug", "keras", "kernels", "models", "nn", "optim", "train")
+_LAZY = (
+    "cli",
+    "cuda",
+    "data",
+    "datasets",
+    "debug",
+    "generation",
+    "keras",
+    "kernels",
+    "models",
+    "nn",
+    "optim",
+    "train",
+)
 
 
 def __getattr__(name: str) -> Any:

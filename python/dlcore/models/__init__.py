@@ -1,7 +1,62 @@
-"""Whole networks, one file a family."""
+"""Whole networks, one file a family, each imported when it is first named.
+
+Image models under torchvision's names, language models under Transformers', both with their checkpoints.
+"""
 
 from __future__ import annotations
 
-from dlcore.models.lenet import LeNet5
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["LeNet5"]
+if TYPE_CHECKING:
+    from dlcore.models.auto import (
+        AutoConfig,
+        AutoModel,
+        AutoModelForCausalLM,
+        AutoModelForMaskedLM,
+        AutoModelForPreTraining,
+        AutoModelForQuestionAnswering,
+        AutoModelForSeq2SeqLM,
+        AutoModelForSequenceClassification,
+        AutoModelForTokenClassification,
+    )
+    from dlcore.models.base import PreTrainedModel
+    from dlcore.models.config import PreTrainedConfig
+    from dlcore.models.lenet import LeNet5
+
+_HOME = {
+    "auto": (
+        "AutoConfig AutoModel AutoModelForCausalLM AutoModelForMaskedLM AutoModelForPreTraining "
+        "AutoModelForQuestionAnswering AutoModelForSeq2SeqLM AutoModelForSequenceClassification "
+        "AutoModelForTokenClassification"
+    ),
+    "base": "PreTrainedModel",
+    "config": "PreTrainedConfig",
+    "lenet": "LeNet5",
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
+
+__all__ = [
+    "AutoConfig",
+    "AutoModel",
+    "AutoModelForCausalLM",
+    "AutoModelForMaskedLM",
+    "AutoModelForPreTraining",
+    "AutoModelForQuestionAnswering",
+    "AutoModelForSeq2SeqLM",
+    "AutoModelForSequenceClassification",
+    "AutoModelForTokenClassification",
+    "LeNet5",
+    "PreTrainedConfig",
+    "PreTrainedModel",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULE_OF:
+        return getattr(importlib.import_module(f"dlcore.models.{_MODULE_OF[name]}"), name)
+    raise AttributeError(f"module 'dlcore.models' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULE_OF})

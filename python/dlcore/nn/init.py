@@ -6,8 +6,11 @@ NumPy Generator; SPEC 7).
 
 from __future__ import annotations
 
+import contextlib
 import math
+import threading
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -40,6 +43,27 @@ def _generator(generator: Any, rng: Any) -> np.random.Generator:
     if generator is not None and rng is not None:
         raise TypeError("init: pass generator or rng, which mean the same, not both")
     return get_generator(rng if generator is None else generator)
+
+
+_state = threading.local()
+
+
+@contextlib.contextmanager
+def skipped() -> Iterator[None]:
+    """Within this context layers are made without drawing values: their memory is given, but not written.
+
+    For whoever loads every weight right after; what is not loaded holds anything.
+    """
+    before = getattr(_state, "skipped", False)
+    _state.skipped = True
+    try:
+        yield
+    finally:
+        _state.skipped = before
+
+
+def _skipping() -> bool:
+    return getattr(_state, "skipped", False)
 
 
 def _fill(tensor: Tensor, values: npt.NDArray[Any]) -> Tensor:
@@ -80,6 +104,8 @@ def uniform_(
     tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None, *, rng: Any = None
 ) -> Tensor:
     """U(a, b)."""
+    if _skipping():
+        return tensor
     return _fill(tensor, _generator(generator, rng).uniform(a, b, tensor.shape))
 
 
@@ -87,6 +113,8 @@ def normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None, *, rng: Any = None
 ) -> Tensor:
     """N(mean, std²)."""
+    if _skipping():
+        return tensor
     return _fill(tensor, _generator(generator, rng).normal(mean, std, tensor.shape))
 
 
@@ -101,6 +129,8 @@ def trunc_normal_(
     rng: Any = None,
 ) -> Tensor:
     """N(mean, std²) conditioned on a <= x <= b, by drawing again what falls outside."""
+    if _skipping():
+        return tensor
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn(
             "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. "
@@ -122,6 +152,8 @@ def trunc_normal_(
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """Every element `val`."""
+    if _skipping():
+        return tensor
     return _fill(tensor, np.full(tensor.shape, val))
 
 

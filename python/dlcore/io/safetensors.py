@@ -1,4 +1,4 @@
-"""Tensors in files: the safetensors format, which holds names, dtypes, shapes and bytes, and runs no code.
+"""The safetensors format, which holds names, dtypes, shapes and bytes, and runs no code.
 
 A file is an 8-byte little-endian header length, the header (JSON, padded with spaces), and one buffer that
 the tensors fill without gaps or overlaps. Format: https://huggingface.co/docs/safetensors (specification
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from dlcore import _C
 from dlcore.tensor import Tensor
 
-__all__ = ["load_file", "load_metadata", "save_file"]
+__all__ = ["SafetensorsFile", "load_file", "load_metadata", "save_file"]
 
 _NAMES = {
     "F64": "float64", "F32": "float32", "F16": "float16", "I64": "int64", "I32": "int32", "I16": "int16",
@@ -126,6 +126,48 @@ def load_file(filename: str | os.PathLike[str], device: str = "cpu") -> dict[str
     return out
 
 
+class SafetensorsFile(Mapping[str, _C.Array]):
+    """Name -> Array of a file that is mapped into memory: what is not asked for is not read.
+
+    Arrays whose dtype dlcore computes in lie in the mapping itself, copied page by page when they are written
+    to, so the file never changes; the others are widened as `load_file` does.
+
+    Raises ValueError as `load_file` does.
+    """
+
+    def __init__(self, filename: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(filename)
+        with open(self.path, "rb") as f:
+            self.entries, self.start, self.metadata = _read_header(f, self.path)
+            nbytes = os.fstat(f.fileno()).st_size
+        mapped = nbytes and np.memmap(self.path, np.uint8, "c", shape=(nbytes,))
+        self._bytes: np.ndarray[Any, Any] = np.asarray(mapped)
+
+    def __getitem__(self, name: str) -> _C.Array:
+        code, shape, begin, end = self.entries[name]
+        raw = self._bytes[self.start + begin : self.start + end]
+        if code in ("F64", "F32", "I64", "I32", "U8") and raw.size:
+            dtype = np.dtype(_NAMES[code])
+            if raw.ctypes.data % dtype.itemsize == 0:
+                return _C.from_numpy(raw.view(dtype).reshape(shape))
+            return _C.clone(_C.from_numpy(np.frombuffer(raw.tobytes(), dtype).reshape(shape)))
+        return _C.clone(_C.from_numpy(_widen(raw, code).reshape(shape)))
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return self.entries[name][1]
+
+    def dtype(self, name: str) -> str:
+        """The name of the dtype in the file, "bfloat16" for one that NumPy lacks."""
+        code = self.entries[name][0]
+        return "bfloat16" if code == "BF16" else _NAMES[code]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+
 def load_metadata(filename: str | os.PathLike[str]) -> dict[str, str]:
     """The strings that `save_file` was given as `metadata`."""
     path = os.fspath(filename)
@@ -144,13 +186,21 @@ def _read(f: IO[bytes], path: str, name: str, code: str, shape: tuple[int, ...],
         return array
     raw = np.empty(nbytes, np.uint8)
     _fill(f, path, name, raw)
+    return _C.clone(_C.from_numpy(_widen(raw, code).reshape(shape)))
+
+
+def _widen(raw: np.ndarray[Any, Any], code: str) -> np.ndarray[Any, Any]:
+    """The numbers of these bytes in a dtype that dlcore computes in."""
+    if code == "BOOL":
+        return raw.astype(np.bool_)
+    item = 2 if code == "BF16" else np.dtype(_NAMES[code]).itemsize
+    if raw.ctypes.data % item:
+        raw = raw.copy()
     if code == "BF16":  # the upper half of a float32
-        wide = (raw.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
-    elif code == "BOOL":
-        wide = raw != 0
-    else:
-        wide = raw.view(_NAMES[code]).astype(_WIDER[code])
-    return _C.clone(_C.from_numpy(wide.reshape(shape)))
+        bits: np.ndarray[Any, Any] = raw.view(np.uint16).astype(np.uint32) << 16
+        return bits.view(np.float32)
+    wide: np.ndarray[Any, Any] = raw.view(_NAMES[code]).astype(_WIDER.get(code, _NAMES[code]))
+    return wide
 
 
 def _fill(f: IO[bytes], path: str, name: str, target: np.ndarray[Any, Any]) -> None:

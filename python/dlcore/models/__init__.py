@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from dlcore.models.base import PreTrainedModel
     from dlcore.models.config import PreTrainedConfig
+    from dlcore.models.dbn import DBN, RBM
     from dlcore.models.lenet import LeNet5
 
 _HOME = {
@@ -32,11 +33,14 @@ _HOME = {
     ),
     "base": "PreTrainedModel",
     "config": "PreTrainedConfig",
+    "dbn": "DBN RBM",
     "lenet": "LeNet5",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 
 __all__ = [
+    "DBN",
+    "RBM",
     "AutoConfig",
     "AutoModel",
     "AutoModelForCausalLM",

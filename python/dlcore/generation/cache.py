@@ -21,12 +21,13 @@ __all__ = ["DynamicCache", "EncoderDecoderCache"]
 
 
 class _Layer:
-    __slots__ = ("capacity", "key", "length", "value")
+    __slots__ = ("capacity", "key", "length", "owned", "value")
 
     def __init__(self) -> None:
         self.key: Tensor | None = None  # (B, H, capacity, D)
         self.value: Tensor | None = None
         self.length = self.capacity = 0
+        self.owned = False  # whether the memory is this cache's own, or the model's that it came from
 
 
 class DynamicCache:
@@ -55,19 +56,25 @@ class DynamicCache:
                 value = F.cat([entry.value[:, :, : entry.length], value], 2)
             entry.key, entry.value = key, value
             entry.length = entry.capacity = key.shape[2]
+            entry.owned = False
             return key, value
         if entry.key is None and self.max_length is None:
             entry.key, entry.value = key.detach(), value.detach()
-            entry.length = n
+            entry.length = entry.capacity = n
             return key, value
         end = entry.length + n
         if end > entry.capacity:
             self._grow(entry, key, value, end)
+        self._write(entry, key, value, end)
+        assert entry.key is not None and entry.value is not None
+        return entry.key[:, :, :end], entry.value[:, :, :end]
+
+    @staticmethod
+    def _write(entry: _Layer, key: Tensor, value: Tensor, end: int) -> None:
         assert entry.key is not None and entry.value is not None
         _C.copy_into(entry.key[:, :, entry.length : end].array, key.array)
         _C.copy_into(entry.value[:, :, entry.length : end].array, value.array)
         entry.length = end
-        return entry.key[:, :, :end], entry.value[:, :, :end]
 
     def _grow(self, entry: _Layer, key: Tensor, value: Tensor, end: int) -> None:
         capacity = max(end, self.max_length or 0, 2 * entry.length)
@@ -78,7 +85,7 @@ class DynamicCache:
             if old is not None and entry.length:
                 _C.copy_into(room[:, :, : entry.length].array, old[:, :, : entry.length].array)
             setattr(entry, name, room)
-        entry.capacity = capacity
+        entry.capacity, entry.owned = capacity, True
 
     def get_seq_length(self, layer: int = 0) -> int:
         return self.layers[layer].length if layer < len(self.layers) else 0
@@ -88,19 +95,33 @@ class DynamicCache:
         for entry in self.layers:
             entry.length = max(0, min(entry.length, length if length >= 0 else entry.length + length))
 
-    def reorder_cache(self, beams: Tensor | np.ndarray[Any, Any]) -> None:
-        """Row i becomes what row beams[i] was, in every layer."""
-        rows = np.asarray(beams)
-        if np.array_equal(rows, np.arange(len(self))):
+    def reorder_cache(self, beams: Tensor | np.ndarray[Any, Any], start: int = 0) -> None:
+        """Row i becomes what row beams[i] was, in every layer; the first `start` tokens are known to be
+        equal.
+        """
+        rows = np.asarray(beams, np.int64)
+        moved = np.flatnonzero(rows != np.arange(len(rows)))
+        same_size = len(rows) == len(self)
+        if same_size and not len(moved):
             return
-        index = Tensor(_C.clone(_C.from_numpy(rows.astype(np.int64))))
+        index = Tensor(_C.clone(_C.from_numpy(rows[moved] if same_size else rows)))
         for entry in self.layers:
             if entry.key is None or entry.value is None:
                 continue
             used = entry.length
-            entry.key = F.index_select(entry.key[:, :, :used], 0, index)
-            entry.value = F.index_select(entry.value[:, :, :used], 0, index)
-            entry.capacity = used
+            if same_size and entry.owned:
+                for room in (entry.key, entry.value):
+                    taken = F.index_select(room[:, :, start:used], 0, index)
+                    for i, row in enumerate(moved.tolist()):
+                        _C.copy_into(room[row : row + 1, :, start:used].array, taken[i : i + 1].array)
+                continue
+            every = index if not same_size else Tensor(_C.clone(_C.from_numpy(rows)))
+            key = F.index_select(entry.key[:, :, :used], 0, every)
+            value = F.index_select(entry.value[:, :, :used], 0, every)
+            entry.key = entry.value = None
+            entry.length = 0
+            self._grow(entry, key, value, used)
+            self._write(entry, key, value, used)
 
     def batch_repeat_interleave(self, repeats: int) -> None:
         """Each row `repeats` times, one after the other."""

@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     from dlcore.models.base import PreTrainedModel
     from dlcore.models.config import PreTrainedConfig
     from dlcore.models.dbn import DBN, RBM
+    from dlcore.models.gpt2 import (
+        GPT2Config,
+        GPT2ForQuestionAnswering,
+        GPT2ForSequenceClassification,
+        GPT2ForTokenClassification,
+        GPT2LMHeadModel,
+        GPT2Model,
+    )
     from dlcore.models.lenet import LeNet5
 
 _HOME = {
@@ -34,6 +42,10 @@ _HOME = {
     "base": "PreTrainedModel",
     "config": "PreTrainedConfig",
     "dbn": "DBN RBM",
+    "gpt2": (
+        "GPT2Config GPT2ForQuestionAnswering GPT2ForSequenceClassification GPT2ForTokenClassification "
+        "GPT2LMHeadModel GPT2Model"
+    ),
     "lenet": "LeNet5",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
@@ -50,6 +62,12 @@ __all__ = [
     "AutoModelForSeq2SeqLM",
     "AutoModelForSequenceClassification",
     "AutoModelForTokenClassification",
+    "GPT2Config",
+    "GPT2ForQuestionAnswering",
+    "GPT2ForSequenceClassification",
+    "GPT2ForTokenClassification",
+    "GPT2LMHeadModel",
+    "GPT2Model",
     "LeNet5",
     "PreTrainedConfig",
     "PreTrainedModel",

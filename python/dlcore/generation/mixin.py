@@ -95,7 +95,7 @@ class _Stepper:
         return logits
 
     def _length(self, ids: Ids) -> int:
-        return ids.shape[1] + (0 if self.embeds is None else self.embeds.shape[1])
+        return int(ids.shape[1]) + (0 if self.embeds is None else self.embeds.shape[1])
 
     def _embedded(self, ids: Ids, seen: int) -> Tensor:
         assert self.embeds is not None

@@ -63,7 +63,8 @@ def _draw(scores: Scores, rng: np.random.Generator) -> Ids:
     for i, (row, u) in enumerate(zip(scores, rng.random(len(scores)))):
         reached = np.cumsum(np.exp((row - row.max()).astype(np.float64)))
         out[i] = np.searchsorted(reached, u * reached[-1], side="right")
-    return np.minimum(out, scores.shape[1] - 1)
+    out = np.minimum(out, scores.shape[1] - 1)
+    return out
 
 
 def sample(job: Job) -> Result:
@@ -100,7 +101,8 @@ def sample(job: Job) -> Result:
 
 def _gather(a: npt.NDArray[Any], index: Ids) -> npt.NDArray[Any]:
     """Rows of the second axis: a (B, N, ...), index (B, K) -> (B, K, ...)."""
-    return a[np.arange(len(a))[:, None], index]
+    out: npt.NDArray[Any] = a[np.arange(len(a))[:, None], index]
+    return out
 
 
 def _top(scores: npt.NDArray[np.floating[Any]], k: int) -> Ids:

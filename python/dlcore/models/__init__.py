@@ -21,6 +21,17 @@ if TYPE_CHECKING:
         AutoModelForTokenClassification,
     )
     from dlcore.models.base import PreTrainedModel
+    from dlcore.models.bert import (
+        BertConfig,
+        BertForMaskedLM,
+        BertForMultipleChoice,
+        BertForNextSentencePrediction,
+        BertForPreTraining,
+        BertForQuestionAnswering,
+        BertForSequenceClassification,
+        BertForTokenClassification,
+        BertModel,
+    )
     from dlcore.models.config import PreTrainedConfig
     from dlcore.models.dbn import DBN, RBM
     from dlcore.models.gpt2 import (
@@ -40,6 +51,10 @@ _HOME = {
         "AutoModelForTokenClassification"
     ),
     "base": "PreTrainedModel",
+    "bert": (
+        "BertConfig BertForMaskedLM BertForMultipleChoice BertForNextSentencePrediction BertForPreTraining "
+        "BertForQuestionAnswering BertForSequenceClassification BertForTokenClassification BertModel"
+    ),
     "config": "PreTrainedConfig",
     "dbn": "DBN RBM",
     "gpt2": (
@@ -62,6 +77,15 @@ __all__ = [
     "AutoModelForSeq2SeqLM",
     "AutoModelForSequenceClassification",
     "AutoModelForTokenClassification",
+    "BertConfig",
+    "BertForMaskedLM",
+    "BertForMultipleChoice",
+    "BertForNextSentencePrediction",
+    "BertForPreTraining",
+    "BertForQuestionAnswering",
+    "BertForSequenceClassification",
+    "BertForTokenClassification",
+    "BertModel",
     "GPT2Config",
     "GPT2ForQuestionAnswering",
     "GPT2ForSequenceClassification",

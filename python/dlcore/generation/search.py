@@ -63,7 +63,7 @@ def _draw(scores: Scores, rng: np.random.Generator) -> Ids:
     for i, (row, u) in enumerate(zip(scores, rng.random(len(scores)))):
         reached = np.cumsum(np.exp((row - row.max()).astype(np.float64)))
         out[i] = np.searchsorted(reached, u * reached[-1], side="right")
-    out = np.minimum(out, scores.shape[1] - 1)
+    np.minimum(out, scores.shape[1] - 1, out=out)
     return out
 
 

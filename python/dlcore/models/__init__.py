@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         GPT2Model,
     )
     from dlcore.models.lenet import LeNet5
+    from dlcore.tokenization import AutoTokenizer
 
 _HOME = {
     "auto": (
@@ -77,6 +78,7 @@ __all__ = [
     "AutoModelForSeq2SeqLM",
     "AutoModelForSequenceClassification",
     "AutoModelForTokenClassification",
+    "AutoTokenizer",
     "BertConfig",
     "BertForMaskedLM",
     "BertForMultipleChoice",
@@ -99,10 +101,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "AutoTokenizer":
+        return importlib.import_module("dlcore.tokenization").AutoTokenizer
     if name in _MODULE_OF:
         return getattr(importlib.import_module(f"dlcore.models.{_MODULE_OF[name]}"), name)
     raise AttributeError(f"module 'dlcore.models' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULE_OF})
+    return sorted({*globals(), *_MODULE_OF, "AutoTokenizer"})

@@ -169,8 +169,10 @@ if TYPE_CHECKING:
         models,
         nn,
         optim,
+        pipelines,
         train,
     )
+    from dlcore.pipelines import pipeline
 
 float32 = _np.dtype(_np.float32)
 float64 = _np.dtype(_np.float64)
@@ -196,6 +198,7 @@ _LAZY = (
     "models",
     "nn",
     "optim",
+    "pipelines",
     "train",
 )
 
@@ -203,8 +206,10 @@ _LAZY = (
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return importlib.import_module(f"dlcore.{name}")
+    if name == "pipeline":
+        return importlib.import_module("dlcore.pipelines").pipeline
     raise AttributeError(f"module 'dlcore' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_LAZY, "pipeline"})

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from dlcore.io.checkpoint import read_json
 from dlcore.models.config import HUB_OPTIONS
-from dlcore.models.hub import find_file, write_text
+from dlcore.models.hub import find_file, find_optional, write_text
 
 __all__ = ["GenerationConfig"]
 
@@ -127,6 +127,7 @@ class GenerationConfig:
     return_dict_in_generate: Any
     suppress_tokens: Any
     use_cache: Any
+    _loaded: dict[str, Any]  # what a file said: it may be written again as it is
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.pop("_from_model_config", None)
@@ -245,9 +246,9 @@ class GenerationConfig:
     ) -> None:
         """Writes generation_config.json into a folder, which is made where it does not exist.
 
-        Raises ValueError where a value has no effect beside the others.
+        Raises ValueError where a value was changed and one has no effect beside the others.
         """
-        self.validate(strict=True)
+        self.validate(strict=self.__dict__.get("_loaded") != self.to_dict())
         Path(save_directory).mkdir(parents=True, exist_ok=True)
         write_text(Path(save_directory) / config_file_name, self.to_json_string())
 
@@ -269,6 +270,7 @@ class GenerationConfig:
         """
         hub = {k: kwargs.pop(k) for k in HUB_OPTIONS if k in kwargs}
         config = cls.from_dict(read_json(find_file(path, config_file_name, **hub)))
+        config._loaded = config.to_dict()
         rest = config.update(**kwargs)
         return (config, rest) if return_unused_kwargs else config
 
@@ -279,4 +281,15 @@ class GenerationConfig:
         config = cls(**{k: v for k, v in values.items() if k in NAMES and v is not None})
         if any(getattr(config, name) for name in _OUTPUTS):
             config.return_dict_in_generate = True
+        config._loaded = config.to_dict()
         return config
+
+    @classmethod
+    def of_checkpoint(cls, path: Any, hub: dict[str, Any]) -> Self | None:
+        """The options beside the weights at `path`; None where there are none."""
+        name = "generation_config.json"
+        options = {k: v for k, v in hub.items() if k in HUB_OPTIONS}
+        if path is None or os.path.isfile(path) or find_optional(path, name, **options) is None:
+            return None
+        found: Self = cls.from_pretrained(path, name, **options)
+        return found

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import inspect
 import logging
-import os
 import warnings
 from typing import Any
 
@@ -24,8 +23,6 @@ from dlcore.generation.outputs import (
     GenerateEncoderDecoderOutput,
 )
 from dlcore.generation.search import Record, beam_search, sample
-from dlcore.models.config import HUB_OPTIONS
-from dlcore.models.hub import find_optional
 from dlcore.models.outputs import BaseModelOutput
 from dlcore.random import get_generator
 from dlcore.tensor import Tensor
@@ -78,16 +75,6 @@ class GenerationMixin:
     @generation_config.setter
     def generation_config(self, value: GenerationConfig) -> None:
         self.__dict__["_generation_config"] = value
-
-    def can_generate(self) -> bool:
-        return True
-
-    def _load_generation_config(self, path: Any, hub: dict[str, Any]) -> None:
-        name = "generation_config.json"
-        options = {k: v for k, v in hub.items() if k in HUB_OPTIONS}
-        if path is None or os.path.isfile(path) or find_optional(path, name, **options) is None:
-            return
-        self.generation_config = GenerationConfig.from_pretrained(path, name, **options)
 
     def generate(
         self,
@@ -211,7 +198,7 @@ class GenerationMixin:
             if getattr(config, name):
                 arguments[name] = True
         state = DecodingState(self, accepted, mask, positions, encoder_outputs, arguments)
-        if not config.use_cache:
+        if not config.use_cache or "past_key_values" not in accepted:
             cache = None
         elif cache is None:
             cache = new_cache(is_encoder_decoder, total, config.max_length + total - length)
@@ -372,7 +359,8 @@ class GenerationMixin:
             return np.ones(embeds.shape[:2], np.int64)
         if pad is None or pad in ends:
             return np.ones(ids.shape, np.int64)
-        return (ids != pad).astype(np.int64)
+        mask: Array = (ids != pad).astype(np.int64)
+        return mask
 
     @staticmethod
     def _positions(mask: Array, given: Any) -> Array | None:
@@ -380,7 +368,8 @@ class GenerationMixin:
             return as_array(given).astype(np.int64)
         if mask.all():
             return None
-        positions: Array = np.where(mask == 0, 0, mask.cumsum(1) - 1)
+        positions: Array = np.cumsum(mask, axis=1) - 1
+        positions[mask == 0] = 0
         return positions
 
     @staticmethod

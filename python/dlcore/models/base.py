@@ -245,6 +245,12 @@ class PreTrainedModel(nn.Module):
 
     def _load_generation_config(self, path: Any, hub: dict[str, Any]) -> None:
         """What generate() takes its defaults from; for models that generate."""
+        if self.can_generate():
+            from dlcore.generation import GenerationConfig
+
+            found = GenerationConfig.of_checkpoint(path, hub)
+            if found is not None:
+                self.generation_config = found
 
     def _load(self, checkpoint: Mapping[str, Any], dtype: np.dtype[Any], ignore_sizes: bool) -> LoadingReport:
         """Gives every parameter its array; draws the ones that the checkpoint lacks."""
@@ -301,8 +307,9 @@ class PreTrainedModel(nn.Module):
         max_shard_size: int | str = "50GB",
         variant: str | None = None,
     ) -> None:
-        """Writes config.json and model.safetensors (shards and their index above `max_shard_size`), which
-        Transformers reads. Tied weights are written once, under the name they are tied to.
+        """Writes config.json, model.safetensors (shards and their index above `max_shard_size`) and, for a
+        model that generates, generation_config.json, which Transformers reads. Tied weights are written once,
+        under the name they are tied to.
 
         Raises ValueError for a size that is no number of bytes.
         """
@@ -312,6 +319,8 @@ class PreTrainedModel(nn.Module):
         config.architectures = [type(self).__name__]
         config.dtype = self.dtype.name
         config.save_pretrained(folder)
+        if self.can_generate():
+            self.generation_config.save_pretrained(folder)
         state = dict(self.state_dict(keep_vars=True) if state_dict is None else state_dict)
         if state_dict is None:
             for name, source in self._tied_weights_keys.items():

@@ -185,8 +185,8 @@ def _buckets(n: int, bidirectional: bool, buckets: int, max_distance: int) -> np
     exact = buckets // 2
     if not 0 < exact < max_distance:
         raise ValueError(
-            "T5: relative_attention_max_distance must be larger than the number of distances with a bucket of "
-            f"their own, and that positive, got {max_distance} and {exact}"
+            "T5: relative_attention_max_distance must be larger than the number of distances with a bucket "
+            f"of their own, and that positive, got {max_distance} and {exact}"
         )
     far = np.maximum(distance, 1).astype(np.float32) / np.float32(exact)
     steps = np.log(far) / np.float32(math.log(max_distance / exact)) * np.float32(buckets - exact)

@@ -23,6 +23,16 @@ if TYPE_CHECKING:
     from dlcore.models.base import PreTrainedModel
     from dlcore.models.config import PreTrainedConfig
     from dlcore.models.lenet import LeNet5
+    from dlcore.models.t5 import (
+        T5Config,
+        T5EncoderModel,
+        T5ForConditionalGeneration,
+        T5ForQuestionAnswering,
+        T5ForSequenceClassification,
+        T5ForTokenClassification,
+        T5Model,
+        T5PreTrainedModel,
+    )
 
 _HOME = {
     "auto": (
@@ -33,6 +43,10 @@ _HOME = {
     "base": "PreTrainedModel",
     "config": "PreTrainedConfig",
     "lenet": "LeNet5",
+    "t5": (
+        "T5Config T5EncoderModel T5ForConditionalGeneration T5ForQuestionAnswering "
+        "T5ForSequenceClassification T5ForTokenClassification T5Model T5PreTrainedModel"
+    ),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 
@@ -49,6 +63,14 @@ __all__ = [
     "LeNet5",
     "PreTrainedConfig",
     "PreTrainedModel",
+    "T5Config",
+    "T5EncoderModel",
+    "T5ForConditionalGeneration",
+    "T5ForQuestionAnswering",
+    "T5ForSequenceClassification",
+    "T5ForTokenClassification",
+    "T5Model",
+    "T5PreTrainedModel",
 ]
 
 

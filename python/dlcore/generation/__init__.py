@@ -1,9 +1,9 @@
 """Generating token after token: the engine that every decoder and encoder-decoder shares."""
 
 from dlcore.generation.cache import DynamicCache, EncoderDecoderCache
-from dlcore.generation.configuration import GenerationConfig
-from dlcore.generation.logits_process import *  # noqa: F403
-from dlcore.generation.logits_process import __all__ as _processors
+from dlcore.generation.config import GenerationConfig
+from dlcore.generation.processors import *  # noqa: F403
+from dlcore.generation.processors import __all__ as _processors
 from dlcore.generation.mixin import GenerationMixin
 from dlcore.generation.outputs import (
     GenerateBeamDecoderOnlyOutput,
@@ -11,7 +11,7 @@ from dlcore.generation.outputs import (
     GenerateDecoderOnlyOutput,
     GenerateEncoderDecoderOutput,
 )
-from dlcore.generation.stopping_criteria import (
+from dlcore.generation.stopping import (
     EosTokenCriteria,
     MaxLengthCriteria,
     MaxTimeCriteria,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from dlcore.generation.cache import DynamicCache, EncoderDecoderCache
-from dlcore.generation.logits_process import Array, as_tensor
+from dlcore.generation.processors import Array, as_tensor
 from dlcore.models.outputs import BaseModelOutput
 from dlcore.tensor import Tensor
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from dlcore.autograd import no_grad
-from dlcore.generation import logits_process as lp
-from dlcore.generation import stopping_criteria as sc
-from dlcore.generation.configuration import DEFAULTS, GenerationConfig
+from dlcore.generation import processors as lp
+from dlcore.generation import stopping as sc
+from dlcore.generation.config import DEFAULTS, GenerationConfig
 from dlcore.generation.decoding import DecodingState, new_cache
-from dlcore.generation.logits_process import Array, as_array, as_tensor
+from dlcore.generation.processors import Array, as_array, as_tensor
 from dlcore.generation.outputs import (
     GenerateBeamDecoderOnlyOutput,
     GenerateBeamEncoderDecoderOutput,

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from dlcore.generation.decoding import DecodingState
-from dlcore.generation.logits_process import Array, LogitsProcessorList, as_tensor, log_softmax, top
-from dlcore.generation.stopping_criteria import StoppingCriteriaList
+from dlcore.generation.processors import Array, LogitsProcessorList, as_tensor, log_softmax, top
+from dlcore.generation.stopping import StoppingCriteriaList
 
 __all__ = ["Record", "beam_search", "draw", "draw_without_replacement", "sample"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dlcore.generation.logits_process import as_array
+from dlcore.generation.processors import as_array
 
 __all__ = ["AsyncTextIteratorStreamer", "BaseStreamer", "TextIteratorStreamer", "TextStreamer"]
 

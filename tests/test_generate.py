@@ -11,7 +11,7 @@ from dlcore.generation import (
     LogitsProcessor,
     MaxLengthCriteria,
 )
-from tests import generation_oracle as oracle
+from tests import generate_oracle as oracle
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using the model-agnostic default", "ignore:Unfeasible length")
 

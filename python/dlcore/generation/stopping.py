@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dlcore.generation.logits_process import Array, as_array, as_tensor, token_ids
+from dlcore.generation.processors import Array, as_array, as_tensor, token_ids
 from dlcore.tensor import Tensor
 
 __all__ = [

@@ -240,7 +240,7 @@ def test_configuration_goes_to_transformers_and_back(tmp_path):
     _, rest = GenerationConfig.from_pretrained(tmp_path / "ours", return_unused_kwargs=True, size=3)
     assert rest == {"size": 3}
     defaults = {k: v for k, v in theirs._get_default_generation_params().items() if v is not None}
-    from dlcore.generation.configuration import DEFAULTS
+    from dlcore.generation.config import DEFAULTS
 
     for name in set(defaults) & set(DEFAULTS):
         assert DEFAULTS[name] == defaults[name], name

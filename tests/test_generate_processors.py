@@ -128,27 +128,27 @@ def test_lists_take_own_processors_and_tensors():
 @pytest.mark.parametrize(
     ("name", "args", "text"),
     [
-        ("TemperatureLogitsWarper", (0.0,), "set `do_sample=False`"),
-        ("TemperatureLogitsWarper", (1,), "strictly positive float"),
-        ("TopKLogitsWarper", (0,), "`top_k` has to be a strictly positive integer"),
-        ("TopPLogitsWarper", (1.5,), "`top_p` has to be"),
-        ("TopPLogitsWarper", (0.5, -1.0, 0), "`min_tokens_to_keep` has to be"),
-        ("MinPLogitsWarper", (1.5,), "`min_p` has to be"),
-        ("TypicalLogitsWarper", (1.0,), "`typical_p` has to be"),
-        ("EpsilonLogitsWarper", (0.0,), "`epsilon_cutoff` has to be"),
-        ("EtaLogitsWarper", (1.0,), "`eta_cutoff` has to be"),
-        ("RepetitionPenaltyLogitsProcessor", (-1.0,), "`penalty` has to be"),
-        ("RepetitionPenaltyLogitsProcessor", (1.5, np.zeros((2, 2))), "must be 1D"),
-        ("MinLengthLogitsProcessor", (-1, 3), "`min_length` has to be"),
-        ("NoRepeatNGramLogitsProcessor", (0,), "`ngram_size` has to be"),
-        ("NoBadWordsLogitsProcessor", ([],), "non-empty list"),
-        ("NoBadWordsLogitsProcessor", ([[-1]],), "list of positive integers"),
-        ("NoBadWordsLogitsProcessor", ([3],), "list of lists"),
-        ("SequenceBiasLogitsProcessor", ({},), "non-empty dictionary"),
-        ("SequenceBiasLogitsProcessor", ({(1,): 2},), "floats as values"),
-        ("SequenceBiasLogitsProcessor", ({1: 2.0},), "tuples as keys"),
-        ("ForcedEOSTokenLogitsProcessor", (5, -1), "list of positive integers"),
-        ("TopHLogitsWarper", (0.0,), "range"),
+        ("TemperatureLogitsWarper", (0.0,), "do_sample=False is greedy"),
+        ("TemperatureLogitsWarper", (1,), "temperature must be a positive float"),
+        ("TopKLogitsWarper", (0,), "top_k must be a positive integer"),
+        ("TopPLogitsWarper", (1.5,), "top_p must be between 0 and 1"),
+        ("TopPLogitsWarper", (0.5, -1.0, 0), "min_tokens_to_keep must be"),
+        ("MinPLogitsWarper", (1.5,), "min_p must be"),
+        ("TypicalLogitsWarper", (1.0,), "typical_p must be"),
+        ("EpsilonLogitsWarper", (0.0,), "epsilon_cutoff must be"),
+        ("EtaLogitsWarper", (1.0,), "eta_cutoff must be"),
+        ("RepetitionPenaltyLogitsProcessor", (-1.0,), "penalty must be"),
+        ("RepetitionPenaltyLogitsProcessor", (1.5, np.zeros((2, 2))), "prompt_ignore_length must be"),
+        ("MinLengthLogitsProcessor", (-1, 3), "min_length must be an integer of at least 0"),
+        ("NoRepeatNGramLogitsProcessor", (0,), "ngram_size must be"),
+        ("NoBadWordsLogitsProcessor", ([],), "bad_words_ids must be"),
+        ("NoBadWordsLogitsProcessor", ([[-1]],), "bad_words_ids must be"),
+        ("NoBadWordsLogitsProcessor", ([3],), "bad_words_ids must be"),
+        ("SequenceBiasLogitsProcessor", ({},), "sequence_bias must map"),
+        ("SequenceBiasLogitsProcessor", ({(1,): 2},), "sequence_bias must map"),
+        ("SequenceBiasLogitsProcessor", ({1: 2.0},), "sequence_bias must map"),
+        ("ForcedEOSTokenLogitsProcessor", (5, -1), "eos_token_id must hold"),
+        ("TopHLogitsWarper", (0.0,), "top_h must be"),
     ],
 )
 def test_what_cannot_be_is_said(name, args, text):
@@ -157,9 +157,9 @@ def test_what_cannot_be_is_said(name, args, text):
 
 
 def test_a_bias_beyond_the_vocabulary_raises():
-    with pytest.raises(ValueError, match="vocabulary size is 37"):
+    with pytest.raises(ValueError, match="below the vocabulary's size 37"):
         ours.SequenceBiasLogitsProcessor({(99,): 1.0})(IDS, scores(0))
-    with pytest.raises(ValueError, match="empty list for batch ID 1"):
+    with pytest.raises(ValueError, match="at least one token, got none for input 1"):
         ours.PrefixConstrainedLogitsProcessor(lambda i, _: [] if i else [1], 2)(IDS, scores(0))
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from threading import Thread
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -26,7 +27,13 @@ from tests.model_oracle import transformers
 
 class TinyConfig(PreTrainedConfig):
     model_type = "tiny"
-    defaults = {"width": 8, "vocab_size": 12, "bos_token_id": 1, "eos_token_id": 0, "pad_token_id": None}
+    defaults: ClassVar = {
+        "width": 8,
+        "vocab_size": 12,
+        "bos_token_id": 1,
+        "eos_token_id": 0,
+        "pad_token_id": None,
+    }
 
 
 class TinyLM(PreTrainedModel, GenerationMixin):
@@ -186,7 +193,7 @@ def test_text_streamer_prints_whole_words_as_transformers_does(capsys):
     streamer.put(dlcore.tensor([[1, 2, 4]]))
     streamer.end()
     assert capsys.readouterr().out == "the quick fox\n"
-    with pytest.raises(ValueError, match="only supports batch size 1"):
+    with pytest.raises(ValueError, match="put takes one sequence"):
         streamer.put(dlcore.tensor([[1], [2]]))
 
 
@@ -217,7 +224,7 @@ def test_stop_strings_end_where_the_last_token_completes_them(model):
         text = Words().decode(tokens)
         assert Words().decode(out) == text[: text.find(string) + len(string)]
     for bad in ([], [""], [3]):
-        with pytest.raises(ValueError, match="`stop_strings` has to be"):
+        with pytest.raises(ValueError, match="stop_strings must be strings"):
             StopStringCriteria(Words(), bad)
 
 
@@ -253,9 +260,9 @@ def test_configuration_says_what_cannot_be(tmp_path, caplog):
         config.save_pretrained(tmp_path)
     GenerationConfig(temperature=0.5, do_sample=False)
     assert "temperature=0.5 needs do_sample=True" in caplog.text
-    with pytest.raises(ValueError, match="also in `suppress_tokens`"):
+    with pytest.raises(ValueError, match="not in suppress_tokens"):
         GenerationConfig(forced_eos_token_id=3, suppress_tokens=[3, 4])
-    with pytest.raises(ValueError, match="`streamer` is not a valid argument"):
+    with pytest.raises(ValueError, match="streamer is an argument of generate"):
         GenerationConfig(streamer=1)
     with pytest.raises(FileNotFoundError, match=r"generation_config\.json"):
         GenerationConfig.from_pretrained(tmp_path)

@@ -1,6 +1,7 @@
 """What all pretrained models share: configuration, loading, its report, saving, shards."""
 
 import json
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -13,8 +14,8 @@ from dlcore.models import PreTrainedConfig, PreTrainedModel
 
 class ToyConfig(PreTrainedConfig):
     model_type = "toy"
-    attribute_map = {"hidden_size": "width"}
-    defaults = {"width": 4, "vocab_size": 7}
+    attribute_map: ClassVar = {"hidden_size": "width"}
+    defaults: ClassVar = {"width": 4, "vocab_size": 7}
 
 
 class ToyModel(PreTrainedModel):
@@ -40,7 +41,7 @@ class ToyModel(PreTrainedModel):
 class ToyForLM(PreTrainedModel):
     config_class = ToyConfig
     base_model_prefix = "toy"
-    _tied_weights_keys = {"lm_head.weight": "toy.embed.weight"}
+    _tied_weights_keys: ClassVar = {"lm_head.weight": "toy.embed.weight"}
 
     def __init__(self, config):
         super().__init__(config)

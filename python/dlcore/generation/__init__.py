@@ -2,8 +2,6 @@
 
 from dlcore.generation.cache import DynamicCache, EncoderDecoderCache
 from dlcore.generation.config import GenerationConfig
-from dlcore.generation.processors import *  # noqa: F403
-from dlcore.generation.processors import __all__ as _processors
 from dlcore.generation.mixin import GenerationMixin
 from dlcore.generation.outputs import (
     GenerateBeamDecoderOnlyOutput,
@@ -11,6 +9,8 @@ from dlcore.generation.outputs import (
     GenerateDecoderOnlyOutput,
     GenerateEncoderDecoderOutput,
 )
+from dlcore.generation.processors import *  # noqa: F403
+from dlcore.generation.processors import __all__ as _processors
 from dlcore.generation.stopping import (
     EosTokenCriteria,
     MaxLengthCriteria,

@@ -24,12 +24,13 @@ __all__ = ["DynamicCache", "EncoderDecoderCache"]
 
 
 class _Layer:
-    __slots__ = ("capacity", "key", "length", "value")
+    __slots__ = ("capacity", "key", "length", "owned", "value")
 
     def __init__(self) -> None:
         self.key: Tensor | None = None  # (B, H, capacity, D)
         self.value: Tensor | None = None
         self.length = self.capacity = 0
+        self.owned = False  # whether the memory is this cache's own, or the model's that it came from
 
 
 class DynamicCache:
@@ -60,19 +61,25 @@ class DynamicCache:
                 value = F.cat([entry.value[:, :, : entry.length], value], 2)
             entry.key, entry.value = key, value
             entry.length = entry.capacity = key.shape[2]
+            entry.owned = False
             return key, value
         if entry.key is None and self.max_length is None:
             entry.key, entry.value = key.detach(), value.detach()
-            entry.length = n
+            entry.length = entry.capacity = n
             return key, value
         end = entry.length + n
         if end > entry.capacity:
             self._grow(entry, key, value, end)
+        self._write(entry, key, value, end)
+        assert entry.key is not None and entry.value is not None
+        return entry.key[:, :, :end], entry.value[:, :, :end]
+
+    @staticmethod
+    def _write(entry: _Layer, key: Tensor, value: Tensor, end: int) -> None:
         assert entry.key is not None and entry.value is not None
         _C.copy_into(entry.key[:, :, entry.length : end].array, key.array)
         _C.copy_into(entry.value[:, :, entry.length : end].array, value.array)
         entry.length = end
-        return entry.key[:, :, :end], entry.value[:, :, :end]
 
     def _grow(self, entry: _Layer, key: Tensor, value: Tensor, end: int) -> None:
         capacity = max(end, self.max_length or 0, 2 * entry.length)
@@ -83,7 +90,7 @@ class DynamicCache:
             if old is not None and entry.length:
                 _C.copy_into(room[:, :, : entry.length].array, old[:, :, : entry.length].array)
             setattr(entry, name, room)
-        entry.capacity = capacity
+        entry.capacity, entry.owned = capacity, True
 
     def get_seq_length(self, layer: int = 0) -> int:
         return self.layers[layer].length if layer < len(self.layers) else 0
@@ -101,7 +108,9 @@ class DynamicCache:
         here = np.arange(len(self))
         if np.array_equal(rows, here):
             return
-        if len(rows) != len(here) or any(e.key is not None and e.key.device != "cpu" for e in self.layers):
+        if len(rows) != len(here) or not all(
+            e.owned and e.key is not None and e.key.device == "cpu" for e in self.layers
+        ):
             self._select(rows)
             return
         writers = self._writers()
@@ -137,7 +146,7 @@ class DynamicCache:
             at = index if entry.key.device == "cpu" else index.to(entry.key.device)
             entry.key = F.index_select(entry.key[:, :, :used], 0, at)
             entry.value = F.index_select(entry.value[:, :, :used], 0, at)
-            entry.capacity = used
+            entry.capacity, entry.owned = used, True
         self._written_by = None
 
     def batch_repeat_interleave(self, repeats: int) -> None:
@@ -156,7 +165,7 @@ class DynamicCache:
                 new = room.reshape(b, repeats, h, capacity, d)[:, :, :, :n]
                 _C.copy_into(new.array, F.expand(old.unsqueeze(1), b, repeats, h, n, d).array)
                 setattr(entry, name, room)
-            entry.capacity = capacity
+            entry.capacity, entry.owned = capacity, True
         writers = np.repeat(np.arange(rows) * repeats, repeats)
         self._written_by = np.repeat(writers[:, None], used, 1)
 

@@ -143,37 +143,41 @@ class GenerationConfig:
         """Raises ValueError for what cannot be; with `strict` also for what has no effect."""
         early = getattr(self, "early_stopping", None)
         if early not in (None, True, False, "never"):
-            raise ValueError(f"`early_stopping` must be a boolean or 'never', but is {early}.")
+            raise ValueError(
+                f"GenerationConfig: early_stopping must be True, False or 'never', got {early!r}"
+            )
         if self.max_new_tokens is not None and self.max_new_tokens <= 0:
-            raise ValueError(f"`max_new_tokens` must be greater than 0, but is {self.max_new_tokens}.")
+            raise ValueError(
+                f"GenerationConfig: max_new_tokens must be a positive integer, got {self.max_new_tokens!r}"
+            )
         beams = 1 if self.num_beams is None else self.num_beams
         n = 1 if self.num_return_sequences is None else self.num_return_sequences
         for name, value in (("num_beams", beams), ("num_return_sequences", n)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"`{name}` must be a positive integer, but is {value}.")
+                raise ValueError(f"GenerationConfig: {name} must be a positive integer, got {value!r}")
         if n > 1 and beams == 1 and not self.do_sample:
             raise ValueError(
-                "Greedy methods (do_sample != True) without beam search do not support "
-                f"`num_return_sequences` different than 1 (got {n})."
+                f"GenerationConfig: num_return_sequences={n} needs do_sample=True or as many num_beams"
             )
         if n > beams > 1:
             raise ValueError(
-                f"`num_return_sequences` ({n}) has to be smaller or equal to `num_beams` ({beams})."
+                f"GenerationConfig: num_return_sequences must be at most num_beams={beams}, got {n}"
             )
         for name in ("forced_bos_token_id", "forced_eos_token_id"):
             forced = getattr(self, name)
             tokens = {forced} if isinstance(forced, int) else set(forced or ())
             if tokens and self.suppress_tokens is not None and tokens <= set(self.suppress_tokens):
-                raise ValueError(f"Every token in `{name}` ({sorted(tokens)}) is also in `suppress_tokens`.")
+                raise ValueError(
+                    f"GenerationConfig: {name} must hold a token not in suppress_tokens, got {sorted(tokens)}"
+                )
         for name in ("logits_processor", "stopping_criteria", "prefix_allowed_tokens_fn", "streamer"):
             if hasattr(self, name):
                 raise ValueError(
-                    f"Argument `{name}` is not a valid argument of `GenerationConfig`. It should be passed "
-                    "to `generate()` (or a pipeline) directly."
+                    f"GenerationConfig: {name} is an argument of generate(), not one of its options"
                 )
         minor = self._without_effect(beams, given)
         if minor and strict:
-            raise ValueError("GenerationConfig is invalid: " + "; ".join(minor))
+            raise ValueError("GenerationConfig: what has no effect must not be set: " + "; ".join(minor))
         if minor:
             _log.warning("generation flags that have no effect: %s", "; ".join(minor))
 
@@ -193,7 +197,7 @@ class GenerationConfig:
             if getattr(self, name) is True:
                 found.append(f"{name}=True needs return_dict_in_generate=True")
         if self.pad_token_id is not None and self.pad_token_id < 0:
-            found.append(f"pad_token_id should be positive, got {self.pad_token_id}")
+            found.append(f"pad_token_id={self.pad_token_id} is no token")
         return found
 
     def check_supported(self) -> None:

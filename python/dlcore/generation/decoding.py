@@ -87,22 +87,21 @@ class DecodingState:
         """The prompt, without the tokens that the cache holds already."""
         past = 0 if self.cache is None else self.cache.get_seq_length()
         if embeds is not None:
+            if past >= embeds.shape[1]:
+                past = self._forget(embeds.shape[1])
             n = embeds.shape[1] - past
-            self._check_new(n, past)
             return self._call({"inputs_embeds": embeds[:, -n:] if past else embeds}, n)
         covered = ids.shape[1] if self.mask is None else self.mask.shape[1]
         if past and covered == ids.shape[1]:
-            self._check_new(ids.shape[1] - past, past)
+            if past >= ids.shape[1]:
+                past = self._forget(ids.shape[1])
             ids = ids[:, past:]
         return self._call({self._ids: self._tensor(ids)}, ids.shape[1])
 
-    @staticmethod
-    def _check_new(n: int, past: int) -> None:
-        if n < 1:
-            raise ValueError(
-                f"generate: input_ids must go on after the {past} tokens of past_key_values, "
-                f"got {n + past} tokens (all of the sequence is expected, or an attention_mask for all of it)"
-            )
+    def _forget(self, length: int) -> int:
+        """The cache holds all of the prompt, or more: the logits of its last token are wanted again."""
+        self.cache.crop(length - 1)
+        return length - 1
 
     def step(self, ids: Array) -> Any:
         """One token more, the last of `ids` (rows, tokens)."""

@@ -15,13 +15,13 @@ from dlcore.generation import processors as lp
 from dlcore.generation import stopping as sc
 from dlcore.generation.config import DEFAULTS, GenerationConfig
 from dlcore.generation.decoding import DecodingState, new_cache
-from dlcore.generation.processors import Array, as_array, as_tensor
 from dlcore.generation.outputs import (
     GenerateBeamDecoderOnlyOutput,
     GenerateBeamEncoderDecoderOutput,
     GenerateDecoderOnlyOutput,
     GenerateEncoderDecoderOutput,
 )
+from dlcore.generation.processors import Array, as_array, as_tensor
 from dlcore.generation.search import Record, beam_search, sample
 from dlcore.models.outputs import BaseModelOutput
 from dlcore.random import get_generator
@@ -41,7 +41,7 @@ def _ids(name: str, x: Any) -> Array:
     ids = as_array(x)
     if ids.ndim != 2 or ids.dtype.kind not in "iu":
         raise ValueError(
-            f"generate: {name} must be integers (batch, length), got {ids.shape} {ids.dtype.name}"
+            f"generate: {name} must be (batch, length) integers, got {ids.shape} {ids.dtype.name}"
         )
     return ids.astype(np.int64)
 
@@ -76,6 +76,11 @@ class GenerationMixin:
     def generation_config(self, value: GenerationConfig) -> None:
         self.__dict__["_generation_config"] = value
 
+    def _load_generation_config(self, path: Any, hub: dict[str, Any]) -> None:
+        found = GenerationConfig.of_checkpoint(path, hub)
+        if found is not None:
+            self.generation_config = found
+
     def generate(
         self,
         inputs: Any = None,
@@ -100,6 +105,12 @@ class GenerationMixin:
 
         Nothing is recorded for gradients. Raises ValueError for unknown keywords and options that contradict
         each other or the input.
+
+        >>> import dlcore
+        >>> from dlcore.models import GPT2Config, GPT2LMHeadModel
+        >>> config = GPT2Config(vocab_size=9, n_embd=8, n_layer=1, n_head=2, eos_token_id=None)
+        >>> GPT2LMHeadModel(config).eval().generate(dlcore.tensor([[1, 2]]), max_new_tokens=3).shape
+        (1, 5)
         """
         with no_grad():
             return self._generate(
@@ -145,7 +156,7 @@ class GenerationMixin:
 
         cache = arguments.pop("past_key_values", None)
         if inputs is not None and arguments.get("input_ids") is not None:
-            raise ValueError("generate: `inputs` and input_ids were passed together: pass one of them")
+            raise ValueError("generate: inputs and input_ids are the same; give one of them")
         inputs = arguments.pop("input_ids", None) if inputs is None else inputs
         embeds = arguments.pop("inputs_embeds", None)
         mask = arguments.pop("attention_mask", None)
@@ -153,7 +164,7 @@ class GenerationMixin:
         if mask is not None:
             mask = as_array(mask)
             if mask.ndim != 2:
-                raise ValueError("`attention_mask` passed to `generate` must be 2D.")
+                raise ValueError(f"generate: attention_mask must be (batch, length), got {mask.shape}")
             mask = (mask != 0).astype(np.int64)
         encoder_outputs = None
         if is_encoder_decoder:
@@ -273,8 +284,7 @@ class GenerationMixin:
         unknown = [name for name, value in arguments.items() if value is not None and name not in known]
         if unknown:
             raise ValueError(
-                f"The following `model_kwargs` are not used by the model: {unknown} (note: typos in the "
-                "generate arguments will also show up in this list)"
+                f"generate: neither an option nor an argument of the model: {', '.join(sorted(unknown))}"
             )
         for name in [name for name, value in arguments.items() if value is None or name not in accepted]:
             if arguments[name] is None:
@@ -296,14 +306,14 @@ class GenerationMixin:
         if found is not None:
             return BaseModelOutput(found[0]) if isinstance(found, tuple) else found
         if inputs is not None and embeds is not None:
-            raise ValueError("You passed `inputs_embeds` and `input_ids` to `.generate()`. Please pick one.")
+            raise ValueError("generate: input_ids and inputs_embeds cannot be used together")
         options: dict[str, Any] = {"return_dict": True}
         if embeds is not None:
             options["inputs_embeds"] = embeds
         else:
             if inputs is None:
                 inputs = self._bos(config)
-            options["input_ids"] = as_tensor(_ids("inputs", inputs))
+            options["input_ids"] = as_tensor(_ids("input_ids", inputs))
         if mask is not None:
             options["attention_mask"] = as_tensor(mask)
         encoder = self._encoder()
@@ -320,12 +330,15 @@ class GenerationMixin:
     def _bos(config: GenerationConfig, batch: int = 1) -> Array:
         bos = getattr(config, "bos_token_id", None)
         if bos is None:
-            raise ValueError("`bos_token_id` has to be defined when no `input_ids` are provided.")
+            raise ValueError("generate: without inputs, bos_token_id must say what to begin with")
         return np.full((batch, 1), bos, np.int64)
 
     def _decoder_ids(self, inputs: Any, embeds: Any, cache: Any, config: GenerationConfig) -> Array:
         if inputs is not None:
-            return _ids("inputs", inputs)
+            ids = _ids("input_ids", inputs)
+            if ids.shape[1] == 0 and embeds is None:
+                raise ValueError(f"generate: input_ids must have at least one token, got {ids.shape}")
+            return ids
         if embeds is not None:
             return np.empty((embeds.shape[0], 0), np.int64)
         return self._bos(config, max(1, 0 if cache is None else len(cache)))
@@ -337,11 +350,13 @@ class GenerationMixin:
         start = getattr(config, "bos_token_id", None) if start is None else start
         if start is None:
             raise ValueError(
-                "`decoder_start_token_id` or `bos_token_id` has to be defined for encoder-decoder generation."
+                "generate: decoder_start_token_id or bos_token_id must say what the decoder begins with"
             )
         first = as_array(start).astype(np.int64)
         if first.ndim == 1 and len(first) != batch:
-            raise ValueError(f"`decoder_start_token_id` expected to have length {batch} but got {len(first)}")
+            raise ValueError(
+                f"generate: decoder_start_token_id must have one token an input, {batch}, got {len(first)}"
+            )
         first = np.broadcast_to(first.reshape(-1, 1), (batch, 1))
         if ids is None:
             return first.copy(), mask
@@ -394,12 +409,8 @@ class GenerationMixin:
             config.max_length += length
             limit = getattr(self.config, "max_position_embeddings", None)
             config.max_length = config.max_length if limit is None else min(config.max_length, limit)
-            warnings.warn(
-                f"Using the model-agnostic default `max_length` (={config.max_length}) to control the "
-                "generation length. We recommend setting `max_new_tokens` to control the maximum length of "
-                "the generation.",
-                UserWarning,
-                stacklevel=4,
+            _log.warning(
+                "generate: neither max_new_tokens nor max_length is given: up to %d tokens", config.max_length
             )
         if config.min_new_tokens is not None:
             config.min_length = config.min_new_tokens + length
@@ -408,16 +419,13 @@ class GenerationMixin:
         if length >= config.max_length:
             name = "decoder_input_ids" if self.config.is_encoder_decoder else "input_ids"
             raise ValueError(
-                f"Input length of {name} is {length}, but `max_length` is set to {config.max_length}. This "
-                "can lead to unexpected behavior. You should consider increasing `max_length` or, better "
-                "yet, setting `max_new_tokens`."
+                f"generate: max_length must leave room for a token, got max_length={config.max_length} and "
+                f"{length} {name}; raise it, or pass max_new_tokens"
             )
         if config.min_length is not None and config.min_length > config.max_length:
             name = "min_length" if config.min_new_tokens is None else "min_new_tokens"
             warnings.warn(
-                f"Unfeasible length constraints: `{name}` ({getattr(config, name)}) is larger than the "
-                f"maximum possible length ({config.max_length}). Generation will stop at the defined maximum "
-                "length.",
+                f"generate: {name}={getattr(config, name)} cannot be reached: max_length={config.max_length}",
                 UserWarning,
                 stacklevel=4,
             )
@@ -521,9 +529,7 @@ class GenerationMixin:
             out.append(sc.MaxTimeCriteria(config.max_time))
         if config.stop_strings is not None:
             if tokenizer is None:
-                raise ValueError(
-                    "generate: stop_strings need the model's tokenizer: pass it as `tokenizer` to generate"
-                )
+                raise ValueError("generate: stop_strings needs the tokenizer, as tokenizer=...")
             out.append(sc.StopStringCriteria(tokenizer, config.stop_strings))
         if len(ends):
             out.append(sc.EosTokenCriteria(ends))
@@ -596,8 +602,7 @@ class GenerationMixin:
 
 def _ignored(name: str) -> None:
     warnings.warn(
-        f"Passing `{name}` requires some form of `input_ids` to be passed to `generate`, "
-        "ignoring the argument.",
+        f"generate: {name} needs input_ids: it has no effect",
         UserWarning,
         stacklevel=6,
     )

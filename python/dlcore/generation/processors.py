@@ -121,18 +121,15 @@ def _require(holds: bool, text: str) -> None:
 
 
 def _positive_int(name: str, value: Any, least: int = 1) -> None:
-    kind = "strictly positive" if least else "non-negative"
+    kind = "a positive integer" if least else "an integer of at least 0"
     _require(
         isinstance(value, int) and not isinstance(value, bool) and value >= least,
-        f"`{name}` has to be a {kind} integer, but is {value}",
+        f"{name} must be {kind}, got {value!r}",
     )
 
 
 def _positive_float(name: str, value: Any) -> None:
-    _require(
-        isinstance(value, float) and value > 0,
-        f"`{name}` has to be a strictly positive float, but is {value}",
-    )
+    _require(isinstance(value, float) and value > 0, f"{name} must be a positive float, got {value!r}")
 
 
 def _banned(scores: Array, tokens: Array) -> Array:
@@ -195,7 +192,7 @@ class ForcedEOSTokenLogitsProcessor(LogitsProcessor):
         self.max_length, self.eos_token_id = max_length, token_ids(eos_token_id)
         _require(
             bool((self.eos_token_id >= 0).all()),
-            f"`eos_token_id` has to be a list of positive integers, but is {eos_token_id}",
+            f"eos_token_id must hold tokens of at least 0, got {eos_token_id!r}",
         )
 
     def process(self, ids: Array, scores: Array) -> Array:
@@ -213,7 +210,7 @@ class ExponentialDecayLengthPenalty(LogitsProcessor):
         self.eos_token_id = token_ids(eos_token_id)
         _require(
             bool((self.eos_token_id >= 0).all()),
-            f"`eos_token_id` has to be a list of positive integers, but is {eos_token_id}",
+            f"eos_token_id must hold tokens of at least 0, got {eos_token_id!r}",
         )
 
     def process(self, ids: Array, scores: Array) -> Array:
@@ -251,9 +248,9 @@ class RepetitionPenaltyLogitsProcessor(LogitsProcessor):
         ignored = prompt_ignore_length
         if ignored is not None and not isinstance(ignored, int):
             ignored = as_array(ignored)
-            _require(ignored.ndim == 1, "`prompt_ignore_length` must be 1D")
+            _require(ignored.ndim == 1, f"prompt_ignore_length must be (rows,), got {ignored.shape}")
         elif ignored is not None:
-            _require(ignored >= 0, f"`prompt_ignore_length` has to be a positive integer, but is {ignored}")
+            _require(ignored >= 0, f"prompt_ignore_length must be at least 0, got {ignored}")
         self.penalty, self.prompt_ignore_length = penalty, ignored
 
     def process(self, ids: Array, scores: Array) -> Array:
@@ -264,7 +261,9 @@ class RepetitionPenaltyLogitsProcessor(LogitsProcessor):
             return scores
         beyond = ids >= scores.shape[1]
         if skip is not None and not isinstance(skip, int):
-            _require(len(skip) == len(ids), "Incompatible `prompt_ignore_length` batch size")
+            _require(
+                len(skip) == len(ids), f"prompt_ignore_length must have {len(ids)} rows, got {len(skip)}"
+            )
             beyond |= np.arange(ids.shape[1]) < skip[:, None]
         if not beyond.any():
             return _penalize(scores, ids, self.penalty)
@@ -330,14 +329,12 @@ class EncoderNoRepeatNGramLogitsProcessor(LogitsProcessor):
 # ---- single tokens and words -------------------------------------------------------------------------------
 
 
-def _words(name: str, words: Any) -> None:
-    _require(
-        isinstance(words, list) and len(words) > 0, f"`{name}` has to be a non-empty list, but is {words}."
-    )
-    _require(all(isinstance(w, list) for w in words), f"`{name}` has to be a list of lists, but is {words}.")
-    _require(
-        all(isinstance(t, (int, np.integer)) and t >= 0 for w in words for t in w),
-        f"Each list in `{name}` has to be a list of positive integers, but is {words}.",
+def _is_word(word: Any) -> bool:
+    """A sequence of tokens that is not empty."""
+    return (
+        isinstance(word, (list, tuple))
+        and len(word) > 0
+        and all(isinstance(t, (int, np.integer)) and not isinstance(t, bool) and t >= 0 for t in word)
     )
 
 
@@ -346,43 +343,25 @@ class SequenceBiasLogitsProcessor(LogitsProcessor):
 
     def __init__(self, sequence_bias: Any) -> None:
         given = sequence_bias
-        if isinstance(given, list) and given:
-            for pair in given:
-                _require(
-                    isinstance(pair, (list, tuple))
-                    and len(pair) == 2
-                    and isinstance(pair[0], list)
-                    and isinstance(pair[1], float),
-                    "Each element in `sequence_bias` has to be a non-empty list of lists of positive "
-                    f"integers and float, but is {given}.",
-                )
-            given = {tuple(ids): bias for ids, bias in given}
+        if isinstance(given, list) and all(isinstance(p, (list, tuple)) and len(p) == 2 for p in given):
+            pairs = given
+        else:
+            pairs = list(given.items()) if isinstance(given, dict) else []
         _require(
-            isinstance(given, dict) and len(given) > 0,
-            f"`sequence_bias` has to be a non-empty dictionary, or non-empty list of lists but is {given}.",
+            len(pairs) > 0 and all(_is_word(word) and isinstance(bias, float) for word, bias in pairs),
+            "sequence_bias must map sequences of tokens to floats, {(1, 2): 0.5} or [[[1, 2], 0.5]], "
+            f"got {given!r}",
         )
-        _require(
-            all(isinstance(ids, tuple) for ids in given),
-            f"`sequence_bias` has to be a dict with tuples as keys, but is {given}.",
-        )
-        _require(
-            all(ids and all(isinstance(t, (int, np.integer)) and t >= 0 for t in ids) for ids in given),
-            f"Each key in `sequence_bias` has to be a non-empty tuple of positive integers, but is {given}.",
-        )
-        _require(
-            all(isinstance(b, float) for b in given.values()),
-            f"`sequence_bias` has to be a dict with floats as values, but is {given}.",
-        )
+        given = {tuple(word): bias for word, bias in pairs}
         self.sequence_bias = given
         self._vocabulary = -1
 
     def _prepare(self, scores: Array) -> None:
         self._vocabulary = scores.shape[1]
-        beyond = [t for ids in self.sequence_bias for t in ids if t >= self._vocabulary]
+        largest = max((t for ids in self.sequence_bias for t in ids), default=0)
         _require(
-            not beyond,
-            f"The model vocabulary size is {self._vocabulary}, but the following tokens were being biased: "
-            f"{beyond}",
+            largest < self._vocabulary,
+            f"sequence_bias must hold tokens below the vocabulary's size {self._vocabulary}, got {largest}",
         )
         single = [(ids[0], b) for ids, b in self.sequence_bias.items() if len(ids) == 1]
         self._single = (
@@ -420,10 +399,16 @@ class NoBadWordsLogitsProcessor(SequenceBiasLogitsProcessor):
     """Never completes one of these sequences of tokens; the end of the sequence alone is no word."""
 
     def __init__(self, bad_words_ids: list[list[int]], eos_token_id: Any = None) -> None:
-        _words("bad_words_ids", bad_words_ids)
+        good = (
+            isinstance(bad_words_ids, list) and len(bad_words_ids) > 0 and all(map(_is_word, bad_words_ids))
+        )
+        _require(good, f"bad_words_ids must be lists of tokens, none empty, got {bad_words_ids!r}")
         ends = [] if eos_token_id is None else token_ids(eos_token_id).tolist()
         kept = [w for w in bad_words_ids if not (len(w) == 1 and w[0] in ends)]
-        super().__init__({tuple(w): float("-inf") for w in kept})
+        if kept:
+            super().__init__({tuple(w): float("-inf") for w in kept})
+        else:
+            self.sequence_bias, self._vocabulary = {}, -1
 
 
 class SuppressTokensLogitsProcessor(LogitsProcessor):
@@ -459,8 +444,8 @@ class PrefixConstrainedLogitsProcessor(LogitsProcessor):
             allowed = as_array(self._allowed(row // self._num_beams, as_tensor(sentence))).astype(np.int64)
             _require(
                 allowed.size > 0,
-                "`prefix_allowed_tokens_fn` returned an empty list for batch ID "
-                f"{row // self._num_beams}. This means that the constraint is unsatisfiable.",
+                f"prefix_allowed_tokens_fn must allow at least one token, got none for input "
+                f"{row // self._num_beams}",
             )
             mask[row, allowed] = 0
         out = scores + mask
@@ -491,13 +476,7 @@ class TemperatureLogitsWarper(LogitsProcessor):
     def __init__(self, temperature: float) -> None:
         _require(
             isinstance(temperature, float) and temperature > 0,
-            f"`temperature` (={temperature}) has to be a strictly positive float, otherwise your next token "
-            "scores will be invalid."
-            + (
-                " If you're looking for greedy decoding strategies, set `do_sample=False`."
-                if temperature == 0
-                else ""
-            ),
+            f"temperature must be a positive float, got {temperature!r}; do_sample=False is greedy",
         )
         self.temperature = temperature
 
@@ -562,7 +541,7 @@ class TopPLogitsWarper(_Filter):
 
     def __init__(self, top_p: float, filter_value: float = -math.inf, min_tokens_to_keep: int = 1) -> None:
         self.top_p = float(top_p)
-        _require(0 <= self.top_p <= 1, f"`top_p` has to be a float > 0 and < 1, but is {top_p}")
+        _require(0 <= self.top_p <= 1, f"top_p must be between 0 and 1, got {top_p!r}")
         super().__init__(filter_value, min_tokens_to_keep)
 
     def process(self, ids: Array, scores: Array) -> Array:
@@ -578,7 +557,7 @@ class TopHLogitsWarper(_Filter):
     """The likeliest tokens, of a hundred, whose part of the entropy stays within `top_h` of it."""
 
     def __init__(self, top_h: float, filter_value: float = -math.inf) -> None:
-        _require(0 < top_h <= 1, "`top_h` must be in the range (0, 1].")
+        _require(0 < top_h <= 1, f"top_h must be above 0 and at most 1, got {top_h!r}")
         super().__init__(filter_value, 1)
         self.top_n, self.top_h = 100, top_h
 
@@ -596,7 +575,7 @@ class MinPLogitsWarper(_Filter):
     """Tokens with at least `min_p` times the probability of the likeliest."""
 
     def __init__(self, min_p: float, filter_value: float = -math.inf, min_tokens_to_keep: int = 1) -> None:
-        _require(0 <= min_p <= 1, f"`min_p` has to be a float in the [0, 1] interval, but is {min_p}")
+        _require(0 <= min_p <= 1, f"min_p must be between 0 and 1, got {min_p!r}")
         super().__init__(filter_value, min_tokens_to_keep)
         self.min_p = min_p
 
@@ -619,7 +598,7 @@ class TypicalLogitsWarper(_Filter):
         self, mass: float = 0.9, filter_value: float = -math.inf, min_tokens_to_keep: int = 1
     ) -> None:
         self.mass = float(mass)
-        _require(0 < self.mass < 1, f"`typical_p` has to be a float > 0 and < 1, but is {mass}")
+        _require(0 < self.mass < 1, f"typical_p must be above 0 and below 1, got {mass!r}")
         super().__init__(filter_value, min_tokens_to_keep)
 
     def process(self, ids: Array, scores: Array) -> Array:
@@ -641,7 +620,7 @@ class EpsilonLogitsWarper(_Filter):
 
     def __init__(self, epsilon: float, filter_value: float = -math.inf, min_tokens_to_keep: int = 1) -> None:
         self.epsilon = float(epsilon)
-        _require(0 < self.epsilon < 1, f"`epsilon_cutoff` has to be a float > 0 and < 1, but is {epsilon}")
+        _require(0 < self.epsilon < 1, f"epsilon_cutoff must be above 0 and below 1, got {epsilon!r}")
         super().__init__(filter_value, min_tokens_to_keep)
 
     def process(self, ids: Array, scores: Array) -> Array:
@@ -662,7 +641,7 @@ class EtaLogitsWarper(_Filter):
         device: str = "cpu",
     ) -> None:
         self.epsilon = float(epsilon)
-        _require(0 < self.epsilon < 1, f"`eta_cutoff` has to be a float > 0 and < 1, but is {epsilon}")
+        _require(0 < self.epsilon < 1, f"eta_cutoff must be above 0 and below 1, got {epsilon!r}")
         super().__init__(filter_value, min_tokens_to_keep)
 
     def process(self, ids: Array, scores: Array) -> Array:

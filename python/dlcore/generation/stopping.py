@@ -97,7 +97,7 @@ class StopStringCriteria(StoppingCriteria):
     def __init__(self, tokenizer: Any, stop_strings: str | list[str] | tuple[str, ...]) -> None:
         strings = (stop_strings,) if isinstance(stop_strings, str) else tuple(stop_strings)
         if not strings or not all(isinstance(s, str) and s for s in strings):
-            raise ValueError(f"`stop_strings` has to be non-empty strings, but is {stop_strings!r}")
+            raise ValueError(f"stop_strings must be strings of at least one character, got {stop_strings!r}")
         self.tokenizer, self.stop_strings = tokenizer, strings
         self._tokens = max(len(s.encode()) for s in strings) + 2
 

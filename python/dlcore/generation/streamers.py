@@ -50,7 +50,7 @@ class TextStreamer(BaseStreamer):
     def put(self, value: Any) -> None:
         tokens = as_array(value)
         if tokens.ndim > 1 and len(tokens) > 1:
-            raise ValueError("TextStreamer only supports batch size 1")
+            raise ValueError(f"TextStreamer: put takes one sequence, got {tokens.shape}")
         prompt, self.next_tokens_are_prompt = self.next_tokens_are_prompt, False
         if prompt and self.skip_prompt:
             return

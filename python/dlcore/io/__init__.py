@@ -2,5 +2,15 @@
 
 from dlcore.io.checkpoint import Checkpoint, open_checkpoint
 from dlcore.io.safetensors import SafetensorsFile, load_file, load_metadata, save_file
+from dlcore.io.torch_file import TorchFile, load_torch
 
-__all__ = ["Checkpoint", "SafetensorsFile", "load_file", "load_metadata", "open_checkpoint", "save_file"]
+__all__ = [
+    "Checkpoint",
+    "SafetensorsFile",
+    "TorchFile",
+    "load_file",
+    "load_metadata",
+    "load_torch",
+    "open_checkpoint",
+    "save_file",
+]

@@ -15,6 +15,7 @@ from typing import Any
 
 from dlcore import _C
 from dlcore.io.safetensors import SafetensorsFile
+from dlcore.io.torch_file import TorchFile
 
 __all__ = ["Checkpoint", "open_checkpoint", "read_json"]
 
@@ -86,6 +87,10 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
 def _open_file(file: Path) -> Any:
     if not file.is_file():
         raise FileNotFoundError(f"open_checkpoint: no such file: {file}")
+    with open(file, "rb") as f:
+        head = f.read(16)
+    if head[:2] in (b"PK", b"\x80\x02") and head[8:9] != b"{":
+        return TorchFile(file)
     return SafetensorsFile(file)
 
 

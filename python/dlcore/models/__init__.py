@@ -21,7 +21,27 @@ if TYPE_CHECKING:
         AutoModelForTokenClassification,
     )
     from dlcore.models.base import PreTrainedModel
+    from dlcore.models.bert import (
+        BertConfig,
+        BertForMaskedLM,
+        BertForMultipleChoice,
+        BertForNextSentencePrediction,
+        BertForPreTraining,
+        BertForQuestionAnswering,
+        BertForSequenceClassification,
+        BertForTokenClassification,
+        BertModel,
+    )
     from dlcore.models.config import PreTrainedConfig
+    from dlcore.models.dbn import DBN, RBM
+    from dlcore.models.gpt2 import (
+        GPT2Config,
+        GPT2ForQuestionAnswering,
+        GPT2ForSequenceClassification,
+        GPT2ForTokenClassification,
+        GPT2LMHeadModel,
+        GPT2Model,
+    )
     from dlcore.models.lenet import LeNet5
     from dlcore.models.t5 import (
         T5Config,
@@ -41,7 +61,16 @@ _HOME = {
         "AutoModelForTokenClassification"
     ),
     "base": "PreTrainedModel",
+    "bert": (
+        "BertConfig BertForMaskedLM BertForMultipleChoice BertForNextSentencePrediction BertForPreTraining "
+        "BertForQuestionAnswering BertForSequenceClassification BertForTokenClassification BertModel"
+    ),
     "config": "PreTrainedConfig",
+    "dbn": "DBN RBM",
+    "gpt2": (
+        "GPT2Config GPT2ForQuestionAnswering GPT2ForSequenceClassification GPT2ForTokenClassification "
+        "GPT2LMHeadModel GPT2Model"
+    ),
     "lenet": "LeNet5",
     "t5": (
         "T5Config T5EncoderModel T5ForConditionalGeneration T5ForQuestionAnswering "
@@ -51,6 +80,8 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 
 __all__ = [
+    "DBN",
+    "RBM",
     "AutoConfig",
     "AutoModel",
     "AutoModelForCausalLM",
@@ -60,6 +91,21 @@ __all__ = [
     "AutoModelForSeq2SeqLM",
     "AutoModelForSequenceClassification",
     "AutoModelForTokenClassification",
+    "BertConfig",
+    "BertForMaskedLM",
+    "BertForMultipleChoice",
+    "BertForNextSentencePrediction",
+    "BertForPreTraining",
+    "BertForQuestionAnswering",
+    "BertForSequenceClassification",
+    "BertForTokenClassification",
+    "BertModel",
+    "GPT2Config",
+    "GPT2ForQuestionAnswering",
+    "GPT2ForSequenceClassification",
+    "GPT2ForTokenClassification",
+    "GPT2LMHeadModel",
+    "GPT2Model",
     "LeNet5",
     "PreTrainedConfig",
     "PreTrainedModel",

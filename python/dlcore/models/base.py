@@ -108,6 +108,9 @@ class PreTrainedModel(nn.Module):
     def num_parameters(self, only_trainable: bool = False) -> int:
         return sum(p.numel() for p in self.parameters() if p.requires_grad or not only_trainable)
 
+    def _wants_dict(self, return_dict: bool | None) -> bool:
+        return bool(self.config.return_dict if return_dict is None else return_dict)
+
     def can_generate(self) -> bool:
         return hasattr(self, "generate")
 
@@ -240,17 +243,9 @@ class PreTrainedModel(nn.Module):
         if strict and (report.missing_keys or report.unexpected_keys):
             raise RuntimeError(f"{cls.__name__}.from_pretrained: {report}")
         model.eval()
-        model._load_generation_config(path, hub)
+        if model.can_generate():
+            model._load_generation_config(path, hub)  # type: ignore[attr-defined]
         return (model, report.as_dict()) if output_loading_info else model
-
-    def _load_generation_config(self, path: Any, hub: dict[str, Any]) -> None:
-        """What generate() takes its defaults from; for models that generate."""
-        if self.can_generate():
-            from dlcore.generation import GenerationConfig
-
-            found = GenerationConfig.of_checkpoint(path, hub)
-            if found is not None:
-                self.generation_config = found
 
     def _load(self, checkpoint: Mapping[str, Any], dtype: np.dtype[Any], ignore_sizes: bool) -> LoadingReport:
         """Gives every parameter its array; draws the ones that the checkpoint lacks."""
@@ -320,7 +315,7 @@ class PreTrainedModel(nn.Module):
         config.dtype = self.dtype.name
         config.save_pretrained(folder)
         if self.can_generate():
-            self.generation_config.save_pretrained(folder)
+            self.generation_config.save_pretrained(folder)  # type: ignore[attr-defined]
         state = dict(self.state_dict(keep_vars=True) if state_dict is None else state_dict)
         if state_dict is None:
             for name, source in self._tied_weights_keys.items():

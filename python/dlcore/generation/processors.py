@@ -244,7 +244,7 @@ class RepetitionPenaltyLogitsProcessor(LogitsProcessor):
     """
 
     def __init__(self, penalty: float, prompt_ignore_length: Any = None) -> None:
-        _positive_float("penalty", penalty)
+        _positive_float("repetition_penalty", penalty)
         ignored = prompt_ignore_length
         if ignored is not None and not isinstance(ignored, int):
             ignored = as_array(ignored)
@@ -275,7 +275,7 @@ class EncoderRepetitionPenaltyLogitsProcessor(LogitsProcessor):
     """Makes what the encoder's input says more likely by a factor."""
 
     def __init__(self, penalty: float, encoder_input_ids: Any) -> None:
-        _positive_float("penalty", penalty)
+        _positive_float("encoder_repetition_penalty", penalty)
         self.penalty, self.encoder_input_ids = 1 / penalty, as_array(encoder_input_ids)
 
     def process(self, ids: Array, scores: Array) -> Array:
@@ -287,7 +287,7 @@ class NoRepeatNGramLogitsProcessor(LogitsProcessor):
     """No sequence of `ngram_size` tokens comes twice."""
 
     def __init__(self, ngram_size: int) -> None:
-        _positive_int("ngram_size", ngram_size)
+        _positive_int("no_repeat_ngram_size", ngram_size)
         self.ngram_size = ngram_size
 
     def process(self, ids: Array, scores: Array) -> Array:
@@ -315,7 +315,7 @@ class EncoderNoRepeatNGramLogitsProcessor(LogitsProcessor):
     """No sequence of `encoder_ngram_size` tokens comes that stands in the encoder's input."""
 
     def __init__(self, encoder_ngram_size: int, encoder_input_ids: Any) -> None:
-        _positive_int("encoder_ngram_size", encoder_ngram_size)
+        _positive_int("encoder_no_repeat_ngram_size", encoder_ngram_size)
         self.ngram_size = encoder_ngram_size
         self.encoder_input_ids = np.atleast_2d(as_array(encoder_input_ids))
 

@@ -21,6 +21,7 @@ from dlcore import nn
 from dlcore.creation import full
 from dlcore.functional.attention import attention
 from dlcore.functional.multihead import _heads
+from dlcore.generation import GenerationMixin
 from dlcore.generation.cache import EncoderDecoderCache
 from dlcore.models.activations import activation_of
 from dlcore.models.base import LoadingReport, PreTrainedModel
@@ -668,7 +669,7 @@ class T5Model(T5PreTrainedModel):
         return _returned(self.config, return_dict, Seq2SeqModelOutput(last_hidden_state=x, **rest))
 
 
-class T5ForConditionalGeneration(T5PreTrainedModel):
+class T5ForConditionalGeneration(T5PreTrainedModel, GenerationMixin):
     """T5 with its language-model head: logits (B, L, V) of the target's next token.
 
     With `labels` (B, L), -100 to leave one out, the decoder reads them shifted, and `loss` is the mean

@@ -16,18 +16,9 @@ from dlcore.models import (
     t5,
 )
 from tests import model_oracle as oracle
+from tests.model_oracle import one_thread  # noqa: F401  # for all tests here
 
 VOCAB = 41
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Two libraries that spin for work on the same cores stand in each other's way."""
-    torch = pytest.importorskip("torch", reason="torch is the oracle here")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def drawn(seed):

@@ -6,20 +6,19 @@ import numpy as np
 import pytest
 
 import dlcore
-from dlcore.generation import EncoderDecoderCache
+from dlcore.generation import DynamicCache, EncoderDecoderCache
+from dlcore.models import (
+    AutoModelForSeq2SeqLM,
+    T5Config,
+    T5EncoderModel,
+    T5ForConditionalGeneration,
+    T5ForSequenceClassification,
+    t5,
+)
 from tests import model_oracle as oracle
+from tests.model_oracle import one_thread  # noqa: F401  # for all tests here
 
 VOCAB = 41
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Two libraries that spin for work on the same cores stand in each other's way."""
-    torch = pytest.importorskip("torch", reason="torch is the oracle here")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def drawn(seed):
@@ -224,3 +223,101 @@ def test_base_encoder_and_heads(seed, tmp_path):
             expected = dict(theirs.named_parameters())
             for parameter, p in ours.named_parameters():
                 same(p.grad, expected[parameter].grad)
+
+
+@pytest.mark.parametrize("version", ["v1.0", "v1.1"])
+def test_checkpoints_go_both_ways(version, tmp_path):
+    hf = oracle.transformers()
+    options = drawn(5)
+    options.update(
+        {"feed_forward_proj": "relu", "tie_word_embeddings": True}
+        if version == "v1.0"
+        else {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
+    )
+    dlcore.manual_seed(0)
+    ours = T5ForConditionalGeneration(T5Config(**options)).eval()
+    assert (ours.lm_head.weight is ours.shared.weight) == (version == "v1.0")
+    assert ours.encoder.embed_tokens is ours.shared is ours.decoder.embed_tokens
+    ours.save_pretrained(tmp_path / "ours")
+    theirs = hf.T5ForConditionalGeneration.from_pretrained(tmp_path / "ours")
+    ids = oracle.ids(2, 7, high=VOCAB)
+    mine, its = both({"input_ids": ids, "labels": ids[:, :5]})
+    expected = theirs(**its)
+    same(ours(**mine).logits, expected.logits, 2e-5)
+    theirs.save_pretrained(tmp_path / "theirs")
+    again = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "theirs")
+    same(again(**mine).logits, expected.logits, 2e-5)
+    assert (again.lm_head.weight is again.shared.weight) == (version == "v1.0")
+    assert list(again.state_dict()) == list(theirs.state_dict())
+    state = {k: v.numpy() for k, v in theirs.state_dict().items() if "embed_tokens" not in k}
+    if version == "v1.0":
+        del state["lm_head.weight"]
+    state["decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"] = np.zeros((8, 2))
+    dlcore.save_file(state, tmp_path / "theirs" / "model.safetensors")
+    old, report = T5ForConditionalGeneration.from_pretrained(tmp_path / "theirs", output_loading_info=True)
+    assert report["missing_keys"] == report["unexpected_keys"] == []
+    same(old(**mine).logits, expected.logits, 2e-5)
+    encoder, report = T5EncoderModel.from_pretrained(tmp_path / "theirs", output_loading_info=True)
+    assert report["missing_keys"] == report["unexpected_keys"] == []
+    same(encoder(mine["input_ids"]).last_hidden_state, expected.encoder_last_hidden_state, 2e-5)
+
+
+@pytest.mark.parametrize("bidirectional", [True, False])
+def test_buckets_are_those_of_transformers_at_every_distance(bidirectional):
+    hf = oracle.transformers()
+    import torch
+
+    theirs = hf.models.t5.modeling_t5.T5Attention._relative_position_bucket
+    for buckets, longest in ((32, 128), (8, 17), (12, 100), (16, 1024), (64, 65), (32, 257)):
+        n = 2000
+        expected = theirs(torch.arange(1 - n, n), bidirectional, buckets, longest).numpy()
+        np.testing.assert_array_equal(t5._buckets(n, bidirectional, buckets, longest), expected)
+
+
+def test_embeddings_in_place_of_ids_and_resizing():
+    dlcore.manual_seed(1)
+    model = T5ForConditionalGeneration(T5Config(**drawn(1))).eval()
+    ids = oracle.tensor(oracle.ids(2, 6, high=VOCAB))
+    expected = model(ids, decoder_input_ids=ids).logits
+    out = model(inputs_embeds=model.shared(ids), decoder_inputs_embeds=model.shared(ids))
+    same(out.logits, expected, 1e-6)
+    model.resize_token_embeddings(VOCAB + 3)
+    grown = model(ids, decoder_input_ids=ids).logits
+    assert grown.shape == (2, 6, VOCAB + 3) and model.decoder.embed_tokens is model.shared
+    same(grown[..., :VOCAB], expected, 1e-6)
+
+
+def test_dropout_is_drawn_in_training_only():
+    dlcore.manual_seed(2)
+    model = T5ForConditionalGeneration(T5Config(**drawn(2), dropout_rate=0.3))
+    ids = oracle.tensor(oracle.ids(2, 6, high=VOCAB))
+    first, second = (model(ids, labels=ids).loss.item() for _ in range(2))
+    assert first != second
+    model.eval()
+    assert model(ids, labels=ids).loss.item() == model(ids, labels=ids).loss.item()
+
+
+def test_what_cannot_be_is_refused():
+    options = drawn(4)
+    with pytest.raises(ValueError, match="feed_forward_proj must be an activation"):
+        T5Config(feed_forward_proj="gated-gelu-new")
+    model = T5ForConditionalGeneration(T5Config(**options))
+    ids = oracle.tensor(oracle.ids(2, 6, high=VOCAB))
+    with pytest.raises(ValueError, match="exactly one of input_ids and inputs_embeds"):
+        model(decoder_input_ids=ids)
+    with pytest.raises(ValueError, match="decoder_input_ids and decoder_inputs_embeds"):
+        model(ids)
+    with pytest.raises(IndexError):
+        model(ids + VOCAB, labels=ids)
+    with pytest.raises(TypeError, match="must be an EncoderDecoderCache, got DynamicCache"):
+        model(ids, labels=ids, past_key_values=DynamicCache())
+    with pytest.raises(ValueError, match="must be False in an encoder"):
+        model.encoder(ids, use_cache=True)
+    model.config.decoder_start_token_id = None
+    with pytest.raises(ValueError, match="decoder_start_token_id and pad_token_id must be set"):
+        model(ids, labels=ids)
+    with pytest.raises(ValueError, match="relative_attention_max_distance must be larger"):
+        T5EncoderModel(T5Config(**{**options, "relative_attention_max_distance": 2}))(ids)
+    classifier = T5ForSequenceClassification(T5Config(**options))
+    with pytest.raises(ValueError, match="same number of end-of-sequence tokens"):
+        classifier(oracle.tensor(np.array([[1, 1], [2, 1]])))

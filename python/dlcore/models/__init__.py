@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         T5Model,
         T5PreTrainedModel,
     )
+    from dlcore.models.transformer import Transformer, TransformerConfig, transformer_schedule
 
 _HOME = {
     "auto": (
@@ -76,6 +77,7 @@ _HOME = {
         "T5Config T5EncoderModel T5ForConditionalGeneration T5ForQuestionAnswering "
         "T5ForSequenceClassification T5ForTokenClassification T5Model T5PreTrainedModel"
     ),
+    "transformer": "Transformer TransformerConfig transformer_schedule",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 
@@ -117,6 +119,9 @@ __all__ = [
     "T5ForTokenClassification",
     "T5Model",
     "T5PreTrainedModel",
+    "Transformer",
+    "TransformerConfig",
+    "transformer_schedule",
 ]
 
 

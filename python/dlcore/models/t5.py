@@ -12,13 +12,12 @@ import copy
 import functools
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
 from dlcore import functional as F
 from dlcore import nn
-from dlcore.creation import full
 from dlcore.functional.attention import attention
 from dlcore.functional.multihead import _heads
 from dlcore.generation import GenerationMixin
@@ -26,7 +25,8 @@ from dlcore.generation.cache import EncoderDecoderCache
 from dlcore.models.activations import activation_of
 from dlcore.models.base import LoadingReport, PreTrainedModel
 from dlcore.models.config import PreTrainedConfig
-from dlcore.models.losses import classification_loss, question_answering_loss, token_loss
+from dlcore.models.losses import classification_loss, question_answering_loss, shift_right, token_loss
+from dlcore.models.masks import Seen, who_sees_whom
 from dlcore.models.outputs import (
     BaseModelOutput,
     BaseModelOutputWithPast,
@@ -113,58 +113,7 @@ class T5Config(PreTrainedConfig):
         self.dense_act_fn = "gelu_new" if self.feed_forward_proj == "gated-gelu" else act
 
 
-# ---- who sees whom -----------------------------------------------------------------------------------------
-
-
-class _Seen(NamedTuple):
-    """The masks of one attention, as the kernel takes them; each costs only where it is needed."""
-
-    mask: Tensor | None = None  # added, or boolean, (1 or B, 1 or H, 1 or L, S)
-    lengths: Tensor | None = None  # (B,)
-    causal: bool = False
-
-
-def _seen(
-    bias: Tensor | None, attention_mask: Tensor | None, queries: int, keys: int, causal: bool, dtype: Any
-) -> _Seen:
-    """Position bias (1, H, L, S), padding (B, S) and causality together.
-
-    Padding on the right is a number of keys a sample; any other kind is a mask, which makes of the bias one
-    a sample.
-    """
-    causal = causal and queries > 1
-    hidden: list[np.ndarray[Any, Any]] = []  # True where a key is not seen
-    lengths = None
-    if attention_mask is not None:
-        if attention_mask.ndim == 4 and attention_mask.dtype.kind == "f":
-            bias = attention_mask if bias is None else bias + attention_mask
-        else:
-            seen = attention_mask.numpy() != 0
-            if seen.ndim not in (2, 3, 4):
-                raise ValueError(
-                    "attention_mask must be (batch, length), (batch, queries, keys) or "
-                    f"(batch, 1, queries, keys), got {attention_mask.shape}"
-                )
-            if seen.ndim == 2:
-                if seen.shape[1] < keys and causal | (queries < keys):  # of the new tokens only
-                    before = np.ones((seen.shape[0], keys - seen.shape[1]), bool)
-                    seen = np.concatenate([before, seen], 1)
-                count = seen.sum(1)
-                if (seen == (np.arange(seen.shape[1]) < count[:, None])).all():
-                    lengths = None if seen.all() else tensor(count.astype(np.int64))
-                else:
-                    hidden.append(~seen[:, None, None, :])
-            elif not seen.all():
-                hidden.append(~(seen if seen.ndim == 4 else seen[:, None]))
-    if causal and queries < keys:
-        hidden.append(~np.tri(queries, keys, keys - queries, dtype=bool)[None, None])
-        causal = False
-    if not hidden:
-        return _Seen(bias, lengths, causal)
-    unseen = functools.reduce(np.logical_or, hidden)
-    if bias is None:
-        return _Seen(tensor(~unseen), lengths, causal)
-    return _Seen(bias + tensor(np.where(unseen, -math.inf, 0.0).astype(dtype)), lengths, causal)
+# ---- distances ---------------------------------------------------------------------------------------------
 
 
 @functools.lru_cache(maxsize=16)
@@ -275,7 +224,7 @@ class T5Attention(nn.Module):
     def forward(
         self,
         hidden: Tensor,
-        seen: _Seen,
+        seen: Seen,
         source: Tensor | None = None,
         cache: EncoderDecoderCache | None = None,
         output_attentions: bool = False,
@@ -293,7 +242,7 @@ class T5Attention(nn.Module):
         return F.linear(y, self.o.weight), weights
 
 
-def _attention_weights(query: Tensor, key: Tensor, seen: _Seen) -> Tensor:
+def _attention_weights(query: Tensor, key: Tensor, seen: Seen) -> Tensor:
     """softmax(q kᵀ + masks), (B, H, L, S); a query that sees no key looks everywhere."""
     scores = query @ key.transpose(-2, -1)
     n, keys = scores.shape[-2:]
@@ -357,7 +306,7 @@ class T5LayerSelfAttention(nn.Module):
         self.dropout = nn.Dropout(config.dropout_rate)
 
     def forward(
-        self, x: Tensor, seen: _Seen, cache: EncoderDecoderCache | None, output_attentions: bool
+        self, x: Tensor, seen: Seen, cache: EncoderDecoderCache | None, output_attentions: bool
     ) -> tuple[Tensor, Tensor | None]:
         y, weights = self.SelfAttention(self.layer_norm(x), seen, None, cache, output_attentions)
         return x + self.dropout(y), weights
@@ -374,7 +323,7 @@ class T5LayerCrossAttention(nn.Module):
         self,
         x: Tensor,
         source: Tensor,
-        seen: _Seen,
+        seen: Seen,
         cache: EncoderDecoderCache | None,
         output_attentions: bool,
     ) -> tuple[Tensor, Tensor | None]:
@@ -393,9 +342,9 @@ class T5Block(nn.Module):
     def forward(
         self,
         x: Tensor,
-        seen: _Seen,
+        seen: Seen,
         source: Tensor | None,
-        seen_source: _Seen,
+        seen_source: Seen,
         cache: EncoderDecoderCache | None,
         output_attentions: bool,
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
@@ -462,14 +411,16 @@ class T5Stack(nn.Module):
 
         queries = x.shape[1]
         keys = queries + (cache.get_seq_length() if cache is not None else 0)
-        seen = seen_source = _Seen()
+        seen = seen_source = Seen()
         if len(self.block) > 0:
             first: Any = self.block[0]
             bias = first.layer[0].SelfAttention.compute_bias(queries, keys)
-            seen = _seen(bias, attention_mask, queries, keys, self.is_decoder, x.dtype)
+            seen = who_sees_whom(bias, attention_mask, queries, keys, self.is_decoder, x.dtype)
         source = encoder_hidden_states if self.is_decoder else None
         if source is not None:
-            seen_source = _seen(None, encoder_attention_mask, queries, source.shape[1], False, x.dtype)
+            seen_source = who_sees_whom(
+                None, encoder_attention_mask, queries, source.shape[1], False, x.dtype
+            )
 
         x = self.dropout(x)
         states, weights, cross = [x], [], []
@@ -572,9 +523,7 @@ class T5PreTrainedModel(PreTrainedModel):
                 "T5: decoder_start_token_id and pad_token_id must be set where labels become decoder "
                 f"inputs, got {start} and {pad}"
             )
-        first = full((*input_ids.shape[:-1], 1), start, dtype=input_ids.dtype, device=input_ids.device)
-        shifted = F.cat([first, input_ids[..., :-1]], -1)
-        return shifted.masked_fill(shifted == -100, pad)
+        return shift_right(input_ids, start, pad)
 
     def _encode(
         self,

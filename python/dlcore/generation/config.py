@@ -205,7 +205,7 @@ class GenerationConfig:
         for name, neutral in _UNSUPPORTED.items():
             value = getattr(self, name, None)
             if value not in neutral:
-                raise ValueError(f"generate: {name}={value!r} is not supported")
+                raise ValueError(f"generate: {name} is not supported, got {value!r}")
 
     def update(self, defaults_only: bool = False, allow_custom_entries: bool = False, **kwargs: Any) -> Any:
         """Sets what it knows and returns the rest; `defaults_only` sets only what is None."""

@@ -35,9 +35,8 @@ def words(folder, tmp_path_factory):
     path = tmp_path_factory.mktemp("words")
     for file in folder.iterdir():
         (path / file.name).write_bytes(file.read_bytes())
-    vocabulary = {
-        w: i for i, w in enumerate("? a quick brown fox jumps over the lazy dog and sleeps".split())
-    }
+    text = "? a quick brown fox jumps over the lazy dog and sleeps"
+    vocabulary = {word: i for i, word in enumerate(text.split())}
     tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="?"))
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
     tokenizer.save(str(path / "tokenizer.json"))

@@ -1,4 +1,4 @@
-"""The families that generate, beside Transformers' with the same weights: equal tokens in every way of decoding."""
+"""The families that generate, beside Transformers' with the same weights: equal tokens in every way."""
 
 import numpy as np
 import pytest

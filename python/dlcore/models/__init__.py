@@ -23,6 +23,26 @@ if TYPE_CHECKING:
     from dlcore.models.base import PreTrainedModel
     from dlcore.models.config import PreTrainedConfig
     from dlcore.models.lenet import LeNet5
+    from dlcore.models.llama import (
+        LlamaConfig,
+        LlamaForCausalLM,
+        LlamaForQuestionAnswering,
+        LlamaForSequenceClassification,
+        LlamaForTokenClassification,
+        LlamaModel,
+        MistralConfig,
+        MistralForCausalLM,
+        MistralForQuestionAnswering,
+        MistralForSequenceClassification,
+        MistralForTokenClassification,
+        MistralModel,
+        Qwen2Config,
+        Qwen2ForCausalLM,
+        Qwen2ForQuestionAnswering,
+        Qwen2ForSequenceClassification,
+        Qwen2ForTokenClassification,
+        Qwen2Model,
+    )
 
 _HOME = {
     "auto": (
@@ -33,6 +53,14 @@ _HOME = {
     "base": "PreTrainedModel",
     "config": "PreTrainedConfig",
     "lenet": "LeNet5",
+    "llama": (
+        "LlamaConfig LlamaForCausalLM LlamaForQuestionAnswering "
+        "LlamaForSequenceClassification LlamaForTokenClassification LlamaModel "
+        "MistralConfig MistralForCausalLM MistralForQuestionAnswering "
+        "MistralForSequenceClassification MistralForTokenClassification MistralModel "
+        "Qwen2Config Qwen2ForCausalLM Qwen2ForQuestionAnswering "
+        "Qwen2ForSequenceClassification Qwen2ForTokenClassification Qwen2Model"
+    ),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 
@@ -47,8 +75,26 @@ __all__ = [
     "AutoModelForSequenceClassification",
     "AutoModelForTokenClassification",
     "LeNet5",
+    "LlamaConfig",
+    "LlamaForCausalLM",
+    "LlamaForQuestionAnswering",
+    "LlamaForSequenceClassification",
+    "LlamaForTokenClassification",
+    "LlamaModel",
+    "MistralConfig",
+    "MistralForCausalLM",
+    "MistralForQuestionAnswering",
+    "MistralForSequenceClassification",
+    "MistralForTokenClassification",
+    "MistralModel",
     "PreTrainedConfig",
     "PreTrainedModel",
+    "Qwen2Config",
+    "Qwen2ForCausalLM",
+    "Qwen2ForQuestionAnswering",
+    "Qwen2ForSequenceClassification",
+    "Qwen2ForTokenClassification",
+    "Qwen2Model",
 ]
 
 

@@ -43,6 +43,26 @@ if TYPE_CHECKING:
         GPT2Model,
     )
     from dlcore.models.lenet import LeNet5
+    from dlcore.models.llama import (
+        LlamaConfig,
+        LlamaForCausalLM,
+        LlamaForQuestionAnswering,
+        LlamaForSequenceClassification,
+        LlamaForTokenClassification,
+        LlamaModel,
+        MistralConfig,
+        MistralForCausalLM,
+        MistralForQuestionAnswering,
+        MistralForSequenceClassification,
+        MistralForTokenClassification,
+        MistralModel,
+        Qwen2Config,
+        Qwen2ForCausalLM,
+        Qwen2ForQuestionAnswering,
+        Qwen2ForSequenceClassification,
+        Qwen2ForTokenClassification,
+        Qwen2Model,
+    )
     from dlcore.models.t5 import (
         T5Config,
         T5EncoderModel,
@@ -73,6 +93,14 @@ _HOME = {
         "GPT2LMHeadModel GPT2Model"
     ),
     "lenet": "LeNet5",
+    "llama": (
+        "LlamaConfig LlamaForCausalLM LlamaForQuestionAnswering "
+        "LlamaForSequenceClassification LlamaForTokenClassification LlamaModel "
+        "MistralConfig MistralForCausalLM MistralForQuestionAnswering "
+        "MistralForSequenceClassification MistralForTokenClassification MistralModel "
+        "Qwen2Config Qwen2ForCausalLM Qwen2ForQuestionAnswering "
+        "Qwen2ForSequenceClassification Qwen2ForTokenClassification Qwen2Model"
+    ),
     "t5": (
         "T5Config T5EncoderModel T5ForConditionalGeneration T5ForQuestionAnswering "
         "T5ForSequenceClassification T5ForTokenClassification T5Model T5PreTrainedModel"
@@ -109,8 +137,26 @@ __all__ = [
     "GPT2LMHeadModel",
     "GPT2Model",
     "LeNet5",
+    "LlamaConfig",
+    "LlamaForCausalLM",
+    "LlamaForQuestionAnswering",
+    "LlamaForSequenceClassification",
+    "LlamaForTokenClassification",
+    "LlamaModel",
+    "MistralConfig",
+    "MistralForCausalLM",
+    "MistralForQuestionAnswering",
+    "MistralForSequenceClassification",
+    "MistralForTokenClassification",
+    "MistralModel",
     "PreTrainedConfig",
     "PreTrainedModel",
+    "Qwen2Config",
+    "Qwen2ForCausalLM",
+    "Qwen2ForQuestionAnswering",
+    "Qwen2ForSequenceClassification",
+    "Qwen2ForTokenClassification",
+    "Qwen2Model",
     "T5Config",
     "T5EncoderModel",
     "T5ForConditionalGeneration",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dlcore.models.base import PreTrainedModel
     from dlcore.models.config import PreTrainedConfig
     from dlcore.models.lenet import LeNet5
+    from dlcore.models.seq2seq import Seq2Seq, Seq2SeqConfig
     from dlcore.models.t5 import (
         T5Config,
         T5EncoderModel,
@@ -44,6 +45,7 @@ _HOME = {
     "base": "PreTrainedModel",
     "config": "PreTrainedConfig",
     "lenet": "LeNet5",
+    "seq2seq": "Seq2Seq Seq2SeqConfig",
     "t5": (
         "T5Config T5EncoderModel T5ForConditionalGeneration T5ForQuestionAnswering "
         "T5ForSequenceClassification T5ForTokenClassification T5Model T5PreTrainedModel"
@@ -65,6 +67,8 @@ __all__ = [
     "LeNet5",
     "PreTrainedConfig",
     "PreTrainedModel",
+    "Seq2Seq",
+    "Seq2SeqConfig",
     "T5Config",
     "T5EncoderModel",
     "T5ForConditionalGeneration",

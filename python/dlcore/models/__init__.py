@@ -63,6 +63,7 @@ if TYPE_CHECKING:
         Qwen2ForTokenClassification,
         Qwen2Model,
     )
+    from dlcore.models.seq2seq import Seq2Seq, Seq2SeqConfig
     from dlcore.models.t5 import (
         T5Config,
         T5EncoderModel,
@@ -93,6 +94,7 @@ _HOME = {
         "GPT2LMHeadModel GPT2Model"
     ),
     "lenet": "LeNet5",
+    "seq2seq": "Seq2Seq Seq2SeqConfig",
     "llama": (
         "LlamaConfig LlamaForCausalLM LlamaForQuestionAnswering "
         "LlamaForSequenceClassification LlamaForTokenClassification LlamaModel "
@@ -157,6 +159,8 @@ __all__ = [
     "Qwen2ForSequenceClassification",
     "Qwen2ForTokenClassification",
     "Qwen2Model",
+    "Seq2Seq",
+    "Seq2SeqConfig",
     "T5Config",
     "T5EncoderModel",
     "T5ForConditionalGeneration",

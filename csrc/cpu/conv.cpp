@@ -7,7 +7,8 @@
 // so with stride s the input's gradient falls into s x s (x s) phases (h mod s), each a dense stride-1
 // correlation with its own taps: no arithmetic is spent on zeros. Within a phase, a tile of MR pixels of a
 // row times NR output channels is held in registers; weights are packed once per call into slivers
-// [tap][input channel][NR]. Planes in front of and behind the input are left out with their taps.
+// [tap][input channel][NR]. Planes in front of and behind the input are left out with their taps. Small
+// groups (depthwise ones are of one channel) share a vector of channels instead.
 //
 // Workspace slots: 2 packed weights (the calling thread's), 3 and 4 the input window, 5 the output block, 6
 // the offsets of taps, 7 weights being packed.
@@ -33,6 +34,7 @@ struct TileArgs {
   int64_t x_half, y_half;  // from pixel 0 to pixel M / 2: the second half may lie in the next row
   const T* bias;
   Act act;
+  int64_t group;  // of a shared vector: channels in a group
 };
 
 template <int M, class T>
@@ -144,34 +146,71 @@ void depthwise_tile(const TileArgs<T>& t) {
   finish<T, M, 1>(acc, t);
 }
 
+// Groups of a few channels side by side in a vector: the c-th weight of each output meets the c-th input of
+// its own group, which a permutation brings to its lanes.
+template <class T, int M>
+void grouped_tile(const TileArgs<T>& t) {
+  constexpr int L = kLanes<T>;
+  Vec<T> acc[M][1];
+#pragma GCC unroll 16
+  for (int i = 0; i < M; ++i) acc[i][0] = Vec<T>{};
+  Vec<Int<T>> first;
+  for (int l = 0; l < L; ++l) first[l] = l / static_cast<int>(t.group) * static_cast<int>(t.group);
+  const T* b = t.b;
+  const int64_t s = t.x_step, wide = t.b_step / t.group;
+  for (int64_t k = 0; k < t.K; ++k, b += t.b_step) {
+    const T* const a = t.x + t.off[k];
+    Vec<T> av[M];
+#pragma GCC unroll 16
+    for (int i = 0; i < M; ++i) av[i] = load(a + i * s);
+    Vec<Int<T>> from = first;
+    for (int64_t c = 0; c < t.group; ++c, from += splat(Int<T>(1))) {
+      const Vec<T> bv = load(b + c * wide);
+#pragma GCC unroll 16
+      for (int i = 0; i < M; ++i) acc[i][0] = fma(permute(av[i], from), bv, acc[i][0]);
+    }
+  }
+  finish<T, M, 1>(acc, t);
+}
+
 template <class T, int M>
 DLCORE_INLINE void run_dense(int64_t m, const TileArgs<T>& t) {
   if (m == M) return t.n > kLanes<T> ? dense_tile<T, M, 2>(t) : dense_tile<T, M, 1>(t);
   if constexpr (M > 1) run_dense<T, M - 1>(m, t);
 }
-constexpr int kDepthwiseRows = 6;
+constexpr int kSharedPixels = 6;
 template <class T, int M>
-DLCORE_INLINE void run_depthwise(int64_t m, const TileArgs<T>& t) {
-  if (m == M) return depthwise_tile<T, M>(t);
-  if constexpr (M > 1) run_depthwise<T, M - 1>(m, t);
+DLCORE_INLINE void run_shared(int64_t m, const TileArgs<T>& t) {
+  if (m == M) return t.group == 1 ? depthwise_tile<T, M>(t) : grouped_tile<T, M>(t);
+  if constexpr (M > 1) run_shared<T, M - 1>(m, t);
 }
 
-// Dense: [group][sliver of NR output channels][taps in phase order][Ci][NR]. Depthwise: [taps][channels
+// Do groups share a vector of channels? Where they are of one channel, or of so few that they would leave
+// most of a vector idle; the permutations need instructions that 16-byte vectors lack.
+template <class T>
+DLCORE_INLINE bool shares_vectors(const Pass<T>& p) {
+  if (p.G == 1 || p.Ci != p.Co) return false;
+  if (p.Ci == 1) return true;
+  const bool power_of_two = (p.Ci & (p.Ci - 1)) == 0;
+  return kVecBytes >= 32 && power_of_two && 2 * p.Ci <= kLanes<T> && p.G * p.Co >= kLanes<T>;
+}
+
+// Dense: [group][sliver of NR output channels][taps in phase order][Ci][NR]. Shared: [taps][Ci][channels
 // rounded up].
 template <class T>
-const T* pack_weights(const Pass<T>& p, bool depthwise) {
+const T* pack_weights(const Pass<T>& p, bool shared) {
   constexpr int NR = Tile<T>::NR, L = kLanes<T>;
   const int64_t taps = p.taps();
   const int64_t slivers = ceil_div(p.Co, NR);
-  const int64_t wide = round_up(p.G, L);
-  T* packed = scratch<T>(2, depthwise ? taps * wide : p.G * slivers * taps * p.Ci * NR);
-  const int64_t units = depthwise ? 1 : p.G * slivers;
+  const int64_t channels = p.G * p.Co, wide = round_up(channels, L);
+  T* packed = scratch<T>(2, shared ? taps * p.Ci * wide : p.G * slivers * taps * p.Ci * NR);
+  const int64_t units = shared ? 1 : p.G * slivers;
   // Taps that lie side by side, as in (O,C,R,S): all of them at once, by a transposition in registers.
-  const bool by_taps = !depthwise && taps > 1 && taps <= 1024 && p.w_w == 1 && p.w_h == p.w.taps &&
+  const bool by_taps = !shared && taps > 1 && taps <= 1024 && p.w_w == 1 && p.w_h == p.w.taps &&
                        p.w_d == p.h.taps * p.w.taps && p.w_co != 1;
   parallel_for(units, max64(1, kGrain / max64(1, taps * p.Ci * NR)), [&](int64_t u0, int64_t u1) {
     for (int64_t u = u0; u < u1; ++u) {
-      T* dst = packed + (depthwise ? 0 : u * taps * p.Ci * NR);
+      T* dst = packed + (shared ? 0 : u * taps * p.Ci * NR);
       if (by_taps) {
         const int64_t o = u % slivers * NR, lines = min64(NR, p.Co - o);
         const T* src = p.wt + u / slivers * p.w_g + o * p.w_co;
@@ -192,9 +231,10 @@ const T* pack_weights(const Pass<T>& p, bool depthwise) {
       for_phases(p, [&](int64_t fd, int64_t fh, int64_t fw) {
         for_taps(p, fd, fh, fw, [&](int64_t d, int64_t r, int64_t s, int64_t, int64_t, int64_t) {
           const T* src = p.wt + d * p.w_d + r * p.w_h + s * p.w_w;
-          if (depthwise) {
-            for (int64_t g = 0; g < wide; ++g) dst[g] = g < p.G ? src[g * p.w_g] : T(0);
-            dst += wide;
+          if (shared) {
+            for (int64_t c = 0; c < p.Ci; ++c, dst += wide)
+              for (int64_t o = 0; o < wide; ++o)
+                dst[o] = o < channels ? src[o / p.Co * p.w_g + o % p.Co * p.w_co + c * p.w_ci] : T(0);
             return;
           }
           const int64_t g = u / slivers, o = u % slivers * NR;
@@ -207,19 +247,19 @@ const T* pack_weights(const Pass<T>& p, bool depthwise) {
   return packed;
 }
 
-// Outputs z0..z1 x i0..i1 x j0..j1 (in phase units) of one image: groups g0..g1 of a depthwise pass, else all
+// Outputs z0..z1 x i0..i1 x j0..j1 (in phase units) of one image: groups g0..g1 of a shared pass, else all
 // channels.
 struct Block {
   int64_t n, g0, g1, z0, z1, i0, i1, j0, j1;
 };
 
 template <class T>
-void run_block(const Pass<T>& p, const Block& b, const T* packed, bool depthwise, const Reach (&reach)[3]) {
+void run_block(const Pass<T>& p, const Block& b, const T* packed, bool shared, const Reach (&reach)[3]) {
   constexpr int NR = Tile<T>::NR, MR = Tile<T>::MR, L = kLanes<T>;
   const int64_t Fd = p.d.phases(), Fh = p.h.phases(), Fw = p.w.phases();
   const int64_t step_d = p.d.step(), step_h = p.h.step(), step_w = p.w.step();
   const int64_t channels = (b.g1 - b.g0) * p.Co;
-  const int64_t cp = depthwise ? round_up(channels, L) : p.in.C;
+  const int64_t cp = shared ? round_up(channels, L) : p.in.C;
 
   const int64_t d0 = max64(0, b.z0 * step_d + reach[0].lo);  // planes outside are never read
   const Box box = {d0,
@@ -229,22 +269,23 @@ void run_block(const Pass<T>& p, const Block& b, const T* packed, bool depthwise
                    b.j0 * step_w + reach[2].lo,
                    (b.j1 - 1) * step_w + reach[2].hi + 1};
   Volume<T> in = p.in, gate = p.gate;
-  in.p += b.n * p.in_n + b.g0 * in.sc;
-  if (p.gate_act != Act::none) gate.p += b.n * p.gate_n + b.g0 * gate.sc;
-  if (depthwise) in.C = gate.C = channels;
+  const int64_t c0 = b.g0 * p.Co;  // as many in as out where g0 is not 0
+  in.p += b.n * p.in_n + c0 * in.sc;
+  if (p.gate_act != Act::none) gate.p += b.n * p.gate_n + c0 * gate.sc;
+  if (shared) in.C = gate.C = channels;
   const Window<T> x = gradient_window(in, gate, p.gate_act, 1, 0, 0, box, cp, 3);
 
   // The block's corner of the output, or of its channels-last copy.
   const int64_t z0 = b.z0 * Fd, z1 = min64(p.d.out, b.z1 * Fd);
   const int64_t h0 = b.i0 * Fh, h1 = min64(p.h.out, b.i1 * Fh);
   const int64_t w0 = b.j0 * Fw, w1 = min64(p.w.out, b.j1 * Fw);
-  T* const out = p.out + b.n * p.out_n + b.g0 * p.out_sc + z0 * p.out_sd + h0 * p.out_sh + w0 * p.out_sw;
+  T* const out = p.out + b.n * p.out_n + c0 * p.out_sc + z0 * p.out_sd + h0 * p.out_sh + w0 * p.out_sw;
   const bool direct = p.out_sc == 1 || channels == 1;
   const int64_t y_pix = direct ? p.out_sw : channels, y_row = direct ? p.out_sh : (w1 - w0) * channels;
   const int64_t y_plane = direct ? p.out_sd : (h1 - h0) * y_row;
   T* const y = direct ? out : scratch<T>(5, (z1 - z0) * y_plane);
 
-  const int64_t taps = p.taps(), per_tap = depthwise ? 1 : p.Ci;
+  const int64_t taps = p.taps(), per_tap = shared ? 1 : p.Ci;
   int64_t* const off = scratch<int64_t>(6, taps * per_tap + p.d.taps + p.h.taps);
   int64_t* const plane_off = off + taps * per_tap;  // of the phase's planes of taps
   int64_t* const row_off = plane_off + p.d.taps;    // of the phase's rows of taps
@@ -265,11 +306,11 @@ void run_block(const Pass<T>& p, const Block& b, const T* packed, bool depthwise
     const int64_t planes = z0 + fd < z1 ? ceil_div(z1 - z0 - fd, Fd) : 0;
     const int64_t rows = h0 + fh < h1 ? ceil_div(h1 - h0 - fh, Fh) : 0;
     const int64_t cols = w0 + fw < w1 ? ceil_div(w1 - w0 - fw, Fw) : 0;
-    const int64_t tiles = ceil_div(cols, depthwise ? kDepthwiseRows : MR);
+    const int64_t tiles = ceil_div(cols, shared ? kSharedPixels : MR);
     T* const yp = y + fd * y_plane + fh * y_row + fw * y_pix;
     // Two rows share a tile where it holds both. Blocks begin at even rows then, so pairs are always the
     // same.
-    const bool pairs = !depthwise && 2 * ceil_div(p.w.out, Fw) <= MR;
+    const bool pairs = !shared && 2 * ceil_div(p.w.out, Fw) <= MR;
     TileArgs<T> t;
     t.x_step = step_w * x.pix, t.y_step = Fw * y_pix, t.act = p.act;
     auto sweep = [&](const T* xs, T* ys, const T* weights, auto tile) {  // all pixels of the phase
@@ -310,13 +351,13 @@ void run_block(const Pass<T>& p, const Block& b, const T* packed, bool depthwise
         }
       }
     };
-    if (depthwise) {
-      const int64_t wide = round_up(p.G, L);
+    if (shared) {
+      t.group = p.Ci, t.b_step = p.Ci * round_up(p.G * p.Co, L);
       for (int64_t c = 0; c < channels; c += L) {
-        t.b_step = wide, t.n = min64(L, channels - c);
-        t.bias = p.bias ? p.bias + b.g0 + c : nullptr;
-        sweep(x.p + c, yp + c, packed + done * wide + b.g0 + c,
-              [&](int64_t m) { run_depthwise<T, kDepthwiseRows>(m, t); });
+        t.n = min64(L, channels - c);
+        t.bias = p.bias ? p.bias + c0 + c : nullptr;
+        sweep(x.p + c, yp + c, packed + done * t.b_step + c0 + c,
+              [&](int64_t m) { run_shared<T, kSharedPixels>(m, t); });
       }
     } else {
       const int64_t slivers = ceil_div(p.Co, NR);
@@ -355,7 +396,8 @@ void run(const Pass<T>& p) {
   if (depthwise && p.in.sw == 1 && p.in.sc != 1 && p.out_sc != 1 &&
       long_rows<T>(ceil_div(p.w.out, p.w.phases())))
     return depthwise_planes(p);
-  const T* packed = pack_weights(p, depthwise);
+  const bool shared = shares_vectors(p);
+  const T* packed = pack_weights(p, shared);
   const Reach reach[3] = {p.d.reach(), p.h.reach(), p.w.reach()};
 
   // Blocks whose input and output stay in L2; an element does not depend on the block that it falls in.
@@ -364,9 +406,9 @@ void run(const Pass<T>& p) {
   const int64_t nz = ceil_div(p.d.out, p.d.phases()), ni = ceil_div(p.h.out, p.h.phases()),
                 nj = ceil_div(p.w.out, p.w.phases());
   // A few planes at a time where they must be transposed: they lie together.
-  const int64_t lump = depthwise && p.in.sc != 1 ? min64(p.G, 4 * kLanes<T>) : p.G,
+  const int64_t lump = shared && p.in.sc != 1 ? min64(p.G, 4 * kLanes<T> / p.Ci) : p.G,
                 lumps = ceil_div(p.G, lump);
-  const int64_t in_C = depthwise ? lump : p.in.C;
+  const int64_t in_C = shared ? lump * p.Ci : p.in.C;
   const int64_t pixel = max64(p.w.step() * in_C, F * lump * p.Co);  // elements a column
   const int64_t most = max64(4 * Tile<T>::MR, kBlock / 2 / max64(1, pixel));
   int64_t bj = nj <= most ? nj : round_up(ceil_div(nj, ceil_div(nj, most)), Tile<T>::MR);
@@ -393,7 +435,7 @@ void run(const Pass<T>& p) {
           const int64_t z = b / bjs / bis % bzs * bz, i = b / bjs % bis * bi, j = b % bjs * bj;
           const Block block = {
               n, g, min64(p.G, g + lump), z, min64(nz, z + bz), i, min64(ni, i + bi), j, min64(nj, j + bj)};
-          run_block<T>(p, block, packed, depthwise, reach);
+          run_block<T>(p, block, packed, shared, reach);
         }
       });
 }
@@ -423,7 +465,7 @@ void set_output(Pass<T>* p, void* out, const int64_t (&s)[5]) {
 
 template <class T>
 void conv_forward(const ConvArgs& a) {
-  const ConvArgs c = simplify<T>(a);
+  const ConvArgs c = simplify<T>(a, true);
   Pass<T> p{};
   p.in = volume<T>(c.x, c.size, c.C, c.xs), p.in_n = c.xs[0];
   set_output(&p, c.y, c.ys);
@@ -435,8 +477,32 @@ void conv_forward(const ConvArgs& a) {
 }
 
 template <class T>
+void add_bias(const ConvArgs& a) {
+  const T* const bias = static_cast<const T*>(a.bias);
+  T* const x = static_cast<T*>(a.x);
+  parallel_for(a.N * a.C, max64(1, kGrain / max64(1, a.size[0] * a.size[1] * a.size[2])),
+               [&](int64_t b, int64_t e) {
+                 for (int64_t i = b; i < e; ++i) {
+                   T* const plane = x + i / a.C * a.xs[0] + i % a.C * a.xs[1];
+                   for (int64_t d = 0; d < a.size[0]; ++d)
+                     for (int64_t h = 0; h < a.size[1]; ++h)
+                       for (int64_t w = 0; w < a.size[2]; ++w)
+                         plane[d * a.xs[2] + h * a.xs[3] + w * a.xs[4]] += bias[i % a.C];
+                 }
+               });
+}
+
+template <class T>
 void conv_backward_input(const ConvArgs& a) {
-  const ConvArgs c = simplify<T>(a, a.bias != nullptr);
+  if (a.bias) {  // where taps and channels become one axis, the bias of the channels comes after
+    ConvArgs plain = a;
+    plain.bias = nullptr;
+    if (merge_taps(&plain)) {
+      conv_backward_input<T>(plain);
+      return add_bias<T>(a);
+    }
+  }
+  const ConvArgs c = simplify<T>(a, false, a.bias != nullptr);
   Pass<T> p{};
   p.in = volume<T>(c.y, c.result, c.O, c.ys), p.in_n = c.ys[0];
   p.gate = volume<T>(c.out, c.result, c.O, c.os), p.gate_n = c.os[0];

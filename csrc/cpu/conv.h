@@ -227,10 +227,10 @@ inline Window<T> gradient_window(const Volume<T>& dy, const Volume<T>& out, Act 
 // -----------------------------------------------------------------------------------------------------------
 
 // Where the kernel covers the whole input, as in the first layer of a generator or a convolution that is a
-// linear layer, channels and taps become one axis if they lie alike in x and w.
-inline void merge_taps(ConvArgs* p) {
+// linear layer, channels and taps become one axis if they lie alike in x and w. Returns whether they did.
+inline bool merge_taps(ConvArgs* p) {
   for (int i = 0; i < 3; ++i)
-    if (p->kernel[i] != p->size[i] || p->pad[i] != 0 || p->result[i] != 1) return;
+    if (p->kernel[i] != p->size[i] || p->pad[i] != 0 || p->result[i] != 1) return false;
   const int64_t length[4] = {p->C, p->size[0], p->size[1], p->size[2]};
   int order[4];  // of the axes, slowest first
   int count = 0;
@@ -240,22 +240,28 @@ inline void merge_taps(ConvArgs* p) {
     for (; j > 0 && p->xs[order[j - 1] + 1] < p->xs[i + 1]; --j) order[j] = order[j - 1];
     order[j] = i;
   }
-  if (p->groups != 1 || count == 0) return;
+  if (p->groups != 1 || count == 0) return false;
   for (int k = 0; k + 1 < count; ++k) {
     const int a = order[k] + 1, b = order[k + 1] + 1;
-    if (p->xs[a] != p->xs[b] * length[b - 1] || p->ws[a] != p->ws[b] * length[b - 1]) return;
+    if (p->xs[a] != p->xs[b] * length[b - 1] || p->ws[a] != p->ws[b] * length[b - 1]) return false;
   }
   p->C = length[0] * length[1] * length[2] * length[3];
   p->xs[1] = p->xs[order[count - 1] + 1], p->ws[1] = p->ws[order[count - 1] + 1];
   for (int i = 0; i < 3; ++i) p->size[i] = p->kernel[i] = p->stride[i] = p->dil[i] = 1;
   p->xs[4] = p->xs[0], p->ys[4] = p->ys[0], p->os[4] = p->os[0];  // images as the pixels of a row
   p->result[2] = p->size[2] = p->N, p->N = 1;
+  return true;
 }
 
 // The same convolution with fewer, longer axes: pixels of an unpadded 1x1 become one row; a tall and narrow
 // output is seen lying, because tiles run along the columns. input_bias: there is a bias of x's channels.
+// reads_x: x is only read, so that of an axis with one tap and a stride nothing is left but what is read.
 template <class T>
-inline ConvArgs simplify(ConvArgs p, bool input_bias = false) {
+inline ConvArgs simplify(ConvArgs p, bool reads_x, bool input_bias = false) {
+  for (int i = 0; i < 3; ++i)
+    if (reads_x && p.kernel[i] == 1 && p.pad[i] == 0 && p.stride[i] > 1 &&
+        (p.result[i] - 1) * p.stride[i] < p.size[i])  // no padding behind is read
+      p.xs[i + 2] *= p.stride[i], p.size[i] = p.result[i], p.stride[i] = 1;
   if (!input_bias) merge_taps(&p);
   bool pointwise = true;
   for (int i = 0; i < 3; ++i)

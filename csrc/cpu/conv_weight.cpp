@@ -234,7 +234,7 @@ bool weight_by_gemm(const ConvArgs& p) {
 template <class T>
 void conv_backward_weight(const ConvArgs& a) {
   constexpr int L = kLanes<T>, MR = Tile<T>::MR, NR = Tile<T>::NR;
-  const ConvArgs p = simplify<T>(a);
+  const ConvArgs p = simplify<T>(a, true);
   const int64_t Z = p.result[0], P = p.result[1], Q = p.result[2];
   if (p.N * Z * P * Q * p.O == 0) return;
   const int64_t Cg = p.C / p.groups, Og = p.O / p.groups, taps = p.kernel[0] * p.kernel[1] * p.kernel[2];

@@ -102,6 +102,7 @@ DLCORE_INLINE T finish(const ReduceArgs& p, Wide<T> total) {
 
 template <Reduce OP, class T>
 DLCORE_INLINE T across(Vec<T> v) {
+  if constexpr (OP == Reduce::sum || OP == Reduce::sumsq) return hsum<T>(v);
   T a[kLanes<T>];
   __builtin_memcpy(a, &v, kVecBytes);
   for (int w = kLanes<T> / 2; w > 0; w /= 2)
@@ -124,6 +125,9 @@ Wide<T> reduce_run(const T* x, int64_t n, T shift) {
       for (; i + 4 * L <= e; i += 4 * L)
         for (int k = 0; k < 4; ++k) acc[k] = join<OP>(acc[k], prepare<OP>(load(x + i + k * L), s));
       for (; i + L <= e; i += L) acc[0] = join<OP>(acc[0], prepare<OP>(load(x + i), s));
+      if constexpr (OP == Reduce::sum) {  // lanes beyond the end add zeros
+        if (i < e) acc[1] += load_n(x + i, static_cast<int>(e - i)), i = e;
+      }
       const Vec<T> v = join<OP>(join<OP>(acc[0], acc[1]), join<OP>(acc[2], acc[3]));
       T block = across<OP, T>(v);
       for (; i < e; ++i) block = join<OP>(block, prepare<OP>(x[i], shift));  // the last lanes, in order
@@ -146,11 +150,11 @@ Wide<T> reduce_strided(const T* x, int64_t n, int64_t stride, T shift) {
 
 DLCORE_INLINE int64_t offset_of(int64_t index, int ndim, const int64_t* shape, const int64_t* strides) {
   int64_t o = 0;
-  for (int d = ndim - 1; d >= 0; --d) {
+  for (int d = ndim - 1; d > 0; --d) {
     o += index % shape[d] * strides[d];
     index /= shape[d];
   }
-  return o;
+  return ndim ? o + index * strides[0] : 0;  // most have one axis, and need no division
 }
 
 DLCORE_INLINE int64_t product(const int64_t* shape, int n) {

@@ -202,6 +202,18 @@ DLCORE_INLINE V shuffle(V a, V b, I index) {
 #endif
 }
 
+// Lane j of the result is lane index[j] of v, whatever the indices are.
+template <class V, class I>
+DLCORE_INLINE V permute(V v, I index) {
+#if defined(__clang__)
+  V y;
+  for (int j = 0; j < static_cast<int>(sizeof(V) / sizeof(v[0])); ++j) y[j] = v[index[j]];
+  return y;
+#else
+  return __builtin_shuffle(v, index);
+#endif
+}
+
 // Sums the lanes of floats in one fixed tree: halves, then quarters, ...
 template <class T>
 DLCORE_INLINE T hsum(Vec<T> v) {

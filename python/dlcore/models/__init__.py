@@ -75,6 +75,7 @@ if TYPE_CHECKING:
         T5PreTrainedModel,
     )
     from dlcore.models.transformer import Transformer, TransformerConfig, transformer_schedule
+    from dlcore.tokenization import AutoTokenizer
 
 _HOME = {
     "auto": (
@@ -123,6 +124,7 @@ __all__ = [
     "AutoModelForSeq2SeqLM",
     "AutoModelForSequenceClassification",
     "AutoModelForTokenClassification",
+    "AutoTokenizer",
     "BertConfig",
     "BertForMaskedLM",
     "BertForMultipleChoice",
@@ -176,10 +178,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "AutoTokenizer":
+        return importlib.import_module("dlcore.tokenization").AutoTokenizer
     if name in _MODULE_OF:
         return getattr(importlib.import_module(f"dlcore.models.{_MODULE_OF[name]}"), name)
     raise AttributeError(f"module 'dlcore.models' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULE_OF})
+    return sorted({*globals(), *_MODULE_OF, "AutoTokenizer"})

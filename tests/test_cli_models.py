@@ -77,7 +77,7 @@ def test_generate_json_repeats_by_seed(capsys, folder):
     ("argv", "text"),
     [
         (["--ids", "x"], "--ids wants integers, got 'x'"),
-        (["a"], "there must be a file tokenizer.json"),
+        (["a"], "there must be tokenizer.json"),
         (["--ids", "--threads", "0", "1"], "--threads must be between"),
         (["--ids", "--count", "2", "1"], "needs do_sample=True"),
         (["--ids", "--stream", "--json", "1"], "--stream prints one text"),

@@ -21,7 +21,7 @@ WAYS = [
 ]
 
 
-@pytest.fixture(scope="module", params=["gpt2", "t5", "t5 v1.1"])
+@pytest.fixture(scope="module", params=["gpt2", "llama", "t5", "t5 v1.1"])
 def pair(request, tmp_path_factory):
     torch = pytest.importorskip("torch", reason="torch is the oracle here")
     threads = torch.get_num_threads()
@@ -31,7 +31,7 @@ def pair(request, tmp_path_factory):
     theirs = getattr(oracle, name)(**changes)[1]
     path = tmp_path_factory.mktemp(name)
     theirs.save_pretrained(path)
-    kind = {"gpt2": models.AutoModelForCausalLM, "t5": models.AutoModelForSeq2SeqLM}[name]
+    kind = models.AutoModelForSeq2SeqLM if name == "t5" else models.AutoModelForCausalLM
     yield kind.from_pretrained(path), theirs
     torch.set_num_threads(threads)
 

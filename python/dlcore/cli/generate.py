@@ -49,18 +49,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
-def _tokenizer(path: str) -> Any:
-    """What is in the model's tokenizer.json."""
-    from dlcore.models.hub import find_file
-
-    file = find_file(path, "tokenizer.json")
-    try:
-        from tokenizers import Tokenizer
-    except ImportError as e:
-        raise ImportError("a text needs the tokenizers package (pip install tokenizers), or --ids") from e
-    return Tokenizer.from_file(str(file))
-
-
 class _Ids:
     """A tokenizer whose words are the ids."""
 
@@ -71,7 +59,7 @@ class _Ids:
 def _prompt(arguments: argparse.Namespace, tokenizer: Any) -> list[int]:
     text = " ".join(arguments.prompt) if arguments.prompt else sys.stdin.read().rstrip("\n")
     if not arguments.ids:
-        ids: list[int] = tokenizer.encode(text).ids
+        ids: list[int] = tokenizer(text)["input_ids"]
     else:
         try:
             ids = [int(word) for word in text.split()]
@@ -126,7 +114,12 @@ def run(arguments: argparse.Namespace) -> int:
             raise ValueError(f"--threads must be between 1 and 4096, got {arguments.threads}")
         dlcore.set_num_threads(arguments.threads)
     began = time.perf_counter()
-    tokenizer: Any = _Ids() if arguments.ids else _tokenizer(arguments.model)
+    if arguments.ids:
+        tokenizer: Any = _Ids()
+    else:
+        from dlcore.models import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(arguments.model)
     model = _load(arguments.model)
     prompt = _prompt(arguments, tokenizer)
     options = _options(arguments, model)

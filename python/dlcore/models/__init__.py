@@ -95,7 +95,6 @@ _HOME = {
         "GPT2LMHeadModel GPT2Model"
     ),
     "lenet": "LeNet5",
-    "seq2seq": "Seq2Seq Seq2SeqConfig",
     "llama": (
         "LlamaConfig LlamaForCausalLM LlamaForQuestionAnswering "
         "LlamaForSequenceClassification LlamaForTokenClassification LlamaModel "
@@ -104,6 +103,7 @@ _HOME = {
         "Qwen2Config Qwen2ForCausalLM Qwen2ForQuestionAnswering "
         "Qwen2ForSequenceClassification Qwen2ForTokenClassification Qwen2Model"
     ),
+    "seq2seq": "Seq2Seq Seq2SeqConfig",
     "t5": (
         "T5Config T5EncoderModel T5ForConditionalGeneration T5ForQuestionAnswering "
         "T5ForSequenceClassification T5ForTokenClassification T5Model T5PreTrainedModel"

@@ -62,3 +62,13 @@ def ids(*shape, high, low=0, seed=0):
 
 def tensor(x):
     return dlcore.tensor(np.asarray(x))
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Two libraries whose threads spin for work on the same cores stand in each other's way."""
+    torch = pytest.importorskip("torch", reason="torch is the oracle here")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -59,7 +59,6 @@ def scaled_dot_product_attention(
     >>> dlcore.functional.scaled_dot_product_attention(q, q, v, is_causal=True).tolist()
     [[[1.0], [2.0]]]
     """
-    mask = None
     if attn_mask is not None:
         if is_causal:
             raise ValueError(f"{_OP}: attn_mask must be None where is_causal=True")
@@ -67,7 +66,6 @@ def scaled_dot_product_attention(
             raise ValueError(
                 f"{_OP}: attn_mask must have at least 2 dimensions, got attn_mask={attn_mask.shape}"
             )
-        mask = attn_mask.array
     if not 0.0 <= dropout_p <= 1.0:
         raise ValueError(f"{_OP}: dropout_p must be a probability between 0 and 1, got {dropout_p}")
     if enable_gqa and min(query.ndim, key.ndim, value.ndim) >= 3 and key.shape[-3] != value.shape[-3]:
@@ -78,17 +76,40 @@ def scaled_dot_product_attention(
                 f"got query={query.shape}, key={key.shape}, value={value.shape}"
             )
         key, value = _repeat(key, heads), _repeat(value, heads)
+    return attention(
+        query, key, value, attn_mask, None, is_causal, scale, dropout_p, enable_gqa=enable_gqa, rng=rng
+    )
+
+
+def attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None = None,
+    lengths: Tensor | None = None,
+    is_causal: bool = False,
+    scale: float | None = None,
+    dropout_p: float = 0.0,
+    *,
+    enable_gqa: bool = False,
+    rng: object = None,
+) -> Tensor:
+    """All that the kernel takes at once: a mask, added or boolean, beside `is_causal` and `lengths` (B,), the
+    number of keys that each sample has, so that a bias beside padding needs no mask a sample.
+    """
     seed, offset = next_philox(rng) if dropout_p > 0 else (0, 0)
     q, k, v = query.array, key.array, value.array
+    m = None if mask is None else mask.array
+    n = None if lengths is None else lengths.array
     options = (is_causal, scale, dropout_p, seed, offset, enable_gqa)
-    y, stats = _C.attention(q, k, v, mask, None, *options)
+    y, stats = _C.attention(q, k, v, m, n, *options)
 
     def attention_backward(g: _C.Array, needs: tuple[bool, ...]) -> tuple[_C.Array | None, ...]:
         needs = (*needs, False)[:4]
-        grads = _C.attention_backward(g, q, k, v, y, stats, needs, mask, None, *options)
+        grads = _C.attention_backward(g, q, k, v, y, stats, needs, m, n, *options)
         return tuple([_sum_to(d, x) for d, x in zip(grads, inputs)])
 
     inputs: tuple[Tensor, ...] = (query, key, value)
-    if attn_mask is not None and attn_mask.dtype != np.bool_:
-        inputs = (*inputs, attn_mask)
+    if mask is not None and mask.dtype != np.bool_:
+        inputs = (*inputs, mask)
     return record(y, inputs, attention_backward)

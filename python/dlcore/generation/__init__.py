@@ -2,22 +2,48 @@
 
 from dlcore.generation.cache import DynamicCache, EncoderDecoderCache
 from dlcore.generation.config import GenerationConfig
-from dlcore.generation.mixin import GenerateOutput, GenerationMixin
+from dlcore.generation.mixin import GenerationMixin
+from dlcore.generation.outputs import (
+    GenerateBeamDecoderOnlyOutput,
+    GenerateBeamEncoderDecoderOutput,
+    GenerateDecoderOnlyOutput,
+    GenerateEncoderDecoderOutput,
+)
 from dlcore.generation.processors import *  # noqa: F403
 from dlcore.generation.processors import __all__ as _processors
-from dlcore.generation.stopping import *  # noqa: F403
-from dlcore.generation.stopping import __all__ as _stopping
-from dlcore.generation.streamers import BaseStreamer, TextIteratorStreamer, TextStreamer
+from dlcore.generation.stopping import (
+    EosTokenCriteria,
+    MaxLengthCriteria,
+    MaxTimeCriteria,
+    StoppingCriteria,
+    StoppingCriteriaList,
+    StopStringCriteria,
+)
+from dlcore.generation.streamers import (
+    AsyncTextIteratorStreamer,
+    BaseStreamer,
+    TextIteratorStreamer,
+    TextStreamer,
+)
 
 __all__ = [
+    "AsyncTextIteratorStreamer",
     "BaseStreamer",
     "DynamicCache",
     "EncoderDecoderCache",
-    "GenerateOutput",
+    "EosTokenCriteria",
+    "GenerateBeamDecoderOnlyOutput",
+    "GenerateBeamEncoderDecoderOutput",
+    "GenerateDecoderOnlyOutput",
+    "GenerateEncoderDecoderOutput",
     "GenerationConfig",
     "GenerationMixin",
+    "MaxLengthCriteria",
+    "MaxTimeCriteria",
+    "StopStringCriteria",
+    "StoppingCriteria",
+    "StoppingCriteriaList",
     "TextIteratorStreamer",
     "TextStreamer",
     *_processors,
-    *_stopping,
 ]

@@ -3,6 +3,9 @@
 Layout (B batch, H key-value heads, T tokens, D head size), one pair of tensors a layer. The first update
 keeps what it is given without a copy; from the second on a layer writes into memory it holds in advance, so
 that a step of decoding moves one token, not all. While gradients are recorded, they are joined instead.
+
+Beams of one prompt share their beginning. The cache remembers which row wrote what each row holds, position
+by position, so that a reordering copies only what differs: the few last tokens of the rows that moved.
 """
 
 from __future__ import annotations
@@ -43,6 +46,8 @@ class DynamicCache:
     def __init__(self, max_length: int | None = None) -> None:
         self.max_length = max_length
         self.layers: list[_Layer] = []
+        # (rows, tokens): rows with the same number at one token hold the same there.
+        self._written_by: np.ndarray[Any, Any] | None = None
 
     def update(self, key: Tensor, value: Tensor, layer: int) -> tuple[Tensor, Tensor]:
         """Appends key and value (B, H, n, D) of layer `layer`; returns all of them, (B, H, T, D)."""
@@ -94,38 +99,75 @@ class DynamicCache:
         """Forgets what comes after the first `length` tokens; a negative number forgets that many."""
         for entry in self.layers:
             entry.length = max(0, min(entry.length, length if length >= 0 else entry.length + length))
+        if self._written_by is not None:
+            self._written_by = self._written_by[:, : self.get_seq_length()]
 
-    def reorder_cache(self, beams: Tensor | np.ndarray[Any, Any], start: int = 0) -> None:
-        """Row i becomes what row beams[i] was, in every layer; the first `start` tokens are known to be
-        equal.
-        """
-        rows = np.asarray(beams, np.int64)
-        moved = np.flatnonzero(rows != np.arange(len(rows)))
-        same_size = len(rows) == len(self)
-        if same_size and not len(moved):
+    def reorder_cache(self, beams: Tensor | np.ndarray[Any, Any]) -> None:
+        """Row i becomes what row beams[i] was, in every layer."""
+        rows = np.asarray(beams)
+        here = np.arange(len(self))
+        if np.array_equal(rows, here):
             return
-        index = Tensor(_C.clone(_C.from_numpy(rows[moved] if same_size else rows)))
+        if len(rows) != len(here) or not all(
+            e.owned and e.key is not None and e.key.device == "cpu" for e in self.layers
+        ):
+            self._select(rows)
+            return
+        writers = self._writers()
+        moved = np.flatnonzero(rows != here)
+        differ = (writers[moved] != writers[rows[moved]]).any(0)
+        if not differ.any():
+            return
+        start, end = int(differ.argmax()), writers.shape[1]
+        for entry in self.layers:
+            if entry.key is None or entry.value is None:
+                continue
+            for tensor in (entry.key, entry.value):
+                memory = tensor.detach().numpy()
+                memory[moved, :, start:end] = memory[rows[moved], :, start:end]
+        writers[moved] = writers[rows[moved]]
+
+    def _writers(self) -> np.ndarray[Any, Any]:
+        """`_written_by` up to the last token."""
+        rows, used = len(self), self.get_seq_length()
+        known = self._written_by if self._written_by is not None else np.empty((rows, 0), np.int64)
+        if known.shape[1] < used:
+            new = np.broadcast_to(np.arange(rows)[:, None], (rows, used - known.shape[1]))
+            known = np.concatenate([known, new], 1)
+        self._written_by = known
+        return known
+
+    def _select(self, rows: np.ndarray[Any, Any]) -> None:
+        index = Tensor(_C.clone(_C.from_numpy(rows.astype(np.int64))))
         for entry in self.layers:
             if entry.key is None or entry.value is None:
                 continue
             used = entry.length
-            if same_size and entry.owned:
-                for room in (entry.key, entry.value):
-                    taken = F.index_select(room[:, :, start:used], 0, index)
-                    for i, row in enumerate(moved.tolist()):
-                        _C.copy_into(room[row : row + 1, :, start:used].array, taken[i : i + 1].array)
-                continue
-            every = index if not same_size else Tensor(_C.clone(_C.from_numpy(rows)))
-            key = F.index_select(entry.key[:, :, :used], 0, every)
-            value = F.index_select(entry.value[:, :, :used], 0, every)
-            entry.key = entry.value = None
-            entry.length = 0
-            self._grow(entry, key, value, used)
-            self._write(entry, key, value, used)
+            at = index if entry.key.device == "cpu" else index.to(entry.key.device)
+            entry.key = F.index_select(entry.key[:, :, :used], 0, at)
+            entry.value = F.index_select(entry.value[:, :, :used], 0, at)
+            entry.capacity, entry.owned = used, True
+        self._written_by = None
 
     def batch_repeat_interleave(self, repeats: int) -> None:
         """Each row `repeats` times, one after the other."""
-        self.reorder_cache(np.repeat(np.arange(len(self)), repeats))
+        if repeats == 1 or not len(self):
+            return
+        rows, used = len(self), self.get_seq_length()
+        for entry in self.layers:
+            if entry.key is None or entry.value is None:
+                continue
+            capacity = max(self.max_length or 0, entry.length)
+            for name in ("key", "value"):
+                old = getattr(entry, name)[:, :, : entry.length].detach()
+                b, h, n, d = old.shape
+                room = Tensor(_C.empty((b * repeats, h, capacity, d), old.dtype, old.device))
+                new = room.reshape(b, repeats, h, capacity, d)[:, :, :, :n]
+                _C.copy_into(new.array, F.expand(old.unsqueeze(1), b, repeats, h, n, d).array)
+                setattr(entry, name, room)
+            entry.capacity, entry.owned = capacity, True
+        writers = np.repeat(np.arange(rows) * repeats, repeats)
+        self._written_by = np.repeat(writers[:, None], used, 1)
 
     def __len__(self) -> int:
         """The batch size."""
@@ -144,6 +186,7 @@ class EncoderDecoderCache:
     def __init__(self, max_length: int | None = None) -> None:
         self.self_attention_cache = DynamicCache(max_length)
         self.cross_attention_cache = DynamicCache()
+        self._repeats = 1
 
     def get_seq_length(self, layer: int = 0) -> int:
         return self.self_attention_cache.get_seq_length(layer)
@@ -152,10 +195,13 @@ class EncoderDecoderCache:
         self.self_attention_cache.crop(length)
 
     def reorder_cache(self, beams: Tensor | np.ndarray[Any, Any]) -> None:
-        self.self_attention_cache.reorder_cache(beams)
-        self.cross_attention_cache.reorder_cache(beams)
+        rows = np.asarray(beams)
+        self.self_attention_cache.reorder_cache(rows)
+        if not np.array_equal(rows // self._repeats, np.arange(len(rows)) // self._repeats):
+            self.cross_attention_cache.reorder_cache(rows)  # else rows moved among those of one input
 
     def batch_repeat_interleave(self, repeats: int) -> None:
+        self._repeats *= repeats
         self.self_attention_cache.batch_repeat_interleave(repeats)
         self.cross_attention_cache.batch_repeat_interleave(repeats)
 

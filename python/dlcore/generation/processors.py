@@ -1,18 +1,23 @@
-"""Logits processors: what changes the scores of the next token before one is chosen.
+"""What may be said next: processors change the scores of one step, (rows, vocabulary), before a token is
+chosen.
 
-A processor is called as processor(input_ids, scores) with NumPy arrays, the ids so far (R, T) and the scores
-(R, V) in float32, and returns the new scores; it may write into the array it is given. Names and meanings are
-those of Transformers. R rows (batch times beams), V vocabulary.
+A processor is called with the tokens so far (rows, length) and the scores, and returns new scores; tensors
+or arrays, and gives back what it got. The ones here work on arrays: they look at k scores, not at a sorted
+vocabulary, and give the same values as Transformers' processors of these names.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
+
+from dlcore import _C
+from dlcore import functional as F
+from dlcore.autograd import no_grad
+from dlcore.tensor import Tensor
 
 __all__ = [
     "EncoderNoRepeatNGramLogitsProcessor",
@@ -37,409 +42,611 @@ __all__ = [
     "SuppressTokensAtBeginLogitsProcessor",
     "SuppressTokensLogitsProcessor",
     "TemperatureLogitsWarper",
+    "TopHLogitsWarper",
     "TopKLogitsWarper",
     "TopPLogitsWarper",
     "TypicalLogitsWarper",
 ]
 
-Ids = npt.NDArray[np.int64]
-Scores = npt.NDArray[np.float32]
-
-_NONE = np.float32(-np.inf)
+Array: TypeAlias = "np.ndarray[Any, Any]"
 
 
-def log_softmax(x: Scores) -> Scores:
-    shifted = x - x.max(-1, keepdims=True)
-    out: Scores = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True, dtype=np.float64)).astype(
-        np.float32
-    )
-    return out
+def as_tensor(x: Array) -> Tensor:
+    """The memory of an array as a tensor."""
+    return Tensor(_C.from_numpy(np.ascontiguousarray(x)))
 
 
-def softmax(x: Scores) -> Scores:
-    e = np.exp(x - x.max(-1, keepdims=True))
-    out: Scores = e / e.sum(-1, keepdims=True)
-    return out
+def as_array(x: Any) -> Array:
+    return x.detach().numpy() if isinstance(x, Tensor) else np.asarray(x)
 
 
-def kth_largest(x: Scores, k: int) -> Scores:
-    """(R, 1): the k-th largest of each row, without sorting it."""
-    n = x.shape[-1]
-    out: Scores = np.partition(x, n - k, -1)[:, n - k, None]
-    return out
+def log_softmax(scores: Array) -> Array:
+    with no_grad():
+        return F.log_softmax(as_tensor(scores), -1).numpy()
+
+
+def softmax(scores: Array) -> Array:
+    with no_grad():
+        return F.softmax(as_tensor(scores), -1).numpy()
+
+
+def top(scores: Array, k: int) -> tuple[Array, Array]:
+    """The k largest of each row and where they stand, the largest first."""
+    with no_grad():
+        values, places = F.topk(as_tensor(scores), k, -1)
+    return values.numpy(), places.numpy()
+
+
+def token_ids(eos_token_id: Any) -> Array:
+    return np.atleast_1d(as_array(eos_token_id)).astype(np.int64)
 
 
 class LogitsProcessor:
-    """What a processor of one's own derives from."""
+    """The base of processors: own ones define `__call__(input_ids, scores)` on tensors, or `process` on
+    arrays.
+    """
 
-    def __call__(self, input_ids: Ids, scores: Scores) -> Scores:
-        raise NotImplementedError
+    def process(self, ids: Array, scores: Array) -> Array:
+        """New scores; `scores` itself stays as it is."""
+        raise NotImplementedError(f"{type(self).__name__}: define process or __call__")
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        out = self.process(as_array(input_ids), as_array(scores))
+        return as_tensor(out) if isinstance(scores, Tensor) else out
 
 
-class LogitsProcessorList(list[Callable[..., Any]]):
-    """Processors one after the other."""
+class LogitsProcessorList(list[Any]):
+    """Processors one after the other.
 
-    def __call__(self, input_ids: Ids, scores: Scores) -> Scores:
-        for processor in self:
-            scores = np.asarray(processor(input_ids, scores), np.float32)
+    >>> import dlcore
+    >>> rules = LogitsProcessorList([TopKLogitsWarper(1), TemperatureLogitsWarper(0.5)])
+    >>> rules(dlcore.tensor([[0]]), dlcore.tensor([[1.0, 3.0, 2.0]])).tolist()
+    [[-inf, 6.0, -inf]]
+    """
+
+    def process(self, ids: Array, scores: Array) -> Array:
+        for one in self:
+            own = isinstance(one, LogitsProcessor) and type(one).__call__ is LogitsProcessor.__call__
+            scores = one.process(ids, scores) if own else as_array(one(as_tensor(ids), as_tensor(scores)))
         return scores
 
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        out = self.process(as_array(input_ids), as_array(scores))
+        return as_tensor(out) if isinstance(scores, Tensor) else out
 
-def _ids(eos: int | Sequence[int]) -> list[int]:
-    return [int(e) for e in (eos if isinstance(eos, Iterable) else [eos])]
+
+def _require(holds: bool, text: str) -> None:
+    if not holds:
+        raise ValueError(text)
+
+
+def _positive_int(name: str, value: Any, least: int = 1) -> None:
+    kind = "a positive integer" if least else "an integer of at least 0"
+    _require(
+        isinstance(value, int) and not isinstance(value, bool) and value >= least,
+        f"{name} must be {kind}, got {value!r}",
+    )
+
+
+def _positive_float(name: str, value: Any) -> None:
+    _require(isinstance(value, float) and value > 0, f"{name} must be a positive float, got {value!r}")
+
+
+def _banned(scores: Array, tokens: Array) -> Array:
+    """The scores with these tokens impossible; ids beyond the vocabulary are passed over."""
+    out = scores.copy()
+    out[:, tokens[(tokens >= 0) & (tokens < scores.shape[1])]] = -np.inf
+    return out
+
+
+def _only(scores: Array, tokens: Array | int) -> Array:
+    out = np.full_like(scores, -np.inf)
+    out[:, tokens] = 0
+    return out
+
+
+# ---- lengths -----------------------------------------------------------------------------------------------
 
 
 class MinLengthLogitsProcessor(LogitsProcessor):
-    def __init__(self, min_length: int, eos_token_id: int | Sequence[int]) -> None:
-        self.min_length, self.eos = min_length, _ids(eos_token_id)
+    """No end before `min_length` tokens, the prompt's among them."""
 
-    def __call__(self, input_ids: Ids, scores: Scores) -> Scores:
-        if input_ids.shape[1] < self.min_length:
-            scores[:, self.eos] = _NONE
-        return scores
+    def __init__(self, min_length: int, eos_token_id: Any, device: str = "cpu") -> None:
+        _positive_int("min_length", min_length, 0)
+        self.min_length, self.eos_token_id = min_length, token_ids(eos_token_id)
 
-
-class MinNewTokensLengthLogitsProcessor(MinLengthLogitsProcessor):
-    def __init__(self, prompt_length: int, min_new_tokens: int, eos_token_id: int | Sequence[int]) -> None:
-        super().__init__(prompt_length + min_new_tokens, eos_token_id)
+    def process(self, ids: Array, scores: Array) -> Array:
+        return _banned(scores, self.eos_token_id) if ids.shape[1] < self.min_length else scores
 
 
-class TemperatureLogitsWarper(LogitsProcessor):
-    def __init__(self, temperature: float) -> None:
-        if not temperature > 0:
-            raise ValueError(
-                f"temperature must be a positive number, got {temperature!r}; "
-                "for greedy decoding pass do_sample=False"
-            )
-        self.temperature = np.float32(temperature)
+class MinNewTokensLengthLogitsProcessor(LogitsProcessor):
+    """No end before `min_new_tokens` tokens after the prompt."""
 
-    def __call__(self, input_ids: Ids, scores: Scores) -> Scores:
-        out: Scores = scores / self.temperature
+    def __init__(
+        self, prompt_length_to_skip: int, min_new_tokens: int, eos_token_id: Any, device: str = "cpu"
+    ) -> None:
+        _positive_int("prompt_length_to_skip", prompt_length_to_skip, 0)
+        _positive_int("min_new_tokens", min_new_tokens, 0)
+        self.prompt_length_to_skip, self.min_new_tokens = prompt_length_to_skip, min_new_tokens
+        self.eos_token_id = token_ids(eos_token_id)
+
+    def process(self, ids: Array, scores: Array) -> Array:
+        new = ids.shape[1] - self.prompt_length_to_skip
+        return _banned(scores, self.eos_token_id) if new < self.min_new_tokens else scores
+
+
+class ForcedBOSTokenLogitsProcessor(LogitsProcessor):
+    """The first token after the start is this one."""
+
+    def __init__(self, bos_token_id: int) -> None:
+        self.bos_token_id = bos_token_id
+
+    def process(self, ids: Array, scores: Array) -> Array:
+        return _only(scores, self.bos_token_id) if ids.shape[1] == 1 else scores
+
+
+class ForcedEOSTokenLogitsProcessor(LogitsProcessor):
+    """The last token that `max_length` allows ends the sequence."""
+
+    def __init__(self, max_length: int, eos_token_id: Any, device: str = "cpu") -> None:
+        self.max_length, self.eos_token_id = max_length, token_ids(eos_token_id)
+        _require(
+            bool((self.eos_token_id >= 0).all()),
+            f"eos_token_id must hold tokens of at least 0, got {eos_token_id!r}",
+        )
+
+    def process(self, ids: Array, scores: Array) -> Array:
+        return _only(scores, self.eos_token_id) if ids.shape[1] == self.max_length - 1 else scores
+
+
+class ExponentialDecayLengthPenalty(LogitsProcessor):
+    """The end grows likelier from a length on: its score s gains |s| (factor^n - 1), n tokens after it."""
+
+    def __init__(
+        self, exponential_decay_length_penalty: Sequence[Any], eos_token_id: Any, input_ids_seq_length: int
+    ) -> None:
+        self.regulation_start = exponential_decay_length_penalty[0] + input_ids_seq_length
+        self.regulation_factor = exponential_decay_length_penalty[1]
+        self.eos_token_id = token_ids(eos_token_id)
+        _require(
+            bool((self.eos_token_id >= 0).all()),
+            f"eos_token_id must hold tokens of at least 0, got {eos_token_id!r}",
+        )
+
+    def process(self, ids: Array, scores: Array) -> Array:
+        n = ids.shape[1] - self.regulation_start
+        if n <= 0:
+            return scores
+        out = scores.copy()
+        end = scores[:, self.eos_token_id]
+        size = np.where(np.isfinite(end), np.abs(end), 0)
+        out[:, self.eos_token_id] = end + size * scores.dtype.type(self.regulation_factor**n - 1)
         return out
 
 
+# ---- repetition --------------------------------------------------------------------------------------------
+
+
+def _penalize(scores: Array, ids: Array, penalty: float) -> Array:
+    """Scores of the tokens in `ids` (rows, n): divided by the penalty where positive, else multiplied."""
+    known = np.take_along_axis(scores, ids, 1)
+    factor = scores.dtype.type(penalty)
+    out = scores.copy()
+    np.put_along_axis(out, ids, np.where(known < 0, known * factor, known / factor), 1)
+    return out
+
+
 class RepetitionPenaltyLogitsProcessor(LogitsProcessor):
-    """Scores of tokens already there: divided by the penalty where positive, multiplied where negative."""
+    """Makes what was said less likely by a factor (more, below 1); `prompt_ignore_length` tokens at the
+    beginning, one number or one a row, do not count.
 
-    def __init__(self, penalty: float) -> None:
-        if not penalty > 0:
-            raise ValueError(f"repetition_penalty must be a positive number, got {penalty!r}")
-        self.penalty = np.float32(penalty)
+    N. Keskar et al.: CTRL (2019).
+    """
 
-    def __call__(self, input_ids: Ids, scores: Scores) -> Scores:
-        rows = np.arange(len(scores))[:, None]
-        seen = scores[rows, input_ids]
-        scores[rows, input_ids] = np.where(seen < 0, seen * self.penalty, seen / self.penalty)
-        return scores
+    def __init__(self, penalty: float, prompt_ignore_length: Any = None) -> None:
+        _positive_float("repetition_penalty", penalty)
+        ignored = prompt_ignore_length
+        if ignored is not None and not isinstance(ignored, int):
+            ignored = as_array(ignored)
+            _require(ignored.ndim == 1, f"prompt_ignore_length must be (rows,), got {ignored.shape}")
+        elif ignored is not None:
+            _require(ignored >= 0, f"prompt_ignore_length must be at least 0, got {ignored}")
+        self.penalty, self.prompt_ignore_length = penalty, ignored
+
+    def process(self, ids: Array, scores: Array) -> Array:
+        skip = self.prompt_ignore_length
+        if isinstance(skip, int):
+            ids = ids[:, skip:]
+        if not ids.shape[1]:
+            return scores
+        beyond = ids >= scores.shape[1]
+        if skip is not None and not isinstance(skip, int):
+            _require(
+                len(skip) == len(ids), f"prompt_ignore_length must have {len(ids)} rows, got {len(skip)}"
+            )
+            beyond |= np.arange(ids.shape[1]) < skip[:, None]
+        if not beyond.any():
+            return _penalize(scores, ids, self.penalty)
+        wide = np.concatenate([scores, np.zeros((len(scores), 1), scores.dtype)], 1)
+        return _penalize(wide, np.where(beyond, scores.shape[1], ids), self.penalty)[:, :-1]
 
 
 class EncoderRepetitionPenaltyLogitsProcessor(LogitsProcessor):
-    """The inverse penalty on the tokens of the encoder's input, so that the output stays with them."""
+    """Makes what the encoder's input says more likely by a factor."""
 
-    def __init__(self, penalty: float, encoder_input_ids: Ids) -> None:
-        if not penalty > 0:
-            raise ValueError(f"encoder_repetition_penalty must be a positive number, got {penalty!r}")
-        self.inner, self.ids = RepetitionPenaltyLogitsProcessor(1 / penalty), encoder_input_ids
+    def __init__(self, penalty: float, encoder_input_ids: Any) -> None:
+        _positive_float("encoder_repetition_penalty", penalty)
+        self.penalty, self.encoder_input_ids = 1 / penalty, as_array(encoder_input_ids)
 
-    def __call__(self, input_ids: Ids, scores: Scores) -> Scores:
-        return self.inner(np.repeat(self.ids, len(scores) // len(self.ids), 0), scores)
+    def process(self, ids: Array, scores: Array) -> Array:
+        repeats = max(1, len(scores) // len(self.encoder_input_ids))
+        return _penalize(scores, np.repeat(self.encoder_input_ids, repeats, 0), self.penalty)
 
 
-class TopKLogitsWarper(LogitsProcessor):
-    def __init__(self, top_k: int, filter_value: float = -math.inf, min_tokens_to_keep: int = 1) -> None:
-        if not isinstance(top_k, int) or top_k <= 0:
-            raise ValueError(f"top_k must be a positive integer, got {top_k!r}")
-        self.k, self.filter_value = max(top_k, min_tokens_to_keep), np.float32(filter_value)
+class NoRepeatNGramLogitsProcessor(LogitsProcessor):
+    """No sequence of `ngram_size` tokens comes twice."""
 
-    def __call__(self, input_ids: Ids, scores: Scores) -> Scores:
-        k = min(self.k, scores.shape[-1])
-        scores[scores < kth_largest(scores, k)] = self.filter_value
+    def __init__(self, ngram_size: int) -> None:
+        _positive_int("no_repeat_ngram_size", ngram_size)
+        self.ngram_size = ngram_size
+
+    def process(self, ids: Array, scores: Array) -> Array:
+        n = self.ngram_size
+        if ids.shape[1] < n:
+            return scores
+        return _ban_followers(scores, ids, ids, n)
+
+
+def _ban_followers(scores: Array, ids: Array, text: Array, n: int) -> Array:
+    """Bans what follows, anywhere in its row of `text`, the last n - 1 tokens of the row of `ids`."""
+    windows = np.lib.stride_tricks.sliding_window_view(text, n, 1)  # (rows, windows, n)
+    last = ids[:, ids.shape[1] + 1 - n :]
+    rows, places = np.nonzero((windows[..., :-1] == last[:, None]).all(-1))
+    if not len(rows):
         return scores
+    tokens = windows[rows, places, -1]
+    known = tokens < scores.shape[1]
+    out = scores.copy()
+    out[rows[known], tokens[known]] = -np.inf
+    return out
 
 
-class TopPLogitsWarper(LogitsProcessor):
-    """The fewest most probable tokens whose probabilities reach top_p (Holtzman et al., ICLR 2020)."""
+class EncoderNoRepeatNGramLogitsProcessor(LogitsProcessor):
+    """No sequence of `encoder_ngram_size` tokens comes that stands in the encoder's input."""
+
+    def __init__(self, encoder_ngram_size: int, encoder_input_ids: Any) -> None:
+        _positive_int("encoder_no_repeat_ngram_size", encoder_ngram_size)
+        self.ngram_size = encoder_ngram_size
+        self.encoder_input_ids = np.atleast_2d(as_array(encoder_input_ids))
+
+    def process(self, ids: Array, scores: Array) -> Array:
+        n, text = self.ngram_size, self.encoder_input_ids
+        if ids.shape[1] < n - 1 or text.shape[1] < n:
+            return scores
+        return _ban_followers(scores, ids, np.repeat(text, max(1, len(scores) // len(text)), 0), n)
+
+
+# ---- single tokens and words -------------------------------------------------------------------------------
+
+
+def _is_word(word: Any) -> bool:
+    """A sequence of tokens that is not empty."""
+    return (
+        isinstance(word, (list, tuple))
+        and len(word) > 0
+        and all(isinstance(t, (int, np.integer)) and not isinstance(t, bool) and t >= 0 for t in word)
+    )
+
+
+class SequenceBiasLogitsProcessor(LogitsProcessor):
+    """Adds to the score of the token that would complete a sequence: {(ids): bias} or [[[ids], bias]]."""
+
+    def __init__(self, sequence_bias: Any) -> None:
+        given = sequence_bias
+        if isinstance(given, list) and all(isinstance(p, (list, tuple)) and len(p) == 2 for p in given):
+            pairs = given
+        else:
+            pairs = list(given.items()) if isinstance(given, dict) else []
+        _require(
+            len(pairs) > 0 and all(_is_word(word) and isinstance(bias, float) for word, bias in pairs),
+            "sequence_bias must map sequences of tokens to floats, {(1, 2): 0.5} or [[[1, 2], 0.5]], "
+            f"got {given!r}",
+        )
+        given = {tuple(word): bias for word, bias in pairs}
+        self.sequence_bias = given
+        self._vocabulary = -1
+
+    def _prepare(self, scores: Array) -> None:
+        self._vocabulary = scores.shape[1]
+        largest = max((t for ids in self.sequence_bias for t in ids), default=0)
+        _require(
+            largest < self._vocabulary,
+            f"sequence_bias must hold tokens below the vocabulary's size {self._vocabulary}, got {largest}",
+        )
+        single = [(ids[0], b) for ids, b in self.sequence_bias.items() if len(ids) == 1]
+        self._single = (
+            np.array([t for t, _ in single], np.int64),
+            np.array([b for _, b in single], scores.dtype),
+        )
+        groups: dict[int, list[tuple[tuple[int, ...], float]]] = {}
+        for ids, bias in self.sequence_bias.items():
+            if len(ids) > 1:
+                groups.setdefault(len(ids) - 1, []).append((ids, bias))
+        self._longer = [
+            (
+                n,
+                np.array([ids[:-1] for ids, _ in group], np.int64),
+                np.array([ids[-1] for ids, _ in group], np.int64),
+                np.array([b for _, b in group], scores.dtype),
+            )
+            for n, group in groups.items()
+        ]
+
+    def process(self, ids: Array, scores: Array) -> Array:
+        if self._vocabulary != scores.shape[1]:
+            self._prepare(scores)
+        out = scores.copy()
+        tokens, biases = self._single
+        out[:, tokens] += biases
+        for n, before, last, bias in self._longer:
+            if n <= ids.shape[1]:
+                rows, words = np.nonzero((ids[:, None, ids.shape[1] - n :] == before).all(-1))
+                np.add.at(out, (rows, last[words]), bias[words])
+        return out
+
+
+class NoBadWordsLogitsProcessor(SequenceBiasLogitsProcessor):
+    """Never completes one of these sequences of tokens; the end of the sequence alone is no word."""
+
+    def __init__(self, bad_words_ids: list[list[int]], eos_token_id: Any = None) -> None:
+        good = (
+            isinstance(bad_words_ids, list) and len(bad_words_ids) > 0 and all(map(_is_word, bad_words_ids))
+        )
+        _require(good, f"bad_words_ids must be lists of tokens, none empty, got {bad_words_ids!r}")
+        ends = [] if eos_token_id is None else token_ids(eos_token_id).tolist()
+        kept = [w for w in bad_words_ids if not (len(w) == 1 and w[0] in ends)]
+        if kept:
+            super().__init__({tuple(w): float("-inf") for w in kept})
+        else:
+            self.sequence_bias, self._vocabulary = {}, -1
+
+
+class SuppressTokensLogitsProcessor(LogitsProcessor):
+    """These tokens never come."""
+
+    def __init__(self, suppress_tokens: Any, device: str = "cpu") -> None:
+        self.suppress_tokens = token_ids(list(suppress_tokens))
+
+    def process(self, ids: Array, scores: Array) -> Array:
+        return _banned(scores, self.suppress_tokens)
+
+
+class SuppressTokensAtBeginLogitsProcessor(LogitsProcessor):
+    """These tokens do not come first, which is where the sequence has `begin_index` tokens."""
+
+    def __init__(self, begin_suppress_tokens: Any, begin_index: int, device: str = "cpu") -> None:
+        self.begin_suppress_tokens = token_ids(list(begin_suppress_tokens))
+        self.begin_index = begin_index
+
+    def process(self, ids: Array, scores: Array) -> Array:
+        return _banned(scores, self.begin_suppress_tokens) if ids.shape[1] == self.begin_index else scores
+
+
+class PrefixConstrainedLogitsProcessor(LogitsProcessor):
+    """Only tokens that `prefix_allowed_tokens_fn(batch_id, tokens so far)` gives."""
+
+    def __init__(self, prefix_allowed_tokens_fn: Callable[[int, Tensor], Any], num_beams: int) -> None:
+        self._allowed, self._num_beams = prefix_allowed_tokens_fn, num_beams
+
+    def process(self, ids: Array, scores: Array) -> Array:
+        mask = np.full_like(scores, -np.inf)
+        for row, sentence in enumerate(ids):
+            allowed = as_array(self._allowed(row // self._num_beams, as_tensor(sentence))).astype(np.int64)
+            _require(
+                allowed.size > 0,
+                f"prefix_allowed_tokens_fn must allow at least one token, got none for input "
+                f"{row // self._num_beams}",
+            )
+            mask[row, allowed] = 0
+        out = scores + mask
+        stuck = np.isneginf(out.max(1)).reshape(-1, self._num_beams).all(1)
+        return np.where(np.repeat(stuck, self._num_beams)[:, None], mask, out)
+
+
+class InfNanRemoveLogitsProcessor(LogitsProcessor):
+    """NaN becomes 0, infinities the largest and the smallest number."""
+
+    def process(self, ids: Array, scores: Array) -> Array:
+        return np.nan_to_num(scores)
+
+
+class LogitNormalization(LogitsProcessor):
+    """Scores whose exponentials sum to 1."""
+
+    def process(self, ids: Array, scores: Array) -> Array:
+        return log_softmax(scores)
+
+
+# ---- sampling ----------------------------------------------------------------------------------------------
+
+
+class TemperatureLogitsWarper(LogitsProcessor):
+    """Scores / temperature: below 1 sharper, above 1 flatter."""
+
+    def __init__(self, temperature: float) -> None:
+        _require(
+            isinstance(temperature, float) and temperature > 0,
+            f"temperature must be a positive float, got {temperature!r}; do_sample=False is greedy",
+        )
+        self.temperature = temperature
+
+    def process(self, ids: Array, scores: Array) -> Array:
+        out: Array = scores / scores.dtype.type(self.temperature)
+        return out
+
+
+class _Filter(LogitsProcessor):
+    """What keeps some tokens and gives the others `filter_value`."""
+
+    def __init__(self, filter_value: float, min_tokens_to_keep: int) -> None:
+        _positive_int("min_tokens_to_keep", min_tokens_to_keep)
+        self.filter_value, self.min_tokens_to_keep = filter_value, min_tokens_to_keep
+
+    def _without(self, scores: Array, removed: Array) -> Array:
+        return np.where(removed, scores.dtype.type(self.filter_value), scores)
+
+    def _keep(self, scores: Array, places: Array, kept: Array) -> Array:
+        """Only the tokens at `places` (rows, k) where `kept` holds."""
+        out = np.full_like(scores, self.filter_value)
+        rows, columns = np.nonzero(kept)
+        tokens = places[rows, columns]
+        out[rows, tokens] = scores[rows, tokens]
+        return out
+
+    def _least(self, scores: Array) -> Array:
+        """The score that the last of the tokens to keep has, (rows, 1)."""
+        return top(scores, min(self.min_tokens_to_keep, scores.shape[1]))[0][:, -1:]
+
+
+class TopKLogitsWarper(_Filter):
+    """The k likeliest tokens, and what ties with the last of them."""
+
+    def __init__(self, top_k: int, filter_value: float = -math.inf, min_tokens_to_keep: int = 1) -> None:
+        _positive_int("top_k", top_k)
+        super().__init__(filter_value, min_tokens_to_keep)
+        self.top_k = max(top_k, min_tokens_to_keep)
+
+    def process(self, ids: Array, scores: Array) -> Array:
+        least = top(scores, min(self.top_k, scores.shape[1]))[0][:, -1:]
+        return self._without(scores, scores < least)
+
+
+def _likeliest(keys: Array, probabilities: Array, mass: float, least: int) -> tuple[Array, Array]:
+    """Tokens by falling key, and the sum of probabilities up to each: as many as reach the mass."""
+    k = max(64, least)
+    while True:
+        k = min(k, keys.shape[1])
+        places = top(keys, k)[1]
+        sums = np.take_along_axis(probabilities, places, 1).cumsum(1, np.float64)
+        if k == keys.shape[1] or bool((sums[:, -1] >= mass).all()):
+            return places, sums
+        k *= 8
+
+
+class TopPLogitsWarper(_Filter):
+    """The fewest likeliest tokens whose probabilities reach `top_p`.
+
+    A. Holtzman et al.: The Curious Case of Neural Text Degeneration (2020).
+    """
 
     def __init__(self, top_p: float, filter_value: float = -math.inf, min_tokens_to_keep: int = 1) -> None:
-        if not 0 <= top_p <= 1:
-            raise ValueError(f"top_p must be between 0 and 1, got {top_p!r}")
-        if min_tokens_to_keep < 1:
-            raise ValueError(f"min_tokens_to_keep must be a positive integer, got {min_tokens_to_keep!r}")
-        self.top_p, self.filter_value, self.keep = top_p, np.float32(filter_value), min_tokens_to_keep
+        self.top_p = float(top_p)
+        _require(0 <= self.top_p <= 1, f"top_p must be between 0 and 1, got {top_p!r}")
+        super().__init__(filter_value, min_tokens_to_keep)
 
-    def __call__(self, input_ids: Ids, scores: Scores) -> Scores:
+    def process(self, ids: Array, scores: Array) -> Array:
         p = softmax(scores)
-        for row, probabilities in zip(scores, p):  # only the tokens still possible are sorted
-            possible = np.flatnonzero(probabilities > 0)
-            order = possible[np.argsort(probabilities[possible], kind="stable")]
-            reached = np.cumsum(probabilities[order])
-            drop = reached <= 1 - self.top_p
-            drop[max(0, len(drop) - self.keep) :] = False
-            row[order[drop]] = self.filter_value
-        return scores
+        places, sums = _likeliest(scores, p, self.top_p, self.min_tokens_to_keep)
+        before = np.concatenate([np.zeros((len(sums), 1)), sums[:, :-1]], 1)
+        kept = before < self.top_p
+        kept[:, : self.min_tokens_to_keep] = True
+        return self._keep(scores, places, kept)
 
 
-class MinPLogitsWarper(LogitsProcessor):
-    """Tokens at least min_p times as probable as the most probable one."""
+class TopHLogitsWarper(_Filter):
+    """The likeliest tokens, of a hundred, whose part of the entropy stays within `top_h` of it."""
+
+    def __init__(self, top_h: float, filter_value: float = -math.inf) -> None:
+        _require(0 < top_h <= 1, f"top_h must be above 0 and at most 1, got {top_h!r}")
+        super().__init__(filter_value, 1)
+        self.top_n, self.top_h = 100, top_h
+
+    def process(self, ids: Array, scores: Array) -> Array:
+        values, places = top(scores, min(self.top_n, scores.shape[1]))
+        log_p = log_softmax(values)
+        terms = -np.exp(log_p) * np.maximum(log_p, np.finfo(log_p.dtype).min)
+        sums = terms.cumsum(1)
+        kept = sums <= terms.sum(1, keepdims=True) * self.top_h
+        kept[:, 0] = True
+        return self._keep(scores, places, kept)
+
+
+class MinPLogitsWarper(_Filter):
+    """Tokens with at least `min_p` times the probability of the likeliest."""
 
     def __init__(self, min_p: float, filter_value: float = -math.inf, min_tokens_to_keep: int = 1) -> None:
-        if not 0 <= min_p <= 1:
-            raise ValueError(f"min_p must be between 0 and 1, got {min_p!r}")
-        self.min_p, self.filter_value, self.keep = (
-            np.float32(min_p),
-            np.float32(filter_value),
-            min_tokens_to_keep,
-        )
+        _require(0 <= min_p <= 1, f"min_p must be between 0 and 1, got {min_p!r}")
+        super().__init__(filter_value, min_tokens_to_keep)
+        self.min_p = min_p
 
-    def __call__(self, input_ids: Ids, scores: Scores) -> Scores:
+    def process(self, ids: Array, scores: Array) -> Array:
         p = softmax(scores)
-        drop = (p < self.min_p * p.max(-1, keepdims=True)) & (scores < kth_largest(scores, self.keep))
-        scores[drop] = self.filter_value
-        return scores
+        removed = p < p.dtype.type(self.min_p) * p.max(1, keepdims=True)
+        if self.min_tokens_to_keep > 1:
+            places = top(p, min(self.min_tokens_to_keep, p.shape[1]))[1]
+            np.put_along_axis(removed, places, False, 1)
+        return self._without(scores, removed)
 
 
-class TypicalLogitsWarper(LogitsProcessor):
-    """Tokens whose information is nearest to the entropy, up to a mass (Meister et al., 2022)."""
+class TypicalLogitsWarper(_Filter):
+    """Tokens whose surprise is nearest the expected one, until their probabilities reach `mass`.
+
+    C. Meister et al.: Locally Typical Sampling (2023).
+    """
 
     def __init__(
         self, mass: float = 0.9, filter_value: float = -math.inf, min_tokens_to_keep: int = 1
     ) -> None:
-        if not 0 < mass < 1:
-            raise ValueError(f"typical_p must be between 0 and 1, got {mass!r}")
-        self.mass, self.filter_value, self.keep = mass, np.float32(filter_value), min_tokens_to_keep
+        self.mass = float(mass)
+        _require(0 < self.mass < 1, f"typical_p must be above 0 and below 1, got {mass!r}")
+        super().__init__(filter_value, min_tokens_to_keep)
 
-    def __call__(self, input_ids: Ids, scores: Scores) -> Scores:
-        logp = log_softmax(scores)
-        p = np.exp(logp)
+    def process(self, ids: Array, scores: Array) -> Array:
+        log_p = log_softmax(scores)
+        p = np.exp(log_p)
         with np.errstate(invalid="ignore"):
-            entropy = -np.nansum(logp * p, -1, keepdims=True)
-            distance = np.abs(-logp - entropy)
-        order = np.argsort(distance, -1, kind="stable")
-        reached = np.cumsum(np.take_along_axis(p, order, -1), -1)
-        last = np.minimum((reached < self.mass).sum(-1), scores.shape[-1] - 1)
-        ranked = np.take_along_axis(distance, order, -1)
-        drop = ranked > ranked[np.arange(len(ranked)), last][:, None]
-        drop[:, : self.keep] = False
-        for row, o, d in zip(scores, order, drop):
-            row[o[d]] = self.filter_value
-        return scores
+            entropy = -np.nansum(log_p * p, 1, keepdims=True)
+        near = -np.abs(-log_p - entropy)
+        places, sums = _likeliest(near, p, self.mass, self.min_tokens_to_keep)
+        last = np.minimum((sums < self.mass).sum(1), places.shape[1] - 1)
+        least = np.take_along_axis(near, np.take_along_axis(places, last[:, None], 1), 1)
+        removed = near < least
+        np.put_along_axis(removed, places[:, : self.min_tokens_to_keep], False, 1)
+        return self._without(scores, removed)
 
 
-class EpsilonLogitsWarper(LogitsProcessor):
-    """Tokens of probability at least epsilon (Hewitt et al., 2022)."""
+class EpsilonLogitsWarper(_Filter):
+    """Tokens of probability `epsilon` and more."""
 
     def __init__(self, epsilon: float, filter_value: float = -math.inf, min_tokens_to_keep: int = 1) -> None:
-        if not 0 < epsilon < 1:
-            raise ValueError(f"epsilon_cutoff must be between 0 and 1, got {epsilon!r}")
-        self.epsilon, self.filter_value, self.keep = epsilon, np.float32(filter_value), min_tokens_to_keep
+        self.epsilon = float(epsilon)
+        _require(0 < self.epsilon < 1, f"epsilon_cutoff must be above 0 and below 1, got {epsilon!r}")
+        super().__init__(filter_value, min_tokens_to_keep)
 
-    def _cutoff(self, scores: Scores, p: Scores) -> Any:
-        return self.epsilon
-
-    def __call__(self, input_ids: Ids, scores: Scores) -> Scores:
-        p = softmax(scores)
-        keep = min(max(1, self.keep), scores.shape[-1])
-        scores[(p < self._cutoff(scores, p)) & (scores < kth_largest(scores, keep))] = self.filter_value
-        return scores
+    def process(self, ids: Array, scores: Array) -> Array:
+        return self._without(scores, (softmax(scores) < self.epsilon) & (scores < self._least(scores)))
 
 
-class EtaLogitsWarper(EpsilonLogitsWarper):
-    """The same with min(epsilon, √epsilon exp(-entropy)) as the bound (Hewitt et al., 2022)."""
+class EtaLogitsWarper(_Filter):
+    """Tokens of probability min(epsilon, sqrt(epsilon) exp(-entropy)) and more.
 
-    def _cutoff(self, scores: Scores, p: Scores) -> Any:
-        with np.errstate(invalid="ignore"):
-            entropy = -np.nansum(log_softmax(scores) * p, -1, keepdims=True)
-        return np.minimum(self.epsilon, math.sqrt(self.epsilon) * np.exp(-entropy))
-
-
-def _completions(ids: Ids, n: int, prefix: Sequence[int]) -> list[int]:
-    """The tokens that followed `prefix` (n - 1 tokens) anywhere in ids."""
-    if len(ids) < n:
-        return []
-    windows = np.lib.stride_tricks.sliding_window_view(ids, n)
-    hit = (windows[:, :-1] == np.asarray(prefix, np.int64)).all(-1)
-    return [int(t) for t in windows[hit, -1]]
-
-
-class NoRepeatNGramLogitsProcessor(LogitsProcessor):
-    """No n tokens in a row appear twice."""
-
-    def __init__(self, ngram_size: int) -> None:
-        if not isinstance(ngram_size, int) or ngram_size <= 0:
-            raise ValueError(f"no_repeat_ngram_size must be a positive integer, got {ngram_size!r}")
-        self.n = ngram_size
-
-    def __call__(self, input_ids: Ids, scores: Scores) -> Scores:
-        if input_ids.shape[1] + 1 < self.n:
-            return scores
-        for row, ids in zip(scores, input_ids):
-            row[_completions(ids, self.n, ids[len(ids) - self.n + 1 :])] = _NONE
-        return scores
-
-
-class EncoderNoRepeatNGramLogitsProcessor(LogitsProcessor):
-    """No n tokens in a row appear that the encoder's input has."""
-
-    def __init__(self, encoder_ngram_size: int, encoder_input_ids: Ids) -> None:
-        if not isinstance(encoder_ngram_size, int) or encoder_ngram_size <= 0:
-            raise ValueError(
-                f"encoder_no_repeat_ngram_size must be a positive integer, got {encoder_ngram_size!r}"
-            )
-        self.n, self.ids = encoder_ngram_size, np.atleast_2d(encoder_input_ids)
-
-    def __call__(self, input_ids: Ids, scores: Scores) -> Scores:
-        each = len(scores) // len(self.ids)
-        if input_ids.shape[1] + 1 < self.n:
-            return scores
-        for i, (row, ids) in enumerate(zip(scores, input_ids)):
-            row[_completions(self.ids[i // each], self.n, ids[len(ids) - self.n + 1 :])] = _NONE
-        return scores
-
-
-class SequenceBiasLogitsProcessor(LogitsProcessor):
-    """Adds a bias to the token that would complete a given sequence: {(tokens ...): bias}, or [[tokens,
-    bias]].
+    J. Hewitt et al.: Truncation Sampling as Language Model Desmoothing (2022).
     """
-
-    def __init__(self, sequence_bias: Any) -> None:
-        pairs = sequence_bias.items() if isinstance(sequence_bias, dict) else sequence_bias
-        self.biases = {tuple(int(t) for t in tokens): float(bias) for tokens, bias in pairs}
-        if not self.biases or not all(self.biases):
-            raise ValueError("sequence_bias must map at least one sequence of at least one token to a number")
-        if any(t < 0 for tokens in self.biases for t in tokens):
-            raise ValueError("sequence_bias must hold tokens of at least 0")
-
-    def __call__(self, input_ids: Ids, scores: Scores) -> Scores:
-        if max(tokens[-1] for tokens in self.biases) >= scores.shape[-1]:
-            raise ValueError(f"sequence_bias must hold tokens below the vocabulary's size {scores.shape[-1]}")
-        total = np.zeros_like(scores)
-        for tokens, bias in self.biases.items():
-            if len(tokens) == 1:
-                total[:, tokens[0]] += bias
-            elif len(tokens) <= input_ids.shape[1] + 1:  # Transformers' rule: longer ones are passed over
-                hit = (input_ids[:, 1 - len(tokens) :] == np.asarray(tokens[:-1])).all(-1)
-                total[hit, tokens[-1]] += bias
-        out: Scores = scores + total
-        return out
-
-
-class NoBadWordsLogitsProcessor(LogitsProcessor):
-    """None of these sequences of tokens is generated; one that is just an end-of-sequence token does not
-    count.
-    """
-
-    def __init__(
-        self, bad_words_ids: Sequence[Sequence[int]], eos_token_id: int | Sequence[int] | None = None
-    ) -> None:
-        if not isinstance(bad_words_ids, (list, tuple)) or not bad_words_ids:
-            raise ValueError(f"bad_words_ids must be a list of lists of tokens, got {bad_words_ids!r}")
-        for word in bad_words_ids:
-            if (
-                not isinstance(word, (list, tuple))
-                or not word
-                or any(not isinstance(t, (int, np.integer)) or t < 0 for t in word)
-            ):
-                raise ValueError(f"bad_words_ids must be lists of tokens of at least 0, got {word!r}")
-        eos = [] if eos_token_id is None else _ids(eos_token_id)
-        words = {tuple(word): -math.inf for word in bad_words_ids if list(word) not in [[e] for e in eos]}
-        self.inner = SequenceBiasLogitsProcessor(words) if words else None
-
-    def __call__(self, input_ids: Ids, scores: Scores) -> Scores:
-        return scores if self.inner is None else self.inner(input_ids, scores)
-
-
-class PrefixConstrainedLogitsProcessor(LogitsProcessor):
-    """Only the tokens that f(batch index, ids so far) allows."""
-
-    def __init__(self, prefix_allowed_tokens_fn: Callable[[int, Any], list[int]], num_beams: int) -> None:
-        self.f, self.num_beams = prefix_allowed_tokens_fn, num_beams
-
-    def __call__(self, input_ids: Ids, scores: Scores) -> Scores:
-        for i, (row, ids) in enumerate(zip(scores, input_ids)):
-            allowed = self.f(i // self.num_beams, ids)
-            if len(allowed) == 0:
-                raise ValueError(
-                    "prefix_allowed_tokens_fn must allow at least one token, "
-                    f"got none for batch {i // self.num_beams}"
-                )
-            kept = row[allowed]
-            row[:] = _NONE
-            row[allowed] = kept
-        return scores
-
-
-class ForcedBOSTokenLogitsProcessor(LogitsProcessor):
-    """This token comes first after the decoder's start token."""
-
-    def __init__(self, bos_token_id: int) -> None:
-        self.token = bos_token_id
-
-    def __call__(self, input_ids: Ids, scores: Scores) -> Scores:
-        if input_ids.shape[1] == 1:
-            scores[:] = _NONE
-            scores[:, self.token] = 0
-        return scores
-
-
-class ForcedEOSTokenLogitsProcessor(LogitsProcessor):
-    """One of these tokens comes last where max_length is reached."""
-
-    def __init__(self, max_length: int, eos_token_id: int | Sequence[int]) -> None:
-        self.max_length, self.eos = max_length, _ids(eos_token_id)
-
-    def __call__(self, input_ids: Ids, scores: Scores) -> Scores:
-        if input_ids.shape[1] == self.max_length - 1:
-            scores[:] = _NONE
-            scores[:, self.eos] = 0
-        return scores
-
-
-class InfNanRemoveLogitsProcessor(LogitsProcessor):
-    def __call__(self, input_ids: Ids, scores: Scores) -> Scores:
-        big = float(np.finfo(np.float32).max)
-        out: Scores = np.nan_to_num(scores, nan=0.0, posinf=big, neginf=-big)
-        return out
-
-
-class ExponentialDecayLengthPenalty(LogitsProcessor):
-    """From `start` new tokens on, the end-of-sequence score grows by |score| (factor^n - 1) at the n-th."""
 
     def __init__(
         self,
-        exponential_decay_length_penalty: tuple[int, float],
-        eos_token_id: int | Sequence[int],
-        prompt_length: int,
+        epsilon: float,
+        filter_value: float = -math.inf,
+        min_tokens_to_keep: int = 1,
+        device: str = "cpu",
     ) -> None:
-        start, self.factor = exponential_decay_length_penalty
-        self.start, self.eos = start + prompt_length, _ids(eos_token_id)
+        self.epsilon = float(epsilon)
+        _require(0 < self.epsilon < 1, f"eta_cutoff must be above 0 and below 1, got {epsilon!r}")
+        super().__init__(filter_value, min_tokens_to_keep)
 
-    def __call__(self, input_ids: Ids, scores: Scores) -> Scores:
-        n = input_ids.shape[1] - self.start
-        if n > 0:
-            scores[:, self.eos] += np.abs(scores[:, self.eos]) * np.float32(self.factor**n - 1)
-        return scores
-
-
-class LogitNormalization(LogitsProcessor):
-    """Scores become logarithms of probabilities again."""
-
-    def __call__(self, input_ids: Ids, scores: Scores) -> Scores:
-        return log_softmax(scores)
-
-
-class SuppressTokensLogitsProcessor(LogitsProcessor):
-    def __init__(self, suppress_tokens: Sequence[int]) -> None:
-        self.tokens = [int(t) for t in suppress_tokens]
-
-    def __call__(self, input_ids: Ids, scores: Scores) -> Scores:
-        scores[:, [t for t in self.tokens if t < scores.shape[1]]] = _NONE
-        return scores
-
-
-class SuppressTokensAtBeginLogitsProcessor(SuppressTokensLogitsProcessor):
-    def __init__(self, begin_suppress_tokens: Sequence[int], begin_index: int) -> None:
-        super().__init__(begin_suppress_tokens)
-        self.begin_index = begin_index
-
-    def __call__(self, input_ids: Ids, scores: Scores) -> Scores:
-        return super().__call__(input_ids, scores) if input_ids.shape[1] == self.begin_index else scores
+    def process(self, ids: Array, scores: Array) -> Array:
+        log_p = log_softmax(scores)
+        p = np.exp(log_p)
+        entropy = -(np.maximum(log_p, np.finfo(log_p.dtype).min) * p).sum(1, keepdims=True)
+        eta = np.minimum(self.epsilon, math.sqrt(self.epsilon) * np.exp(-entropy))
+        return self._without(scores, (p < eta) & (scores < self._least(scores)))

@@ -1,213 +1,262 @@
-"""The loops: greedy and sampled decoding, and beams. Bookkeeping is NumPy's; the model is called once a step.
+"""The loops: one forward a token, then a choice. Greedy and sampling in `sample`, beams in `beam_search`.
 
-Beams follow Transformers' rules: each step keeps max(2, 1 + number of end tokens) times `num_beams`
-candidates; a candidate among the first `num_beams` that ends joins the finished ones with score /
-length^length_penalty; the best that have not ended go on. `early_stopping` True stops when there are
-`num_beams` finished ones, False when the best running one could not overtake at its present length, "never"
-when it could not at any length.
+B inputs, n beams each, C candidates an input, V vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from dlcore.generation.config import GenerationConfig
-from dlcore.generation.processors import LogitsProcessorList, log_softmax
+from dlcore.generation.decoding import DecodingState
+from dlcore.generation.processors import Array, LogitsProcessorList, as_tensor, log_softmax, top
 from dlcore.generation.stopping import StoppingCriteriaList
 
-__all__ = ["Job", "Result", "beam_search", "sample"]
+__all__ = ["Record", "beam_search", "draw", "draw_without_replacement", "sample"]
 
-Ids = npt.NDArray[np.int64]
-Scores = npt.NDArray[np.float32]
-
-_LOW = np.float32(-1e9)
+_IMPOSSIBLE = np.float32(-1e9)  # what no log-probability reaches, and what still adds and compares
 
 
-@dataclass
-class Job:
-    """What the loops are given. `step(ids)` runs the model on what it has not seen: (R, T) -> logits (R, V);
-    `expand(n)` makes each row of its state n rows; `reorder(beams)` gives row i the state of row beams[i].
+class Record:
+    """What `return_dict_in_generate` gives back beside the tokens, a step an entry; None is not wanted."""
+
+    def __init__(self, config: Any, is_encoder_decoder: bool) -> None:
+        def wanted(name: str) -> list[Any] | None:
+            return [] if config.return_dict_in_generate and getattr(config, name) else None
+
+        self.scores, self.logits = wanted("output_scores"), wanted("output_logits")
+        self.attentions, self.hidden_states = wanted("output_attentions"), wanted("output_hidden_states")
+        self.cross_attentions = wanted("output_attentions") if is_encoder_decoder else None
+        self._prefix = "decoder_" if is_encoder_decoder else ""
+
+    def model(self, outputs: Any, logits: Array) -> None:
+        if self.logits is not None:
+            self.logits.append(as_tensor(logits.copy()))
+        if self.attentions is not None:
+            self.attentions.append(getattr(outputs, self._prefix + "attentions"))
+        if self.cross_attentions is not None:
+            self.cross_attentions.append(outputs.cross_attentions)
+        if self.hidden_states is not None:
+            self.hidden_states.append(getattr(outputs, self._prefix + "hidden_states"))
+
+    def processed(self, scores: Array) -> Any:
+        """The scores so far, as stopping criteria get them."""
+        if self.scores is None:
+            return None
+        self.scores.append(as_tensor(scores.copy()))
+        return tuple(self.scores)
+
+
+def _check(best: Array) -> None:
+    if not np.isfinite(best).all():
+        raise ValueError(
+            "generate: the scores of each row must have a finite largest value to sample from, got NaN or "
+            "infinite ones (remove_invalid_values=True replaces them)"
+        )
+
+
+def draw(scores: Array, rng: np.random.Generator) -> Array:
+    """One token a row, (rows,), with the probabilities softmax(scores): one number of `rng` a row."""
+    best = scores.max(1)
+    _check(best)
+    tokens = np.empty(len(scores), np.int64)
+    for i, u in enumerate(rng.random(len(scores))):
+        kept = np.flatnonzero(scores[i] > -np.inf)
+        sums = np.exp(scores[i, kept] - best[i]).cumsum(dtype=np.float64)
+        tokens[i] = kept[min(sums.searchsorted(u * sums[-1], "right"), len(kept) - 1)]
+    return tokens
+
+
+def draw_without_replacement(scores: Array, k: int, rng: np.random.Generator) -> tuple[Array, Array]:
+    """k of each row, one after the other with the probabilities softmax(scores): their scores and places.
+
+    The k largest of scores plus Gumbel noise: W. Kool, H. van Hoof, M. Welling: Stochastic Beams and Where to
+    Find Them (2019).
     """
-
-    ids: Ids  # (B, T): the prompt, or the decoder's start
-    config: GenerationConfig
-    max_length: int
-    eos: list[int]
-    pad: int
-    processors: LogitsProcessorList
-    criteria: StoppingCriteriaList
-    step: Callable[[Ids], Scores]
-    expand: Callable[[int], None]
-    reorder: Callable[[npt.NDArray[np.int64]], None]
-    rng: np.random.Generator
-    emit: Callable[[Ids], None] | None = None
+    _check(scores.max(1))
+    keys = np.full_like(scores, -np.inf)
+    possible = scores > -np.inf
+    noise = rng.gumbel(size=int(possible.sum()))
+    keys[possible] = scores[possible] + noise
+    places = top(keys, k)[1]
+    return np.take_along_axis(scores, places, 1), places
 
 
-@dataclass
-class Result:
-    ids: Ids
-    scores: list[Scores] = field(default_factory=list)
-    logits: list[Scores] = field(default_factory=list)
-    sequences_scores: Scores | None = None
-    beam_indices: npt.NDArray[np.int32] | None = None
-
-
-def _draw(scores: Scores, rng: np.random.Generator) -> Ids:
-    """One token a row from softmax(scores), by inverting the cumulative distribution."""
-    out = np.empty(len(scores), np.int64)
-    for i, (row, u) in enumerate(zip(scores, rng.random(len(scores)))):
-        reached = np.cumsum(np.exp((row - row.max()).astype(np.float64)))
-        out[i] = np.searchsorted(reached, u * reached[-1], side="right")
-    np.minimum(out, scores.shape[1] - 1, out=out)
-    return out
-
-
-def sample(job: Job) -> Result:
-    """The most probable token each time, or one drawn where config.do_sample."""
-    config, copies = job.config, job.config.num_return_sequences
-    length = job.ids.shape[1]
-    rows = len(job.ids) * copies
-    ids = np.full((rows, job.max_length), job.pad, np.int64)
-    ids[:, :length] = np.repeat(job.ids, copies, 0)
-    done = np.zeros(rows, bool)
-    result = Result(ids)
-    while length < job.max_length:
-        if copies > 1 and length == job.ids.shape[1]:  # the prompt is computed once
-            logits = np.repeat(job.step(job.ids), copies, 0)
-            job.expand(copies)
-        else:
-            logits = job.step(ids[:, :length])
-        if config.output_logits:
-            result.logits.append(logits.copy())
-        scores = job.processors(ids[:, :length], logits)
-        if config.output_scores:
-            result.scores.append(scores.copy())
-        chosen = _draw(scores, job.rng) if config.do_sample else scores.argmax(-1)
-        ids[:, length] = np.where(done, job.pad, chosen)
-        length += 1
-        if job.emit is not None:
-            job.emit(ids[:, length - 1])
-        done |= job.criteria(ids[:, :length], scores)
-        if done.all():
-            break
-    result.ids = ids[:, :length]
-    return result
-
-
-def _gather(a: npt.NDArray[Any], index: Ids) -> npt.NDArray[Any]:
-    """Rows of the second axis: a (B, N, ...), index (B, K) -> (B, K, ...)."""
-    out: npt.NDArray[Any] = a[np.arange(len(a))[:, None], index]
-    return out
-
-
-def _top(scores: npt.NDArray[np.floating[Any]], k: int) -> Ids:
-    """(B, k): where the k largest of each row are, the largest first, ties in order of place."""
-    if scores.shape[1] <= 4 * k:
-        whole: Ids = np.argsort(-scores, -1, kind="stable")[:, :k]
-        return whole
-    part = np.sort(np.argpartition(scores, scores.shape[1] - k, -1)[:, -k:], -1)
-    order = np.argsort(-np.take_along_axis(scores, part, -1), -1, kind="stable")
-    out: Ids = np.take_along_axis(part, order, -1)
-    return out
-
-
-def beam_search(job: Job) -> Result:
-    config, N = job.config, job.config.num_beams
-    B, prompt = job.ids.shape
-    penalty, early = float(config.length_penalty), config.early_stopping
-    keep = max(2, 1 + len(job.eos)) * N
-    first = np.arange(keep) < N
-    # Transformers' rule, which takes a padding token of 0 for none.
-    fill = (job.pad or job.eos[0]) if job.eos else -1
-    running = np.full((B, N, job.max_length), fill, np.int64)
-    running[:, :, :prompt] = job.ids[:, None]
-    finished = running.copy()
-    running_scores = np.zeros((B, N), np.float32)
-    running_scores[:, 1:] = _LOW  # all beams are the same at first: only one of them counts
-    finished_scores = np.full((B, N), _LOW, np.float32)
-    is_finished = np.zeros((B, N), bool)
-    may_improve = np.ones((B, 1), bool)
-    running_from = np.full((B, N, job.max_length - prompt), -1, np.int32)
-    finished_from = running_from.copy()
-    result = Result(job.ids)
-    offset = np.arange(B)[:, None] * N
-    emitted = length = prompt
+def sample(
+    state: DecodingState,
+    outputs: Any,
+    logits: Array,
+    ids: Array,
+    processors: LogitsProcessorList,
+    criteria: StoppingCriteriaList,
+    config: Any,
+    pad: int | None,
+    rng: np.random.Generator | None,
+    streamer: Any,
+    record: Record,
+) -> Array:
+    """(rows, tokens); `rng` None takes the likeliest token."""
+    rows, length = ids.shape
+    buffer = np.empty((rows, max(config.max_length, length + 1)), np.int64)
+    buffer[:, :length] = ids
+    going = np.ones(rows, bool)
+    fills = any(hasattr(one, "eos_token_id") for one in criteria)
+    if fills and pad is None and rows > 1:
+        raise ValueError("generate: pad_token_id must be given where sequences may end at different lengths")
     while True:
-        if length == prompt:
-            logits = np.repeat(job.step(job.ids), N, 0)
-            job.expand(N)
-        else:
-            logits = job.step(running[:, :, :length].reshape(B * N, length))
-        if config.output_logits:
-            result.logits.append(logits.copy())
-        flat = running[:, :, :length].reshape(B * N, length)
-        logp = job.processors(flat, log_softmax(logits))
-        if config.output_scores:
-            result.scores.append(logp.copy())
-        V = logp.shape[1]
-        total = (logp.reshape(B, N, V) + running_scores[:, :, None]).reshape(B, N * V)
-        if config.do_sample:  # without replacement: the largest of perturbed scores (Gumbel, 1954)
-            perturbed = total + job.rng.gumbel(size=total.shape).astype(np.float32)
-            best = _top(perturbed, keep)
-        else:
-            best = _top(total, keep)
-        scores = np.take_along_axis(total, best, -1)  # (B, keep)
-        source = best // V
-        candidates = _gather(running, source)
-        candidates[:, :, length] = best % V
-        candidates_from = _gather(running_from, source)
-        candidates_from[:, :, length - prompt] = source + offset
-        ends = job.criteria(candidates[:, :, : length + 1].reshape(B * keep, length + 1)).reshape(B, keep)
-
-        alive = scores + ends * _LOW
-        chosen = _top(alive, N)
-        running, running_scores = _gather(candidates, chosen), _gather(alive, chosen)
-        running_from = _gather(candidates_from, chosen)
-
-        closing = scores / np.float32((length + 1 - prompt) ** penalty)
-        closing = closing + (is_finished.all(-1, keepdims=True) & (early is True)) * _LOW
-        closing = closing + ~may_improve * _LOW + ~(ends & first) * _LOW
-        merged = np.concatenate([finished_scores, closing], 1).astype(np.float32)
-        best = _top(merged, N)
-        finished = _gather(np.concatenate([finished, candidates], 1), best)
-        finished_from = _gather(np.concatenate([finished_from, candidates_from], 1), best)
-        is_finished = _gather(np.concatenate([is_finished, ends & first], 1), best)
-        finished_scores = _gather(merged, best)
-
-        job.reorder((np.take_along_axis(source, chosen, -1) + offset).reshape(-1))
+        seen = buffer[:, :length]
+        record.model(outputs, logits)
+        scores = processors.process(seen, logits)
+        all_scores = record.processed(scores)
+        tokens = scores.argmax(1) if rng is None else draw(scores, rng)
+        if fills and pad is not None:
+            tokens = np.where(going, tokens, pad)
+        if length == buffer.shape[1]:  # a caller's own criterion goes beyond max_length
+            buffer = np.concatenate([buffer, np.empty_like(buffer)], 1)
+        buffer[:, length] = tokens
         length += 1
-        horizon = job.max_length - prompt if early == "never" and penalty > 0 else length - prompt
-        possible = running_scores[:, :1] / np.float32(horizon**penalty)
-        worst = np.where(is_finished, finished_scores.min(1, keepdims=True), _LOW)
-        may_improve &= (possible > worst).any(-1, keepdims=True)
-        if job.emit is not None:  # what every beam that may still win begins with
-            rivals = np.concatenate(
-                [running[0, :, :length], finished[0, finished_scores[0] > _LOW / 2, :length]]
-            )
-            agree = (rivals == rivals[0]).all(0)
-            common = length if agree.all() else int(agree.argmin())
-            if common > emitted:
-                job.emit(rivals[0, emitted:common])
-                emitted = common
-        if not may_improve.any() or (is_finished.all() and early is True) or ends.all():
+        if streamer is not None:
+            streamer.put(as_tensor(tokens))
+        going &= ~criteria.done(buffer[:, :length], all_scores)
+        if not going.any():
             break
+        outputs = state.step(buffer[:, :length])
+        logits = state.last_logits(outputs)
+    if streamer is not None:
+        streamer.end()
+    return buffer[:, :length]
 
-    copies = config.num_return_sequences
-    none = ~is_finished.any(-1)  # nothing has ended: what runs is the answer
-    finished[none], finished_scores[none], finished_from[none] = (
-        running[none], running_scores[none], running_from[none],
-    )  # fmt: skip
-    ids = finished[:, :copies].reshape(B * copies, -1)
-    beams = finished_from[:, :copies].reshape(B * copies, -1)
-    longest = prompt + int((beams >= 0).sum(-1).max(initial=0))
-    result.ids = ids[:, :longest]
-    result.beam_indices = beams[:, : longest - prompt]
-    result.sequences_scores = finished_scores[:, :copies].reshape(-1)
-    if job.emit is not None and len(result.ids[0]) > emitted:
-        job.emit(result.ids[0, emitted:])
-    return result
+
+def _gather(x: Array, index: Array) -> Array:
+    """Rows `index` (B, k) of x (B, n, ...)."""
+    return x[np.arange(len(x))[:, None], index]
+
+
+def _largest(x: Array, k: int) -> Array:
+    return np.argsort(-x, axis=1, kind="stable")[:, :k]
+
+
+class _Agreement:
+    """Streams the tokens that all beams that may still win have in common."""
+
+    def __init__(self, streamer: Any, prompt: int) -> None:
+        self.streamer, self.sent = streamer, prompt
+
+    def put(self, sequences: list[Array]) -> None:
+        n = min(len(s) for s in sequences)
+        if n <= self.sent:
+            return
+        heads = np.stack([s[self.sent : n] for s in sequences])
+        same = (heads == heads[0]).all(0)
+        for token in heads[0, : len(same) if same.all() else int(same.argmin())]:
+            self.streamer.put(as_tensor(np.array([token])))
+            self.sent += 1
+
+    def end(self, best: Array) -> None:
+        self.put([best])
+        self.streamer.end()
+
+
+def beam_search(
+    state: DecodingState,
+    outputs: Any,
+    logits: Array,
+    ids: Array,
+    processors: LogitsProcessorList,
+    criteria: StoppingCriteriaList,
+    config: Any,
+    ends: Array,
+    pad: int | None,
+    rng: np.random.Generator | None,
+    streamer: Any,
+    record: Record,
+) -> tuple[Array, Array, Array]:
+    """Sequences (B * returned, tokens), their scores, and which row each token came from (-1: none).
+
+    A beam is running until a criterion ends it; the best n finished ones of each input are kept. An input
+    is done when its running beams cannot improve these, as `early_stopping` and `length_penalty` judge it.
+    """
+    n, penalty, early = config.num_beams, config.length_penalty, config.early_stopping
+    rows, prompt = ids.shape
+    B, V = rows // n, logits.shape[1]
+    C = max(2, 1 + len(ends)) * n  # enough that n candidates go on if all others end
+    if n * V < C:
+        raise ValueError(f"generate: num_beams={n} must leave {C} candidates, got a vocabulary of {V}")
+    longest = criteria.max_length or config.max_length
+    fill = (pad or int(ends[0])) if len(ends) else -1
+    running = np.full((B, n, longest), fill, np.int64)
+    running[:, :, :prompt] = ids.reshape(B, n, prompt)
+    finished = running.copy()
+    running_scores = np.zeros((B, n), np.float32)
+    running_scores[:, 1:] = _IMPOSSIBLE  # all beams are the same at first: one is enough
+    finished_scores = np.full((B, n), _IMPOSSIBLE, np.float32)
+    is_finished = np.zeros((B, n), bool)
+    improvable = np.ones((B, 1), bool)
+    running_rows = np.full((B, n, longest - prompt), -1, np.int32)
+    finished_rows = running_rows.copy()
+    among_best = np.arange(C) < n
+    agreement = None if streamer is None else _Agreement(streamer, prompt)
+    length = prompt
+    while True:
+        record.model(outputs, logits)
+        seen = running[:, :, :length].reshape(rows, length)
+        log_p = processors.process(seen, log_softmax(logits))
+        all_scores = record.processed(log_p)
+        total = (log_p.reshape(B, n, V) + running_scores[:, :, None]).reshape(B, n * V)
+        best, places = top(total, C) if rng is None else draw_without_replacement(total, C, rng)
+        parents = places // V  # (B, C)
+        candidates = _gather(running, parents)
+        candidates[:, :, length] = places % V
+        rows_of = _gather(running_rows, parents)
+        rows_of[:, :, length - prompt] = parents + np.arange(B)[:, None] * n
+        done = criteria.done(candidates[:, :, : length + 1].reshape(B * C, length + 1), all_scores)
+        done = done.reshape(B, C)
+
+        on = best + done.astype(np.float32) * _IMPOSSIBLE
+        chosen = _largest(on, n)
+        running, running_scores = _gather(candidates, chosen), _gather(on, chosen)
+        running_rows = _gather(rows_of, chosen)
+
+        just = done & among_best
+        new = best / np.float32((length + 1 - prompt) ** penalty)
+        if early is True:
+            new += is_finished.all(1, keepdims=True).astype(np.float32) * _IMPOSSIBLE
+        new += (~improvable).astype(np.float32) * _IMPOSSIBLE
+        new += (~just).astype(np.float32) * _IMPOSSIBLE
+        if just.any():
+            merged = np.concatenate([finished_scores, new], 1)
+            kept = _largest(merged, n)
+            finished_scores = _gather(merged, kept)
+            finished = _gather(np.concatenate([finished, candidates], 1), kept)
+            finished_rows = _gather(np.concatenate([finished_rows, rows_of], 1), kept)
+            is_finished = _gather(np.concatenate([is_finished, just], 1), kept)
+
+        length += 1
+        hypothetical = (longest if early == "never" and penalty > 0 else length) - prompt
+        possible = running_scores[:, :1] / np.float32(hypothetical**penalty)
+        worst = np.where(is_finished, finished_scores.min(1, keepdims=True), _IMPOSSIBLE)
+        improvable &= (possible > worst).any(1, keepdims=True)
+        if agreement is not None:
+            agreement.put([*running[0, :, :length], *_ended(finished, finished_rows, is_finished, prompt)])
+        over = not improvable.any() or (early is True and bool(is_finished.all())) or bool(done.all())
+        if state.cache is not None and (not over or config.return_dict_in_generate):
+            state.cache.reorder_cache(running_rows[:, :, length - 1 - prompt].reshape(-1))
+        if over:
+            break
+        outputs = state.step(running[:, :, :length].reshape(rows, length))
+        logits = state.last_logits(outputs)
+
+    returned = config.num_return_sequences
+    sequences = finished[:, :returned].reshape(B * returned, -1)
+    rows_of = finished_rows[:, :returned].reshape(B * returned, -1)
+    made = int((rows_of >= 0).sum(1).max())
+    if agreement is not None:
+        agreement.end(sequences[0, : prompt + made])
+    return sequences[:, : prompt + made], finished_scores[:, :returned].reshape(-1), rows_of[:, :made]
+
+
+def _ended(finished: Array, rows_of: Array, is_finished: Array, prompt: int) -> list[Array]:
+    """The finished sequences of the first input, without what fills them."""
+    lengths = prompt + (rows_of[0] >= 0).sum(1)
+    return [finished[0, i, : lengths[i]] for i in np.flatnonzero(is_finished[0])]

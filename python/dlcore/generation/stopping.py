@@ -1,15 +1,14 @@
-"""Stopping criteria: which rows are done. Called as criterion(input_ids, scores), NumPy arrays -> (R,)
-booleans.
-"""
+"""When a sequence ends: criteria say so row by row, after each token."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+
+from dlcore.generation.processors import Array, as_array, as_tensor, token_ids
+from dlcore.tensor import Tensor
 
 __all__ = [
     "EosTokenCriteria",
@@ -20,67 +19,105 @@ __all__ = [
     "StoppingCriteriaList",
 ]
 
-Ids = npt.NDArray[np.int64]
-Done = npt.NDArray[np.bool_]
-
 
 class StoppingCriteria:
-    """What a criterion of one's own derives from."""
+    """The base of criteria: own ones define `__call__(input_ids, scores)` on tensors, which gives one truth
+    value or one a row, or `done` on arrays.
+    """
 
-    def __call__(self, input_ids: Ids, scores: Any, **kwargs: Any) -> Done:
-        raise NotImplementedError
+    def done(self, ids: Array) -> Array:
+        """(rows,), True where the sequence is at its end."""
+        raise NotImplementedError(f"{type(self).__name__}: define done or __call__")
+
+    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
+        out = self.done(as_array(input_ids))
+        return as_tensor(out) if isinstance(input_ids, Tensor) else out
 
 
-class StoppingCriteriaList(list[Callable[..., Any]]):
-    """A row is done where any of them says so."""
+class StoppingCriteriaList(list[Any]):
+    """A sequence ends when one criterion says so."""
 
-    def __call__(self, input_ids: Ids, scores: Any = None, **kwargs: Any) -> Done:
-        done = np.zeros(len(input_ids), bool)
-        for criterion in self:
-            done |= np.asarray(criterion(input_ids, scores, **kwargs), bool)
-        return done
+    def done(self, ids: Array, scores: Any) -> Array:
+        out = np.zeros(len(ids), bool)
+        for one in self:
+            if isinstance(one, StoppingCriteria) and type(one).__call__ is StoppingCriteria.__call__:
+                out |= one.done(ids)
+            else:
+                out |= as_array(one(as_tensor(ids), scores)).astype(bool)
+        return out
+
+    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
+        out = self.done(as_array(input_ids), scores)
+        return as_tensor(out) if isinstance(input_ids, Tensor) else out
+
+    @property
+    def max_length(self) -> int | None:
+        return next((one.max_length for one in self if isinstance(one, MaxLengthCriteria)), None)
 
 
 class MaxLengthCriteria(StoppingCriteria):
-    def __init__(self, max_length: int, max_position_embeddings: int | None = None) -> None:
-        self.max_length = max_length
+    """At `max_length` tokens, the prompt's among them."""
 
-    def __call__(self, input_ids: Ids, scores: Any = None, **kwargs: Any) -> Done:
-        return np.full(len(input_ids), input_ids.shape[1] >= self.max_length)
+    def __init__(self, max_length: int, max_position_embeddings: int | None = None) -> None:
+        self.max_length, self.max_position_embeddings = max_length, max_position_embeddings
+
+    def done(self, ids: Array) -> Array:
+        return np.full(len(ids), ids.shape[1] >= self.max_length)
 
 
 class MaxTimeCriteria(StoppingCriteria):
-    """Done `max_time` seconds after it was made."""
+    """After `max_time` seconds, counted from `initial_timestamp` or from now."""
 
     def __init__(self, max_time: float, initial_timestamp: float | None = None) -> None:
-        self.end = (time.time() if initial_timestamp is None else initial_timestamp) + max_time
+        self.max_time = max_time
+        self.initial_timestamp = time.time() if initial_timestamp is None else initial_timestamp
 
-    def __call__(self, input_ids: Ids, scores: Any = None, **kwargs: Any) -> Done:
-        return np.full(len(input_ids), time.time() > self.end)
+    def done(self, ids: Array) -> Array:
+        return np.full(len(ids), time.time() - self.initial_timestamp > self.max_time)
 
 
 class EosTokenCriteria(StoppingCriteria):
-    def __init__(self, eos_token_id: int | Sequence[int]) -> None:
-        self.eos = [int(e) for e in (eos_token_id if isinstance(eos_token_id, Iterable) else [eos_token_id])]
+    """After one of these tokens."""
 
-    def __call__(self, input_ids: Ids, scores: Any = None, **kwargs: Any) -> Done:
-        return np.isin(input_ids[:, -1], self.eos)
+    def __init__(self, eos_token_id: Any) -> None:
+        self.eos_token_id = token_ids(eos_token_id)
+
+    def done(self, ids: Array) -> Array:
+        out: Array = (ids[:, -1:] == self.eos_token_id).any(1)
+        return out
 
 
 class StopStringCriteria(StoppingCriteria):
-    """Done where the text of the tokens holds one of the strings, completed by the last token."""
+    """After a token that completes one of these strings, also in the middle of the token's own text.
 
-    def __init__(self, tokenizer: Any, stop_strings: str | Sequence[str]) -> None:
-        self.tokenizer = tokenizer
-        self.strings = [stop_strings] if isinstance(stop_strings, str) else list(stop_strings)
-        if not self.strings or not all(isinstance(s, str) and s for s in self.strings):
+    The last tokens are decoded, as many as the longest string could take: a string counts when it is there
+    and was not before the last token.
+    """
+
+    def __init__(self, tokenizer: Any, stop_strings: str | list[str] | tuple[str, ...]) -> None:
+        strings = (stop_strings,) if isinstance(stop_strings, str) else tuple(stop_strings)
+        if not strings or not all(isinstance(s, str) and s for s in strings):
             raise ValueError(f"stop_strings must be strings of at least one character, got {stop_strings!r}")
-        self.window = max(map(len, self.strings)) + 1  # every token has at least one byte
+        self.tokenizer, self.stop_strings = tokenizer, strings
+        self._tokens = max(len(s.encode()) for s in strings) + 2
 
-    def __call__(self, input_ids: Ids, scores: Any = None, **kwargs: Any) -> Done:
-        done = np.zeros(len(input_ids), bool)
-        for i, row in enumerate(input_ids[:, -4 * self.window :]):
-            before, text = (self.tokenizer.decode(r.tolist()) for r in (row[:-1], row))
-            known = len(before) if text.startswith(before) else 0
-            done[i] = any(text.find(s, max(0, known - len(s) + 1)) >= 0 for s in self.strings)
-        return done
+    def done(self, ids: Array) -> Array:
+        return np.array([self._ends(row.tolist()) for row in ids[:, -self._tokens :]], bool)
+
+    def _ends(self, tokens: list[int]) -> bool:
+        text = decode(self.tokenizer, tokens)
+        found = [s for s in self.stop_strings if s in text]
+        if not found:
+            return False
+        # A character that is not whole yet is printed as U+FFFD: it is no part of what was there before.
+        before = decode(self.tokenizer, tokens[:-1]).rstrip("\N{REPLACEMENT CHARACTER}")
+        return any(text.rfind(s) + len(s) > len(before) for s in found)
+
+
+def decode(tokenizer: Any, tokens: list[int]) -> str:
+    """The text as it is, special tokens and spaces included."""
+    try:
+        text = tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    except TypeError:  # a tokenizers.Tokenizer
+        text = tokenizer.decode(tokens, skip_special_tokens=False)
+    return str(text)

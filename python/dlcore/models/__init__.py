@@ -43,6 +43,38 @@ if TYPE_CHECKING:
         GPT2Model,
     )
     from dlcore.models.lenet import LeNet5
+    from dlcore.models.llama import (
+        LlamaConfig,
+        LlamaForCausalLM,
+        LlamaForQuestionAnswering,
+        LlamaForSequenceClassification,
+        LlamaForTokenClassification,
+        LlamaModel,
+        MistralConfig,
+        MistralForCausalLM,
+        MistralForQuestionAnswering,
+        MistralForSequenceClassification,
+        MistralForTokenClassification,
+        MistralModel,
+        Qwen2Config,
+        Qwen2ForCausalLM,
+        Qwen2ForQuestionAnswering,
+        Qwen2ForSequenceClassification,
+        Qwen2ForTokenClassification,
+        Qwen2Model,
+    )
+    from dlcore.models.seq2seq import Seq2Seq, Seq2SeqConfig
+    from dlcore.models.t5 import (
+        T5Config,
+        T5EncoderModel,
+        T5ForConditionalGeneration,
+        T5ForQuestionAnswering,
+        T5ForSequenceClassification,
+        T5ForTokenClassification,
+        T5Model,
+        T5PreTrainedModel,
+    )
+    from dlcore.models.transformer import Transformer, TransformerConfig, transformer_schedule
     from dlcore.tokenization import AutoTokenizer
 
 _HOME = {
@@ -63,6 +95,20 @@ _HOME = {
         "GPT2LMHeadModel GPT2Model"
     ),
     "lenet": "LeNet5",
+    "llama": (
+        "LlamaConfig LlamaForCausalLM LlamaForQuestionAnswering "
+        "LlamaForSequenceClassification LlamaForTokenClassification LlamaModel "
+        "MistralConfig MistralForCausalLM MistralForQuestionAnswering "
+        "MistralForSequenceClassification MistralForTokenClassification MistralModel "
+        "Qwen2Config Qwen2ForCausalLM Qwen2ForQuestionAnswering "
+        "Qwen2ForSequenceClassification Qwen2ForTokenClassification Qwen2Model"
+    ),
+    "seq2seq": "Seq2Seq Seq2SeqConfig",
+    "t5": (
+        "T5Config T5EncoderModel T5ForConditionalGeneration T5ForQuestionAnswering "
+        "T5ForSequenceClassification T5ForTokenClassification T5Model T5PreTrainedModel"
+    ),
+    "transformer": "Transformer TransformerConfig transformer_schedule",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 
@@ -95,8 +141,39 @@ __all__ = [
     "GPT2LMHeadModel",
     "GPT2Model",
     "LeNet5",
+    "LlamaConfig",
+    "LlamaForCausalLM",
+    "LlamaForQuestionAnswering",
+    "LlamaForSequenceClassification",
+    "LlamaForTokenClassification",
+    "LlamaModel",
+    "MistralConfig",
+    "MistralForCausalLM",
+    "MistralForQuestionAnswering",
+    "MistralForSequenceClassification",
+    "MistralForTokenClassification",
+    "MistralModel",
     "PreTrainedConfig",
     "PreTrainedModel",
+    "Qwen2Config",
+    "Qwen2ForCausalLM",
+    "Qwen2ForQuestionAnswering",
+    "Qwen2ForSequenceClassification",
+    "Qwen2ForTokenClassification",
+    "Qwen2Model",
+    "Seq2Seq",
+    "Seq2SeqConfig",
+    "T5Config",
+    "T5EncoderModel",
+    "T5ForConditionalGeneration",
+    "T5ForQuestionAnswering",
+    "T5ForSequenceClassification",
+    "T5ForTokenClassification",
+    "T5Model",
+    "T5PreTrainedModel",
+    "Transformer",
+    "TransformerConfig",
+    "transformer_schedule",
 ]
 
 

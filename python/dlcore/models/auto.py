@@ -25,6 +25,8 @@ _FAMILIES = {
     "bert": ("bert", "Bert"),
     "gpt2": ("gpt2", "GPT2"),
     "llama": ("llama", "Llama"),
+    "mistral": ("llama", "Mistral"),
+    "qwen2": ("llama", "Qwen2"),
     "t5": ("t5", "T5"),
 }
 

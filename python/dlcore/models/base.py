@@ -302,8 +302,9 @@ class PreTrainedModel(nn.Module):
         max_shard_size: int | str = "50GB",
         variant: str | None = None,
     ) -> None:
-        """Writes config.json and model.safetensors (shards and their index above `max_shard_size`), which
-        Transformers reads. Tied weights are written once, under the name they are tied to.
+        """Writes config.json, model.safetensors (shards and their index above `max_shard_size`) and, for a
+        model that generates, generation_config.json, which Transformers reads. Tied weights are written once,
+        under the name they are tied to.
 
         Raises ValueError for a size that is no number of bytes.
         """

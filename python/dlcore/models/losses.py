@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dlcore import functional as F
+from dlcore.creation import full
 from dlcore.models.config import PreTrainedConfig
 from dlcore.tensor import Tensor
 
-__all__ = ["causal_lm_loss", "classification_loss", "question_answering_loss", "token_loss"]
+__all__ = ["causal_lm_loss", "classification_loss", "question_answering_loss", "shift_right", "token_loss"]
 
 
 def token_loss(logits: Tensor, labels: Tensor, ignore_index: int = -100) -> Tensor:
@@ -50,3 +51,10 @@ def question_answering_loss(start_logits: Tensor, end_logits: Tensor, start: Ten
         for logits, position in ((start_logits, start), (end_logits, end))
     ]
     return (losses[0] + losses[1]) / 2
+
+
+def shift_right(labels: Tensor, start: int, pad: int) -> Tensor:
+    """What a decoder reads to give `labels` (..., T): `start`, then all but the last; -100 becomes `pad`."""
+    first = full((*labels.shape[:-1], 1), start, dtype=labels.dtype, device=labels.device)
+    shifted = F.cat([first, labels[..., :-1]], -1)
+    return shifted.masked_fill(shifted == -100, pad)

@@ -5,14 +5,16 @@ S keys, L queries (the last L of the S positions in a decoder). A mask of ones c
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dlcore import _C
 from dlcore.tensor import Tensor
 
-__all__ = ["causal_mask", "padding_mask"]
+__all__ = ["Seen", "causal_mask", "padding_mask", "who_sees_whom"]
 
 
 def _tensor(values: np.ndarray[Any, Any]) -> Tensor:
@@ -61,3 +63,54 @@ def causal_mask(attention_mask: Tensor | None, queries: int, keys: int) -> tuple
     if queries == 1:
         return mask, False
     return _tensor(mask.numpy() & np.tri(queries, keys, keys - queries, dtype=bool)), False
+
+
+class Seen(NamedTuple):
+    """The masks of one attention, as the kernel takes them; each costs only where it is needed."""
+
+    mask: Tensor | None = None  # added, or boolean, (1 or B, 1 or H, 1 or L, S)
+    lengths: Tensor | None = None  # (B,)
+    causal: bool = False
+
+
+def who_sees_whom(
+    bias: Tensor | None, attention_mask: Tensor | None, queries: int, keys: int, causal: bool, dtype: Any
+) -> Seen:
+    """Position bias (1, H, L, S), padding (B, S) and, in a decoder, causality together.
+
+    Padding on the right is a number of keys a sample; any other kind is a mask, which makes of the bias one
+    a sample.
+    """
+    decoder, causal = causal, causal and queries > 1
+    hidden: list[np.ndarray[Any, Any]] = []  # True where a key is not seen
+    lengths = None
+    if attention_mask is not None:
+        if attention_mask.ndim == 4 and attention_mask.dtype.kind == "f":
+            bias = attention_mask if bias is None else bias + attention_mask
+        else:
+            seen = attention_mask.numpy() != 0
+            if seen.ndim not in (2, 3, 4):
+                raise ValueError(
+                    "attention_mask must be (batch, length), (batch, queries, keys) or "
+                    f"(batch, 1, queries, keys), got {attention_mask.shape}"
+                )
+            if seen.ndim == 2:
+                if decoder and seen.shape[1] < keys:  # of the new tokens only
+                    before = np.ones((seen.shape[0], keys - seen.shape[1]), bool)
+                    seen = np.concatenate([before, seen], 1)
+                count = seen.sum(1)
+                if (seen == (np.arange(seen.shape[1]) < count[:, None])).all():
+                    lengths = None if seen.all() else _tensor(count.astype(np.int64))
+                else:
+                    hidden.append(~seen[:, None, None, :])
+            elif not seen.all():
+                hidden.append(~(seen if seen.ndim == 4 else seen[:, None]))
+    if causal and queries < keys:
+        hidden.append(~np.tri(queries, keys, keys - queries, dtype=bool)[None, None])
+        causal = False
+    if not hidden:
+        return Seen(bias, lengths, causal)
+    unseen = functools.reduce(np.logical_or, hidden)
+    if bias is None:
+        return Seen(_tensor(~unseen), lengths, causal)
+    return Seen(bias + _tensor(np.where(unseen, -math.inf, 0.0).astype(dtype)), lengths, causal)

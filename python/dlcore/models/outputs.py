@@ -20,6 +20,8 @@ __all__ = [
     "QuestionAnsweringModelOutput",
     "Seq2SeqLMOutput",
     "Seq2SeqModelOutput",
+    "Seq2SeqQuestionAnsweringModelOutput",
+    "Seq2SeqSequenceClassifierOutput",
     "SequenceClassifierOutput",
     "TokenClassifierOutput",
 ]
@@ -176,6 +178,25 @@ class Seq2SeqModelOutput(ModelOutput):
 class Seq2SeqLMOutput(ModelOutput):
     loss: Tensor | None = None
     logits: Tensor | None = None
+    past_key_values: Any = None
+    decoder_hidden_states: States = None
+    decoder_attentions: States = None
+    cross_attentions: States = None
+    encoder_last_hidden_state: Tensor | None = None
+    encoder_hidden_states: States = None
+    encoder_attentions: States = None
+
+
+@dataclass
+class Seq2SeqSequenceClassifierOutput(Seq2SeqLMOutput):
+    pass
+
+
+@dataclass
+class Seq2SeqQuestionAnsweringModelOutput(ModelOutput):
+    loss: Tensor | None = None
+    start_logits: Tensor | None = None
+    end_logits: Tensor | None = None
     past_key_values: Any = None
     decoder_hidden_states: States = None
     decoder_attentions: States = None

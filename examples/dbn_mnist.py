@@ -66,7 +66,7 @@ def main() -> None:
     for epoch in range(arguments.epochs):
         total = 0.0
         for rows in np.array_split(order.permutation(len(x)), len(x) // 128):
-            noise = order.random((len(rows), 784), np.float32) > 0.2  # masking noise (Vincent et al., 2008)
+            noise = order.random((len(rows), 784), np.float32) > 0.2  # Vincent et al., 2008
             loss = F.cross_entropy(net(dlcore.tensor(x[rows] * noise)), dlcore.tensor(y[rows]))
             optimizer.zero_grad()
             loss.backward()

@@ -1,4 +1,4 @@
-"""BERT beside Transformers: states, logits, losses, gradients, files both ways; and real pretrained weights."""
+"""BERT beside Transformers: states, logits, losses, gradients, files both ways."""
 
 import numpy as np
 import pytest

@@ -253,7 +253,10 @@ def main():
                 break
         tokens = [(b[2] >= 0).sum() for b in val]
         loss = np.average([runner.evaluate(*b) for b in val], weights=tokens)
-        print(f"epoch {epoch}: loss {np.mean(losses):.3f}, validation {loss:.3f} a token", flush=True)
+        print(
+            f"epoch {epoch}, step {steps}: loss {np.mean(losses):.3f}, validation {loss:.3f} a token",
+            flush=True,
+        )
 
     test_english, test_german = read(args.folder, "test_2016_flickr")
     for beams in sorted({1, 1 if args.peer else args.beams}):

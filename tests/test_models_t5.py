@@ -321,3 +321,45 @@ def test_what_cannot_be_is_refused():
     classifier = T5ForSequenceClassification(T5Config(**options))
     with pytest.raises(ValueError, match="same number of end-of-sequence tokens"):
         classifier(oracle.tensor(np.array([[1, 1], [2, 1]])))
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_masks_of_every_rank_say_the_same(side):
+    dlcore.manual_seed(6)
+    model = T5ForConditionalGeneration(T5Config(**drawn(6))).double().eval()
+    ids = oracle.tensor(oracle.ids(3, 6, high=VOCAB))
+    mask = padded(side, 3, 6, 1)
+    assert not mask.all()
+    square = np.repeat(mask[:, None], 6, 1)
+    added = np.where(square[:, None] > 0, 0.0, -np.inf)
+    expected = model.encoder(ids, oracle.tensor(mask)).last_hidden_state
+    for other in (square, square[:, None], added):
+        same(model.encoder(ids, oracle.tensor(other)).last_hidden_state, expected, 1e-12)
+    with pytest.raises(ValueError, match="attention_mask must be"):
+        model.encoder(ids, oracle.tensor(mask[0]))
+
+
+@pytest.mark.parametrize("mask", [None, "left"])
+def test_the_position_bias_has_a_gradient_by_differences(mask):
+    dlcore.manual_seed(8)
+    model = T5EncoderModel(T5Config(**drawn(8))).double().eval()
+    ids = oracle.tensor(oracle.ids(2, 5, high=VOCAB))
+    seen = None if mask is None else oracle.tensor(padded(mask, 2, 5, 2))
+    table = model.encoder.block[0].layer[0].SelfAttention.relative_attention_bias.weight
+
+    def loss():
+        return model(ids, seen).last_hidden_state.sin().sum()
+
+    loss().backward()
+    gradient = table.grad.numpy()
+    with dlcore.no_grad():
+        values = table.detach().numpy()
+        for at in np.argwhere(np.abs(gradient) > 1e-4)[:6]:
+            at = tuple(at)
+            before, h = values[at], 1e-6
+            values[at] = before + h
+            up = loss().item()
+            values[at] = before - h
+            down = loss().item()
+            values[at] = before
+            assert abs((up - down) / (2 * h) - gradient[at]) < 1e-6 * max(1.0, np.abs(gradient).max())

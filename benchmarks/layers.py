@@ -289,6 +289,41 @@ pair(
     normal(32, 512, 14, 14),
     nbytes=4.0 * 32 * 512 * 196,
 )
+for name, run in (
+    ("avg_pool2d 14 32x512x14x14", lambda L: lambda x: L.F.avg_pool2d(x, 14)),
+    ("pad zero 1 32x64x56x56", lambda L: lambda x: L.F.pad(x, (1, 1, 1, 1))),
+    ("pad circular 1 32x64x56x56", lambda L: lambda x: L.F.pad(x, (1, 1, 1, 1), mode="circular")),
+    ("channel_shuffle 4 32x64x56x56", lambda L: lambda x: L.F.channel_shuffle(x, 4)),
+):
+    shape = (32, 512, 14, 14) if "avg" in name else (32, 64, 56, 56)
+    pair(name, "pool" if "avg" in name else "pad", run, normal(*shape), nbytes=4.0 * math.prod(shape))
+for name, shape, run in (
+    ("adaptive_avg_pool2d 1", (32, 512, 14, 14), lambda L: lambda x: L.F.adaptive_avg_pool2d(x, 1)),
+    ("max_pool2d 3/2", (32, 64, 56, 56), lambda L: lambda x: L.F.max_pool2d(x, 3, 2, 1)),
+    (
+        "interpolate bilinear /2",
+        (8, 64, 112, 112),
+        lambda L: lambda x: L.F.interpolate(x, scale_factor=0.5, mode="bilinear"),
+    ),
+):
+    n, c, h, w = shape
+    pair(
+        f"{name} {'x'.join(map(str, shape))} channels-last",
+        "pool",
+        lambda L, run=run: lambda x: run(L)(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1),
+        normal(n, h, w, c),
+        nbytes=4.0 * math.prod(shape),
+    )
+GRID = np.random.default_rng(8).uniform(-1, 1, (8, 64, 64, 2)).astype(np.float32)
+add(
+    "grid_sample 8x64x64x64",
+    "resample",
+    lambda L: forward(
+        L, lambda x, g: L.F.grid_sample(x, g, align_corners=False), normal(8, 64, 64, 64), GRID
+    ),
+    0.0,
+    8.0 * 8 * 64 * 64 * 64,
+)
 for mode in ("nearest", "bilinear", "bicubic"):
     pair(
         f"interpolate {mode} x2 8x64x56x56",
@@ -328,6 +363,21 @@ pair(
 LABELS = np.random.default_rng(3).integers(0, 1000, 8192)
 pair(
     "cross_entropy 8192x1000", "loss", lambda L: L.F.cross_entropy, normal(8192, 1000), LABELS, nbytes=32.8e6
+)
+HALVES = np.random.default_rng(9).integers(0, 2, (4096, 1000)).astype(np.float32)
+
+
+def binary_loss(L: Library) -> Callable[[Any], Any]:
+    target = L.tensor(HALVES)
+    return lambda x: L.F.binary_cross_entropy_with_logits(x, target)
+
+
+pair(
+    "binary_cross_entropy_with_logits 4096x1000",
+    "loss",
+    binary_loss,
+    normal(4096, 1000),
+    nbytes=32.8e6,
 )
 layer("LayerNorm 4096x768", "norm", lambda L: L.nn.LayerNorm(768), normal(4096, 768), nbytes=25.2e6)
 layer("RMSNorm 4096x768", "norm", lambda L: L.nn.RMSNorm(768), normal(4096, 768), nbytes=25.2e6)
@@ -438,6 +488,23 @@ layer(
 
 # ---- embedding, sorting, CTC -------------------------------------------------------------------------------
 layer("Embedding 30000x256, 16384 ids", "embedding", lambda L: Ids(L, L.nn.Embedding(30000, 256)), normal(1))
+
+BAGS = np.arange(0, 16384, 16)
+
+
+def bags(L: Library, mode: str) -> Callable[[Any], Any]:
+    ids, offsets = L.tensor(IDS), L.tensor(BAGS)
+    return lambda w: L.F.embedding_bag(ids, w, offsets, mode=mode)
+
+
+for mode in ("sum", "mean", "max"):
+    pair(
+        f"embedding_bag {mode} 30000x256, 1024 bags of 16",
+        "embedding",
+        lambda L, mode=mode: bags(L, mode),
+        normal(30000, 256),
+        nbytes=4.0 * 16384 * 256,
+    )
 
 
 add("topk 50 of 32x50257", "sort", lambda L: forward(L, lambda x: x.topk(50), normal(32, 50257)))

@@ -11,7 +11,7 @@ namespace DLCORE_ISA {
 namespace {
 
 constexpr int64_t kEntries = 64;  // entries that are summed before they join the total: shorter sums
-constexpr int64_t kAhead = 8;  // entries: a row, which may lie anywhere, is asked for so long before its turn
+constexpr int64_t kAhead = 32;  // entries: a row, which may lie anywhere, is asked for so long before its turn
 constexpr int kVectors =
     kVecBytes == 64 ? 16 : 8;  // of a row that are summed at a time: half of the registers
 
@@ -32,10 +32,9 @@ template <class T, class Row, class Scale>
 DLCORE_INLINE Columns<T> sum_rows(int64_t m, int64_t known, int64_t j, int w, const Row& row,
                                   const Scale& scale) {
   constexpr int L = kLanes<T>;
-  Columns<T> total = {};
-  for (int64_t b = 0; b < m; b += kEntries) {
+  auto block = [&](int64_t from, int64_t to) __attribute__((always_inline)) {
     Columns<T> acc = {};
-    for (int64_t i = b; i < min64(m, b + kEntries); ++i) {
+    for (int64_t i = from; i < to; ++i) {
       const T* x = row(i);
       if (!x) continue;
       x += j;
@@ -46,12 +45,19 @@ DLCORE_INLINE Columns<T> sum_rows(int64_t m, int64_t known, int64_t j, int w, co
       }
       const Vec<T> s = splat(scale(i));
       if (w == kVectors * L) {
+#pragma GCC unroll 16
         for (int k = 0; k < kVectors; ++k) acc.v[k] = fma(load(x + k * L), s, acc.v[k]);
       } else {
         for (int k = 0; k * L < w; ++k)
           acc.v[k] = fma(load_upto(x + k * L, static_cast<int>(min64(L, w - k * L))), s, acc.v[k]);
       }
     }
+    return acc;
+  };
+  if (m <= kEntries) return block(0, m);  // no total beside the sums in the registers
+  Columns<T> total = {};
+  for (int64_t b = 0; b < m; b += kEntries) {
+    const Columns<T> acc = block(b, min64(m, b + kEntries));
     for (int k = 0; k < kVectors; ++k) total.v[k] += acc.v[k];
   }
   return total;

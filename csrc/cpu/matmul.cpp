@@ -206,7 +206,8 @@ void multiply(const Problem<T>& p) {
   const Problem<T> s = p.swapped();
   if (p.M <= 2 * kDotRows && p.b_rs == 1 && p.K >= kLanes<T>) return run_dot(p);
   if (s.M <= 2 * kDotRows && s.b_rs == 1 && s.K >= kLanes<T>) return run_dot(s);
-  const bool small = p.M <= 16 || p.M * p.N * p.K <= 100 * 100 * 100;
+  // Few columns of A: C is written once, and nothing is worth packing.
+  const bool small = p.M <= 16 || p.K <= 4 || p.M * p.N * p.K <= 100 * 100 * 100;
   if (small && p.b_cs == 1 && p.c_cs == 1) return run_direct(p);
   if (p.c_cs == 1)
     return gemm<T>(p.M, p.N, p.K, PackRows<T>{p.a, p.a_rs, p.a_cs}, PackCols<T>{p.b, p.b_rs, p.b_cs}, p.c,

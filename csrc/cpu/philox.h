@@ -25,11 +25,7 @@ DLCORE_INLINE V64 mul_low(V64 a, V64 b) {
 #endif
 }
 
-DLCORE_INLINE V64 splat64(uint64_t x) {
-  V64 v;
-  for (int i = 0; i < kHalf; ++i) v[i] = x;
-  return v;
-}
+DLCORE_INLINE V64 splat64(uint64_t x) { return V64{} + x; }
 
 // Ten rounds on the counters (block, offset); one 32-bit word a lane, its high half holding rubbish.
 DLCORE_INLINE void philox(V64 block, uint64_t offset, uint64_t seed, V64* word) {

@@ -438,6 +438,20 @@ void avg_forward_rows(const PoolArgs& p) {
   });
 }
 
+// Row-major global means: nothing but the sums.
+template <class T>
+void avg_forward_global(const PoolArgs& p) {
+  const int64_t size = p.d.in * p.h.in * p.w.in;
+  const T count = static_cast<T>(divisor_rows(p, 0, 0) * divisor_columns(p, 0));
+  parallel_for(p.N * p.C, max64(1, kGrain / size), [&](int64_t b, int64_t e) {
+    for (int64_t i = b; i < e; ++i) {
+      const int64_t n = i / p.C, c = i % p.C;
+      const T* x = static_cast<const T*>(p.x) + n * p.x_ns + c * p.x_cs;
+      static_cast<T*>(p.y)[n * p.y_ns + c * p.y_cs] = sum_run(x, size) / count;
+    }
+  });
+}
+
 }  // namespace
 
 template <class T>
@@ -457,6 +471,7 @@ void max_pool_forward(const PoolArgs& p) {
 
 template <class T>
 void avg_pool_forward(const PoolArgs& p) {
+  if (!p.channels_last && is_global(p)) return avg_forward_global<T>(p);
   p.channels_last ? avg_forward_channels<T>(p) : avg_forward_rows<T>(p);
 }
 

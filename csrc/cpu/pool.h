@@ -71,6 +71,16 @@ DLCORE_INLINE bool side_by_side(const PoolAxis& a) {
   return a.kernel > 0 && a.kernel == a.stride && a.dilation == 1 && a.before == 0;
 }
 
+// One window that is the whole volume, whose elements lie evenly apart: global pooling.
+DLCORE_INLINE bool is_global(const PoolShape& p) {
+  const PoolAxis* axes[] = {&p.d, &p.h, &p.w};
+  for (const PoolAxis* a : axes) {
+    const bool whole = a->kernel == 0 || (a->kernel == a->in && a->dilation == 1 && a->before == 0);
+    if (a->in < 1 || a->out != 1 || !whole) return false;
+  }
+  return (p.h.in == 1 || p.x_hs == p.w.in * p.x_ws) && (p.d.in == 1 || p.x_ds == p.h.in * p.w.in * p.x_ws);
+}
+
 // ---- positions of maxima: one integer lane a value
 
 template <class T>

@@ -316,6 +316,38 @@ void avg_backward_rows(const PoolBackwardArgs& p) {
   });
 }
 
+// Global means: each gradient is spread over its volume.
+template <class T>
+void avg_backward_global(const PoolBackwardArgs& p) {
+  const int64_t size = p.d.in * p.h.in * p.w.in;
+  const Vec<T> count = splat(static_cast<T>(divisor_rows(p, 0, 0) * divisor_columns(p, 0)));
+  if (p.channels_last) {
+    parallel_for(p.N * size, max64(1, kGrain / max64(1, p.C)), [&](int64_t b, int64_t e) {
+      T* share = scratch<T>(2, max64(1, p.C));
+      for (int64_t t = b; t < e; ++t) {
+        const int64_t n = t / size;
+        if (t == b || t % size == 0) {
+          const T* dy = static_cast<const T*>(p.dy) + n * p.y_ns;
+          each_vector<T>(0, p.C, [&](int64_t c, int lanes) {
+            store_upto(share + c, load_upto(dy + c, lanes) / count, lanes);
+          });
+        }
+        __builtin_memcpy(static_cast<T*>(p.dx) + n * p.x_ns + t % size * p.x_ws, share,
+                         static_cast<size_t>(p.C) * sizeof(T));
+      }
+    });
+    return;
+  }
+  parallel_for(p.N * p.C, max64(1, kGrain / size), [&](int64_t b, int64_t e) {
+    for (int64_t i = b; i < e; ++i) {
+      const int64_t n = i / p.C, c = i % p.C;
+      const Vec<T> share = splat(static_cast<const T*>(p.dy)[n * p.y_ns + c * p.y_cs]) / count;
+      T* dx = static_cast<T*>(p.dx) + n * p.x_ns + c * p.x_cs;
+      each_vector<T>(0, size, [&](int64_t j, int lanes) { store_upto(dx + j, share, lanes); });
+    }
+  });
+}
+
 }  // namespace
 
 template <class T>
@@ -330,6 +362,7 @@ void max_pool_backward(const PoolBackwardArgs& p) {
 
 template <class T>
 void avg_pool_backward(const PoolBackwardArgs& p) {
+  if (is_global(p)) return avg_backward_global<T>(p);
   p.channels_last ? avg_backward_channels<T>(p) : avg_backward_rows<T>(p);
 }
 

@@ -226,6 +226,39 @@ void combine(const Tap<T>* taps, int64_t count, int64_t n, T* y) {
   }
 }
 
+// Both at once, where hardly a pixel of the combined row would be read twice.
+template <class T, int U>
+DLCORE_INLINE void combined_channels(const ResampleAxis& a, int64_t o, int64_t inner, const Tap<T>* taps,
+                                     int64_t count, int64_t c, T* y, int lanes) {
+  constexpr int L = kLanes<T>;
+  const T* weight = static_cast<const T*>(a.weight);
+  Vec<T> sum[U] = {};
+  for (int64_t t = a.first[o]; t < a.first[o + 1]; ++t) {
+    const int64_t at = a.index[t] * inner + c;
+    const Vec<T> w = splat(weight[t]);
+    Vec<T> part[U] = {};
+    for (int64_t r = 0; r < count; ++r) {
+      const Vec<T> v = splat(taps[r].weight);
+      for (int u = 0; u < U; ++u) {
+        const T* p = taps[r].row + at + u * L;
+        part[u] += (U > 1 ? load(p) : load_upto(p, lanes)) * v;
+      }
+    }
+    for (int u = 0; u < U; ++u) sum[u] += part[u] * w;
+  }
+  for (int u = 0; u < U; ++u) store_upto(y + u * L, sum[u], U > 1 ? L : lanes);
+}
+template <class T>
+void combine_pixels(const ResampleAxis& a, int64_t inner, const Tap<T>* taps, int64_t count, T* y) {
+  constexpr int L = kLanes<T>;
+  for (int64_t o = 0; o < a.out; ++o, y += inner) {
+    int64_t c = 0;
+    for (; c + 4 * L <= inner; c += 4 * L) combined_channels<T, 4>(a, o, inner, taps, count, c, y + c, L);
+    for (; c < inner; c += L)
+      combined_channels<T, 1>(a, o, inner, taps, count, c, y + c, static_cast<int>(min64(L, inner - c)));
+  }
+}
+
 // Input rows already treated along the columns, each in the slot of its place modulo the slots.
 template <class T>
 struct Kept {
@@ -251,6 +284,7 @@ void resample(const ResampleArgs& p) {
   const int64_t rows_first = rows * in_row * row_taps + rows * out_row * cost;
   const bool whole_rows = td.most <= 1 && th.most <= 1 && td.unit && th.unit;
   const bool keep = !tw.identity && columns_first < rows_first;
+  const bool at_once = !by_columns && !copied && p.w.first[p.w.out] <= p.w.in;
   Kept<T> kept{min64(td.window, p.d.in), min64(th.window, p.h.in), out_row, nullptr, nullptr};
   if (p.d.out > 1 && kept.slots_d * p.h.in * out_row <= (int64_t(1) << 17)) kept.slots_h = p.h.in;
 
@@ -310,6 +344,8 @@ void resample(const ResampleArgs& p) {
         }
       if (keep || tw.identity) {
         combine(taps, count, out_row, y);
+      } else if (at_once) {
+        combine_pixels<T>(p.w, p.inner, taps, count, y);
       } else {
         combine(taps, count, in_row, middle);
         along(middle, y);

@@ -88,6 +88,10 @@ DLCORE_INLINE Vec<T> gate_tanh(Vec<T> x) {
 // AVX-512).
 constexpr int tile_rows(int V) { return kVecBytes == 64 ? (V == 4 ? 6 : 8) : (V == 4 ? 3 : 4); }
 
+// How many columns of k ahead a sliver is fetched: it streams from L2, and the hardware's prefetcher stops at
+// every page.
+constexpr int kAheadSteps = 16;
+
 // out[R][V] (+)= R rows of a (K elements, a row stride of lda) times one sliver.
 template <class T, int V, int R>
 void rows_product(const T* a, int64_t lda, const T* __restrict b, int64_t K, T* __restrict out, bool add) {
@@ -104,6 +108,7 @@ void rows_product(const T* a, int64_t lda, const T* __restrict b, int64_t K, T* 
     for (int r = 0; r < R; ++r) av[r] = splat(a[r * lda + k]);
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) {
+      __builtin_prefetch(b + (kAheadSteps * V + v) * L);
       const Vec<T> bv = load(b + v * L);
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) acc[r][v] = fma(av[r], bv, acc[r][v]);

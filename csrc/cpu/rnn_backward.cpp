@@ -3,7 +3,7 @@
 // before. What does not depend on the order of steps comes after, over all rows at once: the gradients of
 // the weights, the biases and x.
 //
-// Workspace slots: 3 packed weights, 4 the GRU's direct path, 6 pointers to the states that each row began
+// Workspace slots: 3 packed operands, 4 the GRU's direct path, 6 pointers to the states that each row began
 // with.
 #include "cpu/rnn.h"
 
@@ -205,41 +205,74 @@ void add_column_sums(const T* x, int64_t rows, int64_t ld, int64_t columns, T* o
                });
 }
 
-// dw (M, columns) += a^T b over all rows, a (N, lda) from column 0.
-template <class T, class PackB>
-void weight_gradient(int64_t M, int64_t columns, int64_t N, const T* a, int64_t lda, const PackB& b, T* dw) {
-  gemm<T>(M, columns, N, PackRows<T>{a, 1, lda}, b, dw, columns, true, NoEpilogue{});
+// a^T as the GEMM's packed left operand: columns [0, M) of n rows. Reads along rows, since columns lie a
+// power of two apart and would fall into few sets of the caches.
+template <class T>
+PackedRows<T> pack_columns(T* dst, const T* a, int64_t lda, int64_t M, int64_t n) {
+  constexpr int MR = Tile<T>::MR;
+  const int64_t slivers = ceil_div(M, MR);
+  parallel_for(slivers, max64(12, kGrain / max64(1, n * MR)), [&](int64_t b, int64_t e) {
+    for (int64_t k = 0; k < n; ++k) {
+      const T* row = a + k * lda;
+      T* to = dst + b * MR * n + k * MR;
+      for (int64_t s = b; s < e; ++s, to += MR * n) {
+        const int64_t m = min64(MR, M - s * MR);
+        if (m == MR) {
+          __builtin_memcpy(to, row + s * MR, MR * sizeof(T));
+        } else {
+          for (int64_t i = 0; i < m; ++i) to[i] = row[s * MR + i];
+          for (int64_t i = m; i < MR; ++i) to[i] = 0;
+        }
+      }
+    }
+  });
+  return {dst, slivers * MR};
 }
 
+// dw (M, columns) += a^T b over a block of n rows.
+template <class T, class PackB>
+void weight_gradient(int64_t M, int64_t columns, int64_t n, const PackedRows<T>& a, const PackB& b, T* dw) {
+  gemm<T>(M, columns, n, a, b, dw, columns, true, NoEpilogue{});
+}
+
+// Fewer rows than this do not pay for packing W_ih.
+constexpr int64_t kPackRows = 32;
+
+// In blocks of rows, so that a block of dgates, packed once, serves all of its sums from the caches.
 template <class T>
 void gradients_over_rows(const RnnBackwardArgs& p, int direction) {
+  constexpr int64_t KC = Tile<T>::KC, MR = Tile<T>::MR, L = kLanes<T>, U = 4 * L;
   const RnnShape& q = p.shape;
   const RnnBackwardArgs::Direction& d = p.direction[direction];
   const RnnWeights& w = d.weights;
   const RnnRows rows{q};
   const bool gru = q.kind == RnnKind::gru;
   const int64_t H = q.H, P = q.P, N = q.N, I = q.I, GH = rnn_gates(q.kind) * H, ld = rnn_saved(q.kind) * H;
+  const int64_t head = gru ? 2 * H : GH;  // the gates whose two parts share a gradient
+  const bool wants_dx = p.dx && I > 0, tiles_dx = wants_dx && N >= kPackRows;
   const T* dg = static_cast<const T*>(d.dgates);
   const T* x = static_cast<const T*>(p.x);
+  T* dx = static_cast<T*>(p.dx);
+  T* dw_ih = I > 0 ? static_cast<T*>(d.dw_ih) : nullptr;
+  T* dw_hh = static_cast<T*>(d.dw_hh);
+  T* b_ih = static_cast<T*>(d.db_ih);
+  T* b_hh = static_cast<T*>(d.db_hh);
   if (N == 0) return;
-  if (p.dx && I > 0) {
+  if (wants_dx && !tiles_dx) {
     MatmulArgs m{};
-    m.a = dg, m.b = w.w_ih, m.c = p.dx;
+    m.a = dg, m.b = w.w_ih, m.c = dx;
     m.M = N, m.N = I, m.K = GH, m.a_rs = ld, m.a_cs = 1, m.b_rs = I, m.b_cs = 1, m.c_rs = I, m.c_cs = 1;
     m.accumulate = direction > 0;
     matmul<T>(m);
   }
-  if (d.dw_ih && I > 0) weight_gradient<T>(GH, I, N, dg, ld, PackCols<T>{x, I, 1}, static_cast<T*>(d.dw_ih));
-  const int64_t head = gru ? 2 * H : GH;  // the gates whose two parts share a gradient
-  T* b_ih = static_cast<T*>(d.db_ih);
-  T* b_hh = static_cast<T*>(d.db_hh);
-  add_column_sums<T>(dg, N, ld, head, b_ih, b_hh);
-  if (gru) {
-    add_column_sums<T>(dg + head, N, ld, H, b_ih ? b_ih + head : nullptr, nullptr);
-    add_column_sums<T>(dg + head + H, N, ld, H, b_hh ? b_hh + head : nullptr, nullptr);
-  }
-  if (d.dw_hh) {
-    const T** from = scratch<const T*>(6, N);
+  const int64_t block = min64(KC, N), slivers = ceil_div(I, U);
+  const int64_t shared = ceil_div(GH, MR) * MR * block, own = gru ? ceil_div(H, MR) * MR * block : 0;
+  T* left = scratch<T>(3, shared + own + (tiles_dx ? slivers * U * GH : 0));
+  T* weights = left + shared + own;
+  if (tiles_dx) pack_lines<T, U>(weights, static_cast<const T*>(w.w_ih), I, GH, 1, I);
+  const T** from = nullptr;
+  if (dw_hh) {
+    from = scratch<const T*>(6, N);
     const T* h0 = static_cast<const T*>(w.h0);
     const T* y = static_cast<const T*>(p.y) + direction * P;
     for (int64_t t = 0; t < q.T; ++t) {
@@ -247,13 +280,41 @@ void gradients_over_rows(const RnnBackwardArgs& p, int direction) {
       for (int64_t r = 0; r < rows.count(t); ++r)
         from[rows.at(t, r)] = r < known ? y + rows.at(before, r) * q.directions * P : h0 + r * P;
     }
-    T* dw = static_cast<T*>(d.dw_hh);
-    weight_gradient<T>(head, P, N, dg, ld, PackPointed<T>{from}, dw);
-    if (gru) weight_gradient<T>(H, P, N, dg + 3 * H, ld, PackPointed<T>{from}, dw + head * P);
+  }
+  for (int64_t at = 0; at < N; at += KC) {
+    const int64_t n = min64(KC, N - at);
+    const T* g = dg + at * ld;
+    if (tiles_dx)
+      step_product<T, 4>(n, slivers, {g, ld, GH, nullptr, 0, 0}, weights, NothingAhead{},
+                         [&](int64_t s, int64_t r0, int64_t r1, const T* sums, const T*) {
+                           for (int64_t r = r0; r < r1; ++r, sums += U) {
+                             T* to = dx + (at + r) * I;
+                             each_vector<T>(s * U, min64(I, (s + 1) * U), [&](int64_t i, int lanes) {
+                               Vec<T> v = load(sums + (i - s * U));
+                               if (direction > 0) v += load_upto(to + i, lanes);
+                               store_upto(to + i, v, lanes);
+                             });
+                           }
+                         });
+    add_column_sums<T>(g, n, ld, head, b_ih, b_hh);
+    if (gru) {
+      add_column_sums<T>(g + head, n, ld, H, b_ih ? b_ih + head : nullptr, nullptr);
+      add_column_sums<T>(g + head + H, n, ld, H, b_hh ? b_hh + head : nullptr, nullptr);
+    }
+    if (!dw_ih && !dw_hh) continue;
+    const PackedRows<T> a = pack_columns(left, g, ld, GH, n);
+    if (dw_ih) weight_gradient<T>(GH, I, n, a, PackCols<T>{x + at * I, I, 1}, dw_ih);
+    if (dw_hh) {
+      weight_gradient<T>(head, P, n, a, PackPointed<T>{from + at}, dw_hh);
+      if (gru)
+        weight_gradient<T>(H, P, n, pack_columns(left + shared, g + GH, ld, H, n), PackPointed<T>{from + at},
+                           dw_hh + head * P);
+    }
   }
   if (d.dw_hr)
-    weight_gradient<T>(P, H, N, static_cast<const T*>(d.dhidden), P,
-                       PackCols<T>{static_cast<const T*>(d.hidden), H, 1}, static_cast<T*>(d.dw_hr));
+    gemm<T>(P, H, N, PackRows<T>{static_cast<const T*>(d.dhidden), 1, P},
+            PackCols<T>{static_cast<const T*>(d.hidden), H, 1}, static_cast<T*>(d.dw_hr), H, true,
+            NoEpilogue{});
 }
 
 }  // namespace

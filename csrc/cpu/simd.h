@@ -147,6 +147,7 @@ DLCORE_INLINE Vec<T> splat(T x) {
   else if constexpr (sizeof(T) == 8 && T(0.5) != 0)
     return (Vec<T>)_mm256_set1_pd(x);
 #endif
+  if constexpr (T(0.5) == 0) return Vec<T>{} + x;  // one broadcast; GCC inserts lane by lane below
   Vec<T> v;
   for (int i = 0; i < kLanes<T>; ++i) v[i] = x;
   return v;

@@ -15,7 +15,6 @@ from dlcore import _C
 from dlcore.autograd import is_grad_enabled, record
 from dlcore.functional.activation import relu
 from dlcore.functional.index import scatter
-from dlcore.functional.reduce import mean
 from dlcore.random import get_generator
 from dlcore.tensor import Tensor
 
@@ -189,8 +188,6 @@ def _adaptive_max_pool(n: int, x: Tensor, output_size: Any, return_indices: bool
 def _adaptive_avg_pool(n: int, x: Tensor, output_size: Any) -> Tensor:
     xa = x.array
     size = _output_size(f"adaptive_avg_pool{n}d", output_size, xa, n)
-    if all(s == 1 for s in size) and 0 not in xa.shape:  # global pooling is a mean
-        return mean(x, tuple(range(-n, 0)), keepdim=True)
     y = _C.adaptive_avg_pool(xa, size)
     shape, last = xa.shape, _C.is_channels_last(xa, n)
 

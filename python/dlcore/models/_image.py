@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from dlcore import _C, nn
 from dlcore.io import open_checkpoint
 from dlcore.nn import init
+from dlcore.nn.container import _unobserved
 from dlcore.nn.utils.fusion import fuse_conv_bn_eval
 from dlcore.tensor import Tensor
 
@@ -28,7 +29,13 @@ M = TypeVar("M", bound=nn.Module)
 
 def conv_norm_act(conv: nn.Module, norm: nn.Module, act: nn.Module, x: Tensor) -> Tensor:
     """act(norm(conv(x))); one kernel where `fuse` has folded the norm into the convolution."""
-    if type(norm) is nn.Identity and type(conv) is nn.Conv2d and type(act) in _FUSED:
+    if (
+        type(norm) is nn.Identity
+        and type(conv) is nn.Conv2d
+        and type(act) in _FUSED
+        and _unobserved(conv)
+        and _unobserved(act)
+    ):
         return conv.forward_activated(x, _FUSED[type(act)])
     y: Tensor = act(norm(conv(x)))
     return y

@@ -9,7 +9,9 @@ import pytest
 
 import dlcore
 from dlcore import models, nn
+from dlcore.models import inception as ours_inception
 from dlcore.models import resnet as ours_resnet
+from dlcore.models import vgg as ours_vgg
 from dlcore.models import vit as ours_vit
 from dlcore.nn import init
 from tests import model_oracle
@@ -200,7 +202,7 @@ def test_alexnet_2012_beside_torch(torch):
 def test_vgg(tv, torch, batch_norm):
     channels = [8, "M", 16, 12, "M", 512, "M"]
     with init.skipped(), torch.device("meta"):
-        ours = models.VGG(models.vgg._features(channels, batch_norm))
+        ours = models.VGG(ours_vgg._features(channels, batch_norm))
         theirs = tv.VGG(tv.vgg.make_layers(channels, batch_norm))
     for m, linear in ((ours, nn.Linear), (theirs, torch.nn.Linear)):
         m.classifier[0], m.classifier[3] = linear(512 * 49, 24), linear(24, 24)
@@ -275,7 +277,7 @@ def test_googlenet(tv, torch):
 
 
 def test_googlenet_takes_other_blocks(tv, torch):
-    ours = models.GoogLeNet(blocks=[models.inception.BasicConv2d, models.inception.Inception, Auxiliary])
+    ours = models.GoogLeNet(blocks=[ours_inception.BasicConv2d, ours_inception.Inception, Auxiliary])
     assert type(ours.aux1) is Auxiliary
     with pytest.raises(ValueError, match="three"):
         models.GoogLeNet(blocks=[nn.Conv2d])
@@ -352,7 +354,7 @@ def norms(model):
             ours_resnet.Bottleneck, [1, 2, 1, 1], num_classes=5, groups=4, width_per_group=8
         ),
         lambda: models.googlenet(num_classes=5),
-        lambda: nn.Sequential(models.vgg._features([8, "M", 12, 8], True), nn.AdaptiveAvgPool2d(1)),
+        lambda: nn.Sequential(ours_vgg._features([8, "M", 12, 8], True), nn.AdaptiveAvgPool2d(1)),
     ],
 )
 def test_fused_models_give_the_same(make):

@@ -572,10 +572,10 @@ def geometric_mean(values: list[float]) -> float:
     return math.exp(sum(math.log(v) for v in values) / len(values))
 
 
-def markdown(result: dict[str, Any]) -> str:
+def markdown(result: dict[str, Any], known: dict[str, Case] = CASES, stem: str = "layers") -> str:
     from compare import seconds_text
 
-    lines = ["# dlcore's layers beside PyTorch's", "", "Made by `python benchmarks/layers.py`.", ""]
+    lines = [f"# dlcore's {stem} beside PyTorch's", "", f"Made by `python benchmarks/{stem}.py`.", ""]
     lines += [f"{k}: {v}  " for k, v in result["environment"].items()]
     for threads, m in result["machine"].items():
         limits = f"FMA peak {m['flops'] / 1e9:.0f} GFLOP/s, memory {m['bandwidth'] / 1e9:.1f} GB/s"
@@ -593,7 +593,7 @@ def markdown(result: dict[str, Any]) -> str:
         )
         lines += ["", "| case | dlcore | share of limit | PyTorch | ratio |", "| --- " * 5 + "|"]
         for name, t in times.items():
-            case, share = CASES[name], ""
+            case, share = known[name], ""
             m = result["machine"].get(threads)
             if m and (case.flops or case.bytes) and "median" in t["dlcore"]:
                 s = t["dlcore"]["median"]
@@ -609,11 +609,12 @@ def complete(t: dict[str, Any]) -> bool:
     return "median" in t["dlcore"] and "median" in t["torch"]
 
 
-def main() -> int:
+def main(known: dict[str, Case] = CASES, stem: str = "layers", description: str | None = __doc__) -> int:
+    """Compares the cases; writes <stem>.json and <stem>.md."""
     from compare import Job, Worker, compare_job, environment_of, seconds_text
 
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="few samples: a look, not a measurement")
     parser.add_argument("--only", default="", metavar="A,B", help="cases or groups that contain one of these")
@@ -621,7 +622,7 @@ def main() -> int:
     parser.add_argument("--out", metavar="DIR", help="default: benchmarks/results, with --quick nowhere")
     arguments = parser.parse_args()
     words = list(filter(None, arguments.only.split(",")))
-    cases = [c for c in CASES.values() if not words or any(w in c.name or w == c.group for w in words)]
+    cases = [c for c in known.values() if not words or any(w in c.name or w == c.group for w in words)]
     if not cases:
         parser.error(f"--only: no case contains any of {', '.join(words)}")
     rounds, budget = (3, 0.0) if arguments.quick else (15, 2.0)
@@ -643,14 +644,14 @@ def main() -> int:
         finally:
             for worker in workers.values():
                 worker.close()
-    text = markdown(result)
+    text = markdown(result, known, stem)
     print("\n".join(line for line in text.splitlines() if "geometric mean" in line))
     out = arguments.out or (None if arguments.quick or words else HERE / "results")
     if out:
         folder = Path(out)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "layers.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-        (folder / "layers.md").write_text(text, encoding="utf-8")
+        (folder / f"{stem}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        (folder / f"{stem}.md").write_text(text, encoding="utf-8")
     return 0
 
 

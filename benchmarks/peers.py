@@ -1,4 +1,4 @@
-"""The jobs of compare.py, one class a library, and the cases of layers.py.
+"""The jobs of compare.py, one class a library, and the cases of layers.py and models.py.
 
 Runs as a worker: python peers.py dlcore|torch|numpy
 
@@ -169,7 +169,9 @@ PEERS = {"dlcore": Dlcore, "torch": Torch, "numpy": NumPy}
 
 def serve(name: str) -> None:
     import layers
+    import models
 
+    cases = {**layers.CASES, **models.CASES}
     answers = sys.stdout
     sys.stdout = sys.stderr  # nothing that a library prints may come between
     peer: Any = PEERS[name]()
@@ -183,8 +185,8 @@ def serve(name: str) -> None:
             job = request["prepare"]
             jobs.clear()  # one job's data at a time
             try:
-                if job in layers.CASES:
-                    jobs[job] = layers.CASES[job].make(getattr(layers.Library, name)())
+                if job in cases:
+                    jobs[job] = cases[job].make(getattr(layers.Library, name)())
                 else:
                     jobs[job] = getattr(peer, job)()
                 for _ in range(3):

@@ -7,9 +7,12 @@ import warnings
 import numpy as np
 import pytest
 
+import dlcore
 from dlcore import functional as F
 from dlcore import keras as K
+from dlcore import nn
 from tests import keras_oracle as o
+from tests.keras_cases import listing
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")  # Keras' Variable
 
@@ -402,3 +405,43 @@ def test_metrics(name, kwargs, kind, rng):
     assert set(b) - {"fn"} <= set(a), (a, b)
     K3.metrics.get(json.loads(json.dumps(K.metrics.serialize(ours))))
     K.metrics.get(json.loads(json.dumps(K3.metrics.serialize(theirs), default=str)))
+
+
+def test_a_keras_listings_weights_in_a_torch_style_network(tmp_path, rng):
+    """Kernels (H, W, I, O) become (O, I, H, W); the first dense layer's rows, flattened from (H, W, C), are
+    put in the order (C, H, W)."""
+    K3 = o.keras()
+    theirs = quiet(listing, K3, (28, 28, 1), 10)
+    quiet(theirs.set_weights, o.weights_like(theirs, rng))
+    theirs.save(tmp_path / "mnist.keras")
+    read = quiet(K.models.load_model, tmp_path / "mnist.keras")
+    weights = [np.asarray(w) for w in read.get_weights()]
+    convolutions = [w for w in weights if w.ndim == 4]
+    net = nn.Sequential()
+    channels, side, state, flat = 1, 28, {}, False
+    for kernel, bias in zip(weights[::2], weights[1::2], strict=True):
+        if kernel.ndim == 4:
+            h, w, i, out = kernel.shape
+            kernel = kernel.transpose(3, 2, 0, 1)
+            net.append(nn.Conv2d(i, out, (h, w)))
+        else:
+            if not flat:
+                net.append(nn.Flatten())
+                kernel = kernel.reshape(side, side, channels, -1).transpose(2, 0, 1, 3).reshape(kernel.shape)
+                flat = True
+            kernel = kernel.T
+            net.append(nn.Linear(kernel.shape[1], kernel.shape[0]))
+        state[f"{len(net) - 1}.weight"], state[f"{len(net) - 1}.bias"] = kernel, bias
+        if kernel.ndim == 4:
+            net.extend([nn.ReLU(), nn.MaxPool2d(2)])
+            channels, side = out, (side - h + 1) // 2
+        elif len(state) < len(weights):
+            net.append(nn.ReLU())
+    net.append(nn.Softmax(-1))
+    assert len(convolutions) == 2
+    net.load_state_dict(state)
+    x = rng.random((3, 28, 28, 1), np.float32)
+    want = predictions(theirs, x)[0]
+    with dlcore.no_grad():
+        got = net.eval()(dlcore.tensor(np.ascontiguousarray(x.transpose(0, 3, 1, 2))))
+    o.close(got.numpy(), want, 2e-5, "a torch-style network")

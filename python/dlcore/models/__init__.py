@@ -9,6 +9,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dlcore.models._image import (
+        fuse,
+    )
+    from dlcore.models.alexnets import (
+        AlexNet,
+        AlexNet2012,
+        alexnet,
+        alexnet_2012,
+    )
     from dlcore.models.auto import (
         AutoConfig,
         AutoModel,
@@ -20,7 +29,9 @@ if TYPE_CHECKING:
         AutoModelForSequenceClassification,
         AutoModelForTokenClassification,
     )
-    from dlcore.models.base import PreTrainedModel
+    from dlcore.models.base import (
+        PreTrainedModel,
+    )
     from dlcore.models.bert import (
         BertConfig,
         BertForMaskedLM,
@@ -32,8 +43,13 @@ if TYPE_CHECKING:
         BertForTokenClassification,
         BertModel,
     )
-    from dlcore.models.config import PreTrainedConfig
-    from dlcore.models.dbn import DBN, RBM
+    from dlcore.models.config import (
+        PreTrainedConfig,
+    )
+    from dlcore.models.dbn import (
+        DBN,
+        RBM,
+    )
     from dlcore.models.gpt2 import (
         GPT2Config,
         GPT2ForQuestionAnswering,
@@ -42,7 +58,14 @@ if TYPE_CHECKING:
         GPT2LMHeadModel,
         GPT2Model,
     )
-    from dlcore.models.lenet import LeNet5
+    from dlcore.models.inception import (
+        GoogLeNet,
+        GoogLeNetOutputs,
+        googlenet,
+    )
+    from dlcore.models.lenet import (
+        LeNet5,
+    )
     from dlcore.models.llama import (
         LlamaConfig,
         LlamaForCausalLM,
@@ -63,7 +86,23 @@ if TYPE_CHECKING:
         Qwen2ForTokenClassification,
         Qwen2Model,
     )
-    from dlcore.models.seq2seq import Seq2Seq, Seq2SeqConfig
+    from dlcore.models.resnet import (
+        ResNet,
+        resnet18,
+        resnet34,
+        resnet50,
+        resnet101,
+        resnet152,
+        resnext50_32x4d,
+        resnext101_32x8d,
+        resnext101_64x4d,
+        wide_resnet50_2,
+        wide_resnet101_2,
+    )
+    from dlcore.models.seq2seq import (
+        Seq2Seq,
+        Seq2SeqConfig,
+    )
     from dlcore.models.t5 import (
         T5Config,
         T5EncoderModel,
@@ -74,10 +113,35 @@ if TYPE_CHECKING:
         T5Model,
         T5PreTrainedModel,
     )
-    from dlcore.models.transformer import Transformer, TransformerConfig, transformer_schedule
+    from dlcore.models.transformer import (
+        Transformer,
+        TransformerConfig,
+        transformer_schedule,
+    )
+    from dlcore.models.vgg import (
+        VGG,
+        vgg11,
+        vgg11_bn,
+        vgg13,
+        vgg13_bn,
+        vgg16,
+        vgg16_bn,
+        vgg19,
+        vgg19_bn,
+    )
+    from dlcore.models.vit import (
+        VisionTransformer,
+        vit_b_16,
+        vit_b_32,
+        vit_h_14,
+        vit_l_16,
+        vit_l_32,
+    )
     from dlcore.tokenization import AutoTokenizer
 
 _HOME = {
+    "_image": "fuse",
+    "alexnets": "AlexNet AlexNet2012 alexnet alexnet_2012",
     "auto": (
         "AutoConfig AutoModel AutoModelForCausalLM AutoModelForMaskedLM AutoModelForPreTraining "
         "AutoModelForQuestionAnswering AutoModelForSeq2SeqLM AutoModelForSequenceClassification "
@@ -85,8 +149,9 @@ _HOME = {
     ),
     "base": "PreTrainedModel",
     "bert": (
-        "BertConfig BertForMaskedLM BertForMultipleChoice BertForNextSentencePrediction BertForPreTraining "
-        "BertForQuestionAnswering BertForSequenceClassification BertForTokenClassification BertModel"
+        "BertConfig BertForMaskedLM BertForMultipleChoice BertForNextSentencePrediction "
+        "BertForPreTraining BertForQuestionAnswering BertForSequenceClassification "
+        "BertForTokenClassification BertModel"
     ),
     "config": "PreTrainedConfig",
     "dbn": "DBN RBM",
@@ -94,14 +159,18 @@ _HOME = {
         "GPT2Config GPT2ForQuestionAnswering GPT2ForSequenceClassification GPT2ForTokenClassification "
         "GPT2LMHeadModel GPT2Model"
     ),
+    "inception": "GoogLeNet GoogLeNetOutputs googlenet",
     "lenet": "LeNet5",
     "llama": (
-        "LlamaConfig LlamaForCausalLM LlamaForQuestionAnswering "
-        "LlamaForSequenceClassification LlamaForTokenClassification LlamaModel "
-        "MistralConfig MistralForCausalLM MistralForQuestionAnswering "
-        "MistralForSequenceClassification MistralForTokenClassification MistralModel "
-        "Qwen2Config Qwen2ForCausalLM Qwen2ForQuestionAnswering "
+        "LlamaConfig LlamaForCausalLM LlamaForQuestionAnswering LlamaForSequenceClassification "
+        "LlamaForTokenClassification LlamaModel MistralConfig MistralForCausalLM "
+        "MistralForQuestionAnswering MistralForSequenceClassification MistralForTokenClassification "
+        "MistralModel Qwen2Config Qwen2ForCausalLM Qwen2ForQuestionAnswering "
         "Qwen2ForSequenceClassification Qwen2ForTokenClassification Qwen2Model"
+    ),
+    "resnet": (
+        "ResNet resnet101 resnet152 resnet18 resnet34 resnet50 resnext101_32x8d resnext101_64x4d "
+        "resnext50_32x4d wide_resnet101_2 wide_resnet50_2"
     ),
     "seq2seq": "Seq2Seq Seq2SeqConfig",
     "t5": (
@@ -109,12 +178,17 @@ _HOME = {
         "T5ForSequenceClassification T5ForTokenClassification T5Model T5PreTrainedModel"
     ),
     "transformer": "Transformer TransformerConfig transformer_schedule",
+    "vgg": "VGG vgg11 vgg11_bn vgg13 vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn",
+    "vit": "VisionTransformer vit_b_16 vit_b_32 vit_h_14 vit_l_16 vit_l_32",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 
 __all__ = [
     "DBN",
     "RBM",
+    "VGG",
+    "AlexNet",
+    "AlexNet2012",
     "AutoConfig",
     "AutoModel",
     "AutoModelForCausalLM",
@@ -140,6 +214,8 @@ __all__ = [
     "GPT2ForTokenClassification",
     "GPT2LMHeadModel",
     "GPT2Model",
+    "GoogLeNet",
+    "GoogLeNetOutputs",
     "LeNet5",
     "LlamaConfig",
     "LlamaForCausalLM",
@@ -161,6 +237,7 @@ __all__ = [
     "Qwen2ForSequenceClassification",
     "Qwen2ForTokenClassification",
     "Qwen2Model",
+    "ResNet",
     "Seq2Seq",
     "Seq2SeqConfig",
     "T5Config",
@@ -173,7 +250,35 @@ __all__ = [
     "T5PreTrainedModel",
     "Transformer",
     "TransformerConfig",
+    "VisionTransformer",
+    "alexnet",
+    "alexnet_2012",
+    "fuse",
+    "googlenet",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "resnext50_32x4d",
+    "resnext101_32x8d",
+    "resnext101_64x4d",
     "transformer_schedule",
+    "vgg11",
+    "vgg11_bn",
+    "vgg13",
+    "vgg13_bn",
+    "vgg16",
+    "vgg16_bn",
+    "vgg19",
+    "vgg19_bn",
+    "vit_b_16",
+    "vit_b_32",
+    "vit_h_14",
+    "vit_l_16",
+    "vit_l_32",
+    "wide_resnet50_2",
+    "wide_resnet101_2",
 ]
 
 

@@ -1,5 +1,5 @@
 """Data sets under Keras' names; they live in dlcore.datasets."""
 
-from dlcore.keras.datasets import fashion_mnist, mnist
+from dlcore.keras.datasets import cifar10, fashion_mnist, mnist
 
-__all__ = ["fashion_mnist", "mnist"]
+__all__ = ["cifar10", "fashion_mnist", "mnist"]

@@ -46,7 +46,8 @@ def _nibbles(b: _Bytes) -> _Bytes:
 
 def _fifth_bits(b: _Bytes) -> _Bytes:
     """4 bytes -> 32 numbers, 0 or 16."""
-    return np.unpackbits(np.ascontiguousarray(b), axis=-1, bitorder="little") << 4
+    bits: _Bytes = np.unpackbits(np.ascontiguousarray(b), axis=-1, bitorder="little")
+    return bits * np.uint8(16)
 
 
 def _q8_0(b: _Bytes) -> _Floats:
@@ -141,7 +142,7 @@ class _Cursor:
         return self.data[self.at - n : self.at]
 
     def number(self, form: str) -> Any:
-        return struct.unpack(form, self.take(struct.calcsize(form)))[0]
+        return struct.unpack(form, self.take(struct.calcsize(form)).tobytes())[0]
 
     def count(self, least: int, what: str) -> int:
         """A number of things that take at least this many bytes each."""
@@ -218,7 +219,7 @@ class GGUFFile(Mapping[str, _C.Array]):
             raise c.error(f"the tensor {name!r:.80} must stand once")
         if axes > _MAX_DEPTH:
             raise c.error(f"a tensor must have at most 4 axes, got {axes} of {name!r:.80}")
-        shape = struct.unpack(f"<{axes}Q", c.take(8 * axes))
+        shape = struct.unpack(f"<{axes}Q", c.take(8 * axes).tobytes())
         kind, offset = c.number("<I"), c.number("<Q")
         if kind not in _TYPES:
             known = ", ".join(t[0] for t in _TYPES.values())

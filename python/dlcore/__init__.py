@@ -196,6 +196,7 @@ _LAZY = (
     "models",
     "nn",
     "optim",
+    "quantization",
     "train",
 )
 

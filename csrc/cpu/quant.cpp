@@ -79,15 +79,13 @@ DLCORE_INLINE void tile(const QuantLinearArgs& p, int64_t i, int64_t j) {
     for (int q = 0; q < Q; ++q) acc[r][q] = Vec<T>{};
   int64_t k = 0;
   for (; k + L <= K; k += L) {
-    // The next tile's bytes, a cache line at a time: rows are too short for the hardware to see streams.
-    if (k % (64 / size) == 0)
-#pragma GCC unroll 4
-      for (int q = 0; q < Q; ++q) __builtin_prefetch(w + ((Q + q) * K + k) * size);
     Vec<T> xv[R];
 #pragma GCC unroll 4
     for (int r = 0; r < R; ++r) xv[r] = load(x + r * K + k);
 #pragma GCC unroll 4
     for (int q = 0; q < Q; ++q) {
+      // The next tile's bytes: a row is too short for the hardware to see a stream in it.
+      __builtin_prefetch(w + ((Q + q) * K + k) * size);
       const Vec<T> wv = widen<T, kind>(w + (q * K + k) * size);
 #pragma GCC unroll 4
       for (int r = 0; r < R; ++r) acc[r][q] = fma(xv[r], wv, acc[r][q]);

@@ -16,6 +16,7 @@
 #include "kernels/optim.h"
 #include "kernels/peak.h"
 #include "kernels/pool.h"
+#include "kernels/quant.h"
 #include "kernels/random.h"
 #include "kernels/reduce.h"
 #include "kernels/resample.h"
@@ -48,7 +49,8 @@ namespace dlcore {
   DLCORE_KERNELS_RESAMPLE(X)          \
   DLCORE_KERNELS_EMBEDDING(X)         \
   DLCORE_KERNELS_CTC(X)               \
-  DLCORE_KERNELS_PEAK(X)
+  DLCORE_KERNELS_PEAK(X)              \
+  DLCORE_KERNELS_QUANT(X)
 // clang-format on
 
 struct Table {

@@ -55,7 +55,8 @@ Array take(const char* op, const Array& x, int64_t axis, const Array& index, boo
 // clang-format off
 #define DLCORE_FAMILIES(X)                                                                          \
   X(copy) X(elementwise) X(reduce) X(peak) X(matmul) X(conv) X(pool) X(index) X(softmax) \
-  X(loss) X(random) X(optim) X(attention) X(rnn) X(norm) X(sort) X(resample) X(embedding) X(ctc) X(cuda)
+  X(loss) X(random) X(optim) X(attention) X(rnn) X(norm) X(sort) X(resample) X(embedding) X(ctc) X(quant) \
+  X(cuda)
 // clang-format on
 #define DLCORE_DECLARE_BIND(family) void bind_##family(py::module_& m);
 DLCORE_FAMILIES(DLCORE_DECLARE_BIND)

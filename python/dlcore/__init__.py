@@ -170,6 +170,7 @@ if TYPE_CHECKING:
         nn,
         optim,
         pipelines,
+        quantization,
         train,
     )
     from dlcore.pipelines import pipeline
@@ -199,6 +200,7 @@ _LAZY = (
     "nn",
     "optim",
     "pipelines",
+    "quantization",
     "train",
 )
 

@@ -16,6 +16,7 @@ from dlcore.kernels.norm import *  # noqa: F403
 from dlcore.kernels.optim import *  # noqa: F403
 from dlcore.kernels.peak import *  # noqa: F403
 from dlcore.kernels.pool import *  # noqa: F403
+from dlcore.kernels.quant import *  # noqa: F403
 from dlcore.kernels.reduce import *  # noqa: F403
 from dlcore.kernels.resample import *  # noqa: F403
 from dlcore.kernels.rnn import *  # noqa: F403

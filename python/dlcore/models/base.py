@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -293,6 +293,14 @@ class PreTrainedModel(nn.Module):
             _log.info("%s: %s", type(self).__name__, report)
         return report
 
+    def quantize(self, dtype: Any = "int8") -> Self:
+        """Keeps the weights of the linear layers as int8 or bfloat16, in place, and returns the model: for
+        decoding, as `dlcore.quantization.quantize_dynamic` does it.
+        """
+        from dlcore.quantization import quantize_dynamic
+
+        return quantize_dynamic(self, dtype=dtype, inplace=True)
+
     # ---- writing -------------------------------------------------------------------------------------------
 
     def save_pretrained(
@@ -306,8 +314,12 @@ class PreTrainedModel(nn.Module):
         model that generates, generation_config.json, which Transformers reads. Tied weights are written once,
         under the name they are tied to.
 
-        Raises ValueError for a size that is no number of bytes.
+        Raises ValueError for a size that is no number of bytes, and for a model that `quantize` has changed.
         """
+        if any(type(m).__name__ == "QuantizedLinear" for m in self.modules()):
+            raise ValueError(
+                "save_pretrained: quantized weights have no form in these files; save, then quantize"
+            )
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
         config = type(self.config).from_dict(self.config.to_dict())

@@ -59,8 +59,8 @@ class RotaryTable:
 
     def _powers(self, theta: float) -> _Floats:
         exponents = np.arange(0, self.dim, 2, dtype=np.float32) / np.float32(self.dim)
-        powers: np.ndarray[Any, Any] = np.power(np.float32(theta), exponents)
-        return powers.astype(np.float32)
+        powers: _Floats = np.power(np.float32(theta), exponents)
+        return powers
 
     def _frequencies(self, length: int = 0) -> _Floats:
         p = self.parameters
@@ -82,8 +82,8 @@ class RotaryTable:
         low, high, factor = p["low_freq_factor"], p["high_freq_factor"], p["factor"]
         turns = p["original_max_position_embeddings"] * plain / (2 * math.pi)
         keep = np.clip((turns - low) / (high - low), 0, 1)
-        scaled: np.ndarray[Any, Any] = plain * (keep + (1 - keep) / factor)
-        return scaled.astype(np.float32)
+        mixed: _Floats = (plain * (keep + (1 - keep) / factor)).astype(np.float32)
+        return mixed
 
     def _yarn(self, theta: float, p: dict[str, Any]) -> _Floats:
         """B. Peng et al.: YaRN: Efficient context window extension of large language models (2023)."""
@@ -106,8 +106,8 @@ class RotaryTable:
         high += 0.001 if low == high else 0
         ramp = np.clip((np.arange(self.dim // 2, dtype=np.float32) - low) / (high - low), 0, 1)
         powers = self._powers(theta)
-        mixed: np.ndarray[Any, Any] = ramp / (factor * powers) + (1 - ramp) / powers
-        return mixed.astype(np.float32)
+        mixed: _Floats = (ramp / (factor * powers) + (1 - ramp) / powers).astype(np.float32)
+        return mixed
 
     def __call__(self, positions: np.ndarray[Any, Any], dtype: Any) -> tuple[_C.Array, _C.Array]:
         """positions (B or 1, L) -> (cos, cos) and (-sin, sin), each (B or 1, L, 1, D)."""

@@ -38,7 +38,7 @@ def normal(rng: np.random.Generator, *shape: int) -> Any:
 
 
 _ORDER = (
-    "matmul", "conv", "pool", "resample", "softmax", "norm", "attention", "rnn", "loss", "ctc",
+    "matmul", "quant", "conv", "pool", "resample", "softmax", "norm", "attention", "rnn", "loss", "ctc",
     "elementwise", "reduce", "index", "sort", "embedding", "random", "optim",
 )  # fmt: skip
 

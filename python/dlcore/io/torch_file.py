@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import struct
-import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -348,6 +347,8 @@ def _described(pid: Any) -> tuple[str, str, int]:
 
 
 def _read_zip(path: str, mapped: Bytes) -> Any:
+    import zipfile  # here, because `import dlcore` is to stay fast
+
     try:
         with zipfile.ZipFile(path) as archive:
             members = {i.filename: i for i in archive.infolist()}

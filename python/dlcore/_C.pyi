@@ -164,6 +164,8 @@ __all__: list[str] = [
     "pow",
     "prod",
     "put_into",
+    "quant_linear",
+    "quant_widen",
     "radam_step",
     "reciprocal",
     "relu",
@@ -1048,6 +1050,8 @@ def put_into(
     accumulate: bool,
     wrap: bool = False,
 ) -> None: ...
+def quant_linear(x: Array, weight: Array, scale: Array | None = None, bias: Array | None = None) -> Array: ...
+def quant_widen(weight: Array, scale: Array | None, dtype: npt.DTypeLike) -> Array: ...
 def radam_step(
     params: collections.abc.Sequence[Array],
     grads: collections.abc.Sequence[Array],

@@ -74,8 +74,8 @@ def main() -> None:
             schedule.step()
             total += loss.item() * len(rows)
         print(
-            f"epoch {epoch + 1}: loss {total / len(x):.4f}, test accuracy {accuracy(net, x_test, y_test):.4f}, "
-            f"{time.perf_counter() - began:.0f} s",
+            f"epoch {epoch + 1}: loss {total / len(x):.4f}, "
+            f"test accuracy {accuracy(net, x_test, y_test):.4f}, {time.perf_counter() - began:.0f} s",
             flush=True,
         )
 

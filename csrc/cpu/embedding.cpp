@@ -11,7 +11,8 @@ namespace DLCORE_ISA {
 namespace {
 
 constexpr int64_t kEntries = 64;  // entries that are summed before they join the total: shorter sums
-constexpr int64_t kAhead = 32;  // entries: a row, which may lie anywhere, is asked for so long before its turn
+constexpr int64_t kAhead =
+    32;  // entries: a row, which may lie anywhere, is asked for so long before its turn
 constexpr int kVectors =
     kVecBytes == 64 ? 16 : 8;  // of a row that are summed at a time: half of the registers
 

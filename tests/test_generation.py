@@ -8,7 +8,13 @@ import pytest
 import dlcore
 from dlcore import generation, models
 from dlcore.generation import DynamicCache, GenerationConfig
-from tests.model_oracle import array, ids, tensor, transformers
+from tests.model_oracle import (
+    array,
+    ids,
+    one_thread,  # noqa: F401  # for all tests here
+    tensor,
+    transformers,
+)
 
 hf = transformers()
 torch = pytest.importorskip("torch", reason="torch is the oracle here")

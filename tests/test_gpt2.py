@@ -6,7 +6,14 @@ import pytest
 import dlcore
 from dlcore import models
 from dlcore.generation import DynamicCache
-from tests.model_oracle import array, close, ids, tensor, transformers
+from tests.model_oracle import (
+    array,
+    close,
+    ids,
+    one_thread,  # noqa: F401  # for all tests here
+    tensor,
+    transformers,
+)
 
 hf = transformers()
 torch = pytest.importorskip("torch", reason="torch is the oracle here")

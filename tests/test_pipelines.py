@@ -8,7 +8,10 @@ import pytest
 import dlcore
 from dlcore import models, pipeline
 from dlcore.models.outputs import QuestionAnsweringModelOutput
-from tests.model_oracle import transformers
+from tests.model_oracle import (
+    one_thread,  # noqa: F401  # for all tests here
+    transformers,
+)
 
 hf = transformers()
 torch = pytest.importorskip("torch", reason="torch is the oracle here")

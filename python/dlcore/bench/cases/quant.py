@@ -28,4 +28,13 @@ def _linear(kind: str) -> Case:
     return Case(f"linear 1x{SIZE} -> {N}, {kind}", "quant", ["quant_linear"], 2.0 * N * SIZE, moved, make)
 
 
-CASES = [_linear("int8"), _linear("bfloat16")]
+def _widen() -> Case:
+    def make(rng: np.random.Generator) -> Pair:
+        scale = np.abs(normal(rng, N)) / 127
+        kept = rng.integers(-127, 128, (N, SIZE), np.int8)
+        return lambda: K.quant_widen(kept.view(np.uint8), scale), lambda: kept * scale[:, None]
+
+    return Case(f"widen {N}x{SIZE} int8", "quant", ["quant_widen"], 0.0, 5.0 * N * SIZE, make)
+
+
+CASES = [_linear("int8"), _linear("bfloat16"), _widen()]

@@ -374,8 +374,7 @@ class Trainable(Layer):
             train_loop(
                 self, data, callback_list, epochs, initial_epoch, steps_per_epoch, validate, validation_freq
             )
-            if self.optimizer.use_ema:
-                self.optimizer.finalize_variable_values(self.trainable_weights)
+            self.optimizer.finalize_variable_values(self.trainable_weights)
         finally:
             self._weights_cache = None
         return history

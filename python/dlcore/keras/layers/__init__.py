@@ -36,6 +36,11 @@ from dlcore.keras.layers.conv import (
     SeparableConvolution1D,
     SeparableConvolution2D,
 )
+from dlcore.keras.layers.conv_lstm import (
+    ConvLSTM1D,
+    ConvLSTM2D,
+    ConvLSTM3D,
+)
 from dlcore.keras.layers.conv_transpose import (
     Conv1DTranspose,
     Conv2DTranspose,
@@ -201,6 +206,9 @@ __all__ = [
     "Conv2DTranspose",
     "Conv3D",
     "Conv3DTranspose",
+    "ConvLSTM1D",
+    "ConvLSTM2D",
+    "ConvLSTM3D",
     "Convolution1D",
     "Convolution1DTranspose",
     "Convolution2D",

@@ -147,3 +147,92 @@ def test_conv_lstm_errors():
         K.layers.ConvLSTM1D(2, 3, data_format="channels_first")
     with pytest.raises(ValueError, match=r"filters|units"):
         K.layers.ConvLSTM1D(0, 3)
+
+
+# ---- affine images -----------------------------------------------------------------------------------------
+
+AFFINE = {
+    "rotation": lambda k, **a: k.layers.RandomRotation((-0.3, 0.4), **a),
+    "zoom": lambda k, **a: k.layers.RandomZoom((-0.4, 0.9), (-0.5, 0.2), **a),
+    "zoom alike": lambda k, **a: k.layers.RandomZoom(0.6, **a),
+    "translation": lambda k, **a: k.layers.RandomTranslation(0.8, (-0.1, 0.9), **a),
+}
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
+@pytest.mark.parametrize("fill_mode", ["reflect", "wrap", "constant", "nearest"])
+@pytest.mark.parametrize("name", AFFINE)
+def test_random_affine(name, fill_mode, interpolation, rng):
+    """What Keras draws, applied by both: values and gradients."""
+    K3 = o.keras()
+    import jax
+
+    a = {"fill_mode": fill_mode, "interpolation": interpolation, "fill_value": 0.7, "seed": 3}
+    ours, theirs = AFFINE[name](K, **a), AFFINE[name](K3, **a)
+    o.same_config(ours, theirs)
+    for shape in ((3, 7, 6, 2), (5, 8, 1)):
+        x = data(rng, *shape)
+        drawn = theirs.get_random_transformation(jax.numpy.asarray(x), training=True)
+        leaf = dlcore.tensor(x, requires_grad=True)
+        y = ours.transform_images(leaf, {k: np.asarray(v) for k, v in drawn.items()})
+        o.close(y, theirs.transform_images(jax.numpy.asarray(x), drawn), 2e-5, name)
+        seed = data(rng, *shape)
+        (y * dlcore.tensor(seed)).sum().backward()
+        want = jax.grad(lambda x: (theirs.transform_images(x, drawn) * seed).sum())(jax.numpy.asarray(x))  # noqa: B023
+        o.close(leaf.grad, want, 1e-4, f"gradient of {name}")
+        assert ours.compute_output_shape(shape) == theirs.compute_output_shape(shape)
+        o.close(ours(x, training=False), x, 0, "evaluation")
+
+
+@pytest.mark.parametrize("name", AFFINE)
+def test_random_affine_draws(name, rng):
+    """An image a draw, within the factors, repeated by the seed."""
+    x = np.zeros((4000, 4, 8, 1), "float32")
+    layer = AFFINE[name](K, seed=1)
+    drawn = layer.get_random_transformation(x)
+    if name == "rotation":
+        spans = [(drawn["angle"], -108, 144)]
+    elif name == "translation":
+        spans = [(drawn["translations"][:, 0], -0.8, 7.2), (drawn["translations"][:, 1], -3.2, 3.2)]
+    elif name == "zoom":
+        spans = [(drawn["height_zoom"], 0.6, 1.9), (drawn["width_zoom"], 0.5, 1.2)]
+    else:
+        spans = [(drawn["height_zoom"], 0.4, 1.6)]
+        np.testing.assert_array_equal(drawn["height_zoom"], drawn["width_zoom"])
+    for values, low, high in spans:
+        assert low <= values.min() < low + 0.02 * (high - low)
+        assert high - 0.02 * (high - low) < values.max() <= high
+    x = data(rng, 3, 5, 5, 1)
+    first = AFFINE[name](K, seed=1)(x, training=True)
+    again = AFFINE[name](K, seed=1)(x, training=True)
+    np.testing.assert_array_equal(first.numpy(), again.numpy())
+    assert not np.allclose(first.numpy(), x)
+
+
+def test_turns_zooms_and_shifts_by_hand():
+    x = np.arange(9, dtype="float32").reshape(3, 3, 1)
+    quarter = K.layers.RandomRotation((0.25, 0.25))(x, training=True)
+    np.testing.assert_allclose(quarter.numpy()[..., 0], np.rot90(x[..., 0], 1), atol=1e-5)
+    right = K.layers.RandomTranslation((0, 0), (1 / 3, 1 / 3), fill_mode="constant", fill_value=-1.0)
+    want = [[-1, 0, 1], [-1, 3, 4], [-1, 6, 7]]
+    np.testing.assert_allclose(right(x, training=True).numpy()[..., 0], want, atol=1e-5)
+    near = K.layers.RandomZoom((-0.5, -0.5))(x, training=True).numpy()[..., 0]
+    np.testing.assert_allclose(near, [[2, 2.5, 3], [3.5, 4, 4.5], [5, 5.5, 6]], atol=1e-5)
+
+
+@pytest.mark.parametrize("side", ["keras", "ours"])
+def test_random_affine_errors(side):
+    k = K if side == "ours" else o.keras()
+    for make in (k.layers.RandomRotation, k.layers.RandomZoom):
+        with pytest.raises(ValueError, match="factor"):
+            make(1.5)
+        with pytest.raises(ValueError, match="factor"):
+            make((0.1, 0.2, 0.3))
+        with pytest.raises(NotImplementedError, match="fill_mode"):
+            make(0.1, fill_mode="mirror")
+        with pytest.raises(NotImplementedError, match="interpolation"):
+            make(0.1, interpolation="bicubic")
+    with pytest.raises(ValueError, match="factor"):
+        k.layers.RandomZoom(-1.0)
+    with pytest.raises(ValueError, match="factor"):
+        k.layers.RandomTranslation(0.1, "wide")

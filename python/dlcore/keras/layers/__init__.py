@@ -67,6 +67,11 @@ from dlcore.keras.layers.image import (
     RandomFlip,
     Resizing,
 )
+from dlcore.keras.layers.image_affine import (
+    RandomRotation,
+    RandomTranslation,
+    RandomZoom,
+)
 from dlcore.keras.layers.input import (
     Input,
     InputLayer,
@@ -273,6 +278,9 @@ __all__ = [
     "RandomContrast",
     "RandomCrop",
     "RandomFlip",
+    "RandomRotation",
+    "RandomTranslation",
+    "RandomZoom",
     "ReLU",
     "RepeatVector",
     "Rescaling",

@@ -76,6 +76,11 @@ from dlcore.keras.layers.input import (
     Input,
     InputLayer,
 )
+from dlcore.keras.layers.lookup import (
+    Hashing,
+    IntegerLookup,
+    StringLookup,
+)
 from dlcore.keras.layers.merge import (
     Add,
     Average,
@@ -170,6 +175,9 @@ from dlcore.keras.layers.rnn import (
     RNN,
     SimpleRNN,
 )
+from dlcore.keras.layers.text import (
+    TextVectorization,
+)
 from dlcore.keras.layers.wrappers import (
     Bidirectional,
     SpectralNormalization,
@@ -250,10 +258,12 @@ __all__ = [
     "GroupNormalization",
     "GroupQueryAttention",
     "GroupedQueryAttention",
+    "Hashing",
     "Identity",
     "Input",
     "InputLayer",
     "InputSpec",
+    "IntegerLookup",
     "LSTMCell",
     "Lambda",
     "Layer",
@@ -299,7 +309,9 @@ __all__ = [
     "SpatialDropout3D",
     "SpectralNormalization",
     "StackedRNNCells",
+    "StringLookup",
     "Subtract",
+    "TextVectorization",
     "TimeDistributed",
     "UnitNormalization",
     "UpSampling1D",

@@ -30,8 +30,9 @@ def _inside(i: NDArray, n: int, mode: str) -> NDArray:
         return i % n
     if mode == "reflect":
         i = i % (2 * n)
-        return np.minimum(i, 2 * n - 1 - i)
-    return np.clip(i, 0, n - 1)
+        i = np.minimum(i, 2 * n - 1 - i)
+    within: NDArray = np.clip(i, 0, n - 1)
+    return within
 
 
 def _neighbours(at: NDArray, interpolation: str) -> list[tuple[NDArray, NDArray]]:

@@ -157,6 +157,7 @@ AFFINE = {
     "zoom": lambda k, **a: k.layers.RandomZoom((-0.4, 0.9), (-0.5, 0.2), **a),
     "zoom alike": lambda k, **a: k.layers.RandomZoom(0.6, **a),
     "translation": lambda k, **a: k.layers.RandomTranslation(0.8, (-0.1, 0.9), **a),
+    "shear": lambda k, **a: k.layers.RandomShear((0.1, 0.7), (0.0, 0.3), **a),
 }
 
 
@@ -195,6 +196,12 @@ def test_random_affine_draws(name, rng):
         spans = [(drawn["angle"], -108, 144)]
     elif name == "translation":
         spans = [(drawn["translations"][:, 0], -0.8, 7.2), (drawn["translations"][:, 1], -3.2, 3.2)]
+    elif name == "shear":
+        lean = drawn["shear_factor"]
+        spans = [(np.abs(lean[:, 0]), 0.1, 0.7), (lean[:, 1], -0.3, 0.3)]
+        again = K.layers.deserialize(K.layers.serialize(K.layers.RandomShear(0.2)))
+        assert again.x_factor == (-0.2, 0.2)
+        assert 0.45 < (lean[:, 0] > 0).mean() < 0.55
     elif name == "zoom":
         spans = [(drawn["height_zoom"], 0.6, 1.9), (drawn["width_zoom"], 0.5, 1.2)]
     else:
@@ -235,6 +242,9 @@ def test_random_affine_errors(side):
             make(0.1, interpolation="bicubic")
     with pytest.raises(ValueError, match="factor"):
         k.layers.RandomZoom(-1.0)
+    for bad in (-0.1, 1.1, (-0.1, 0.2), (0.1, 1.2)):
+        with pytest.raises(ValueError, match="factor"):
+            k.layers.RandomShear(bad)
     with pytest.raises(ValueError, match="factor"):
         k.layers.RandomTranslation(0.1, "wide")
 

@@ -69,6 +69,7 @@ from dlcore.keras.layers.image import (
 )
 from dlcore.keras.layers.image_affine import (
     RandomRotation,
+    RandomShear,
     RandomTranslation,
     RandomZoom,
 )
@@ -289,6 +290,7 @@ __all__ = [
     "RandomCrop",
     "RandomFlip",
     "RandomRotation",
+    "RandomShear",
     "RandomTranslation",
     "RandomZoom",
     "ReLU",

@@ -18,7 +18,7 @@ from dlcore.keras.layers.common import channels_last
 from dlcore.keras.layers.image import _RandomImage
 from dlcore.tensor import Tensor
 
-__all__ = ["RandomRotation", "RandomTranslation", "RandomZoom", "affine_transform"]
+__all__ = ["RandomRotation", "RandomShear", "RandomTranslation", "RandomZoom", "affine_transform"]
 
 NDArray = npt.NDArray[Any]
 FILL_MODES = ("reflect", "wrap", "constant", "nearest")
@@ -272,3 +272,49 @@ class RandomTranslation(_TwoFactors):
     def _matrix(self, drawn: dict[str, Any], h: int, w: int) -> NDArray:
         shift = np.asarray(drawn["translations"], np.float32)
         return _rows(1, 0, -shift[:, :1], 0, 1, -shift[:, 1:])
+
+
+@layer_registry.add()
+class RandomShear(_RandomAffine):
+    """Leans each image by draws from x_factor along its rows and y_factor along its columns, both to one
+    side or both to the other; factors from 0 to 1."""
+
+    _fields = ("x_factor", "y_factor", "fill_mode", "interpolation", "seed", "fill_value", "data_format")
+
+    def __init__(
+        self,
+        x_factor: Any = 0.0,
+        y_factor: Any = 0.0,
+        interpolation: str = "bilinear",
+        fill_mode: str = "reflect",
+        fill_value: float = 0.0,
+        data_format: Any = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        for name, factor in (("x_factor", x_factor), ("y_factor", y_factor)):
+            error = (
+                "The `factor` argument should be a number (or a list of two numbers) in the range [0, 1.0]."
+                f" Received: {name}={factor}"
+            )
+            bounds = _bounds(factor, error)
+            # (-f, f) is what the configuration has of a number f.
+            low, high = (0, bounds[1]) if isinstance(factor, (tuple, list)) else (factor, factor)
+            low = low if bounds[0] == -bounds[1] else bounds[0]
+            if not 0 <= low <= high <= 1:
+                raise ValueError(error)
+            setattr(self, name, bounds)
+        self._setup(fill_mode, interpolation, seed, fill_value, data_format)
+
+    x_factor: tuple[float, float]
+    y_factor: tuple[float, float]
+
+    def _drawn(self, n: int, h: int, w: int) -> dict[str, Any]:
+        side = np.where(self._uniform(n, (0, 1)) > 0.5, np.float32(-1), np.float32(1))
+        y, x = self._uniform(n, self.y_factor), self._uniform(n, self.x_factor)
+        return {"shear_factor": np.concatenate([x, y], 1) * side}
+
+    def _matrix(self, drawn: dict[str, Any], h: int, w: int) -> NDArray:
+        lean = np.asarray(drawn["shear_factor"], np.float32)
+        return _rows(1, lean[:, :1], 0, lean[:, 1:], 1, 0)

@@ -48,7 +48,8 @@ def rows_of(labels: NDArray, n: int, mode: str) -> NDArray:
     if mode == "one_hot":
         if labels.ndim > 1 and labels.shape[-1] == 1:
             labels = labels[..., 0]
-        return (labels[..., None] == np.arange(n)).astype(np.int64)
+        hot: NDArray = labels[..., None] == np.arange(n)
+        return hot.astype(np.int64)
     flat = labels.reshape(-1, labels.shape[-1])
     counts = np.zeros((len(flat), n + 1), np.int64)
     np.add.at(counts, (np.arange(len(flat))[:, None], np.minimum(flat, n)), 1)

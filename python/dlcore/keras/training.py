@@ -18,7 +18,7 @@ from dlcore.keras.layers.base import KerasTensor, Layer, forward_pass, to_tensor
 from dlcore.tensor import Tensor
 from dlcore.train.batches import ArrayBatches, Batch, IterableBatches, make_batches, tree_leaves, tree_map
 from dlcore.train.callbacks import CallbackList, History, ProgbarLogger
-from dlcore.train.loop import Epochs, evaluate_loop, train_loop
+from dlcore.train.loop import Epochs, Position, evaluate_loop, train_loop
 
 __all__ = ["Trainable"]
 
@@ -49,6 +49,7 @@ class Trainable(Layer):
         super().__init__(**kwargs)
         self.stop_training = False
         self._initial_epoch: int | None = None
+        self._position: Position | None = None
         self.optimizer: Any = None
         self.history: History | None = None
         self._compiled: Compiled | None = None
@@ -373,8 +374,7 @@ class Trainable(Layer):
             train_loop(
                 self, data, callback_list, epochs, initial_epoch, steps_per_epoch, validate, validation_freq
             )
-            if self.optimizer.use_ema:
-                self.optimizer.finalize_variable_values(self.trainable_weights)
+            self.optimizer.finalize_variable_values(self.trainable_weights)
         finally:
             self._weights_cache = None
         return history

@@ -12,6 +12,7 @@ import numpy as np
 from dlcore.io import load_file, save_file
 from dlcore.random import get_rng_state, set_rng_state
 from dlcore.train.callbacks import Callback, Logs
+from dlcore.train.loop import Position
 
 __all__ = ["BackupAndRestore", "SwapEMAWeights"]
 
@@ -22,9 +23,11 @@ class BackupAndRestore(Callback):
     """Keeps weights, the optimizer's state, the epoch and the library's random state in `backup_dir`, each
     epoch or each `save_freq` batches; `fit` begins where a backup that it finds ends.
 
-    A backup is one file, written under another name until it is whole. What one of an epoch's end resumes is
-    the same, bit by bit, as a training without interruption; one between batches resumes at its epoch's
-    start.
+    A backup is one file, written under another name until it is whole. The weights that come out are the
+    same, bit by bit, as those of a training without interruption: one that stopped between batches goes
+    through its epoch's batches in the same order and starts at the next. The means of that epoch's logs are
+    of the batches after it. A data set that goes on from epoch to epoch (a generator, or `steps_per_epoch`
+    other than its length) begins anew.
     """
 
     def __init__(
@@ -50,7 +53,9 @@ class BackupAndRestore(Callback):
         )
         self._path = os.path.join(self.backup_dir, _NAME)
         self._epoch = 0
+        self._batch = 0
         self._seen = 0
+        self._at_start: dict[str, Any] | None = None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         for path in (self._path, f"{self._path}.bkp"):
@@ -83,17 +88,27 @@ class BackupAndRestore(Callback):
             if kept["rate"] is not None:
                 optimizer.learning_rate = kept["rate"]
         set_rng_state(kept["random"])
+        for own, drawn in zip(_seeded(model), kept.get("seeded", ())):
+            own.bit_generator.state = drawn
         model._initial_epoch = kept["epoch"]
+        self._at_start = None
+        if kept.get("batch"):
+            self._at_start = kept["at_start"]
+            model.reset_metrics()
+            model._position = Position(kept["batch"], kept["at_start"], kept["random"])
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._epoch = epoch
+        if self._at_start is None:
+            self._at_start = get_rng_state()
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        self._epoch = epoch + 1
+        self._epoch, self._batch, self._at_start = epoch + 1, 0, None
         if self.save_freq == "epoch":
             self._save()
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        self._batch = batch + 1
         if isinstance(self.save_freq, int):
             self._seen += 1
             if self._seen >= self.save_freq:
@@ -109,14 +124,17 @@ class BackupAndRestore(Callback):
         weights = list(given.values()) if isinstance(given, dict) else list(given)
         optimizer = self.model.optimizer
         slots = optimizer.variables if getattr(optimizer, "built", False) else None
-        fixed = getattr(optimizer, "_has_rate", False)
+        fixed = getattr(getattr(optimizer, "inner_optimizer", optimizer), "_has_rate", False)
         state = {
             "epoch": self._epoch,
+            "batch": self._batch,
+            "at_start": self._at_start if self._batch else None,
             "weights": len(weights),
             "names": names,
             "optimizer": None if slots is None else len(slots),
             "rate": float(optimizer.learning_rate) if fixed else None,
             "random": get_rng_state(),
+            "seeded": [own.bit_generator.state for own in _seeded(self.model)],
         }
         arrays: dict[str, Any] = {f"weights/{i}": w for i, w in enumerate(weights)}
         arrays.update({f"optimizer/{i}": np.asarray(a) for i, a in enumerate(slots or ())})
@@ -126,6 +144,13 @@ class BackupAndRestore(Callback):
     def on_train_end(self, logs: Logs | None = None) -> None:
         if self.delete_checkpoint and os.path.exists(self.backup_dir):
             shutil.rmtree(self.backup_dir)
+
+
+def _seeded(model: Any) -> list[Any]:
+    """The generators of layers with a seed of their own."""
+    layers = model._walk() if hasattr(model, "_walk") else ()
+    found = [getattr(getattr(layer, "seed_generator", None), "_own", None) for layer in layers]
+    return [own for own in found if own is not None]
 
 
 class SwapEMAWeights(Callback):

@@ -9,14 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from dlcore.random import set_rng_state
 from dlcore.train.batches import ArrayBatches, Batch, IterableBatches
 from dlcore.train.callbacks import CallbackList
 
-__all__ = ["Epochs", "Task", "evaluate_loop", "train_loop"]
+__all__ = ["Epochs", "Position", "Task", "evaluate_loop", "train_loop"]
 
 Batches = ArrayBatches | IterableBatches
+
+
+class Position(NamedTuple):
+    """Where in an epoch a training was interrupted, and the random states at the epoch's start and there."""
+
+    batches: int
+    at_start: dict[str, Any]
+    here: dict[str, Any]
 
 
 class Task(Protocol):
@@ -24,6 +33,7 @@ class Task(Protocol):
 
     stop_training: bool
     _initial_epoch: int | None
+    _position: Position | None
 
     def run_train_step(self, batch: Batch) -> None: ...
     def run_test_step(self, batch: Batch) -> None: ...
@@ -89,15 +99,22 @@ def train_loop(
     source = Epochs(data, steps_per_epoch, "fit")
     callbacks.set_params({"epochs": epochs, "steps": source.length})
     task.stop_training = False
-    task._initial_epoch = None
+    task._initial_epoch = task._position = None
     callbacks.on_train_begin()
     try:
         # A callback that restored an earlier state says where it ends.
         for epoch in range(task._initial_epoch or initial_epoch, epochs):
-            task.reset_metrics()
+            done, task._position = task._position, None
+            if done is None:
+                task.reset_metrics()
             callbacks.on_epoch_begin(epoch)
-            steps = 0
-            for step, batch in enumerate(source.epoch()):
+            batches, steps = source.epoch(), 0
+            if done is not None:
+                # The same order again, up to the batch that the interruption left.
+                set_rng_state(done.at_start)
+                steps = sum(1 for _ in islice(batches, done.batches))
+                set_rng_state(done.here)
+            for step, batch in enumerate(batches, steps):
                 callbacks.on_train_batch_begin(step)
                 task.run_train_step(batch)
                 callbacks.on_train_batch_end(step, task.epoch_logs)

@@ -13,7 +13,7 @@ from dlcore.autograd import no_grad
 from dlcore.tensor import Tensor, from_numpy
 from dlcore.train.batches import Batch, IterableBatches, make_batches, tree_leaves, tree_map
 from dlcore.train.callbacks import Callback, CallbackList, History, ProgbarLogger
-from dlcore.train.loop import evaluate_loop, train_loop
+from dlcore.train.loop import Position, evaluate_loop, train_loop
 from dlcore.train.meters import Mean
 
 __all__ = ["Trainer", "fit"]
@@ -75,6 +75,7 @@ class Trainer:
         self.metrics = dict(metrics)
         self.stop_training = False
         self._initial_epoch: int | None = None
+        self._position: Position | None = None
         self.reset_metrics()
 
     def reset_metrics(self) -> None:

@@ -36,6 +36,11 @@ from dlcore.keras.layers.conv import (
     SeparableConvolution1D,
     SeparableConvolution2D,
 )
+from dlcore.keras.layers.conv_lstm import (
+    ConvLSTM1D,
+    ConvLSTM2D,
+    ConvLSTM3D,
+)
 from dlcore.keras.layers.conv_transpose import (
     Conv1DTranspose,
     Conv2DTranspose,
@@ -62,9 +67,20 @@ from dlcore.keras.layers.image import (
     RandomFlip,
     Resizing,
 )
+from dlcore.keras.layers.image_affine import (
+    RandomRotation,
+    RandomShear,
+    RandomTranslation,
+    RandomZoom,
+)
 from dlcore.keras.layers.input import (
     Input,
     InputLayer,
+)
+from dlcore.keras.layers.lookup import (
+    Hashing,
+    IntegerLookup,
+    StringLookup,
 )
 from dlcore.keras.layers.merge import (
     Add,
@@ -160,6 +176,9 @@ from dlcore.keras.layers.rnn import (
     RNN,
     SimpleRNN,
 )
+from dlcore.keras.layers.text import (
+    TextVectorization,
+)
 from dlcore.keras.layers.wrappers import (
     Bidirectional,
     SpectralNormalization,
@@ -201,6 +220,9 @@ __all__ = [
     "Conv2DTranspose",
     "Conv3D",
     "Conv3DTranspose",
+    "ConvLSTM1D",
+    "ConvLSTM2D",
+    "ConvLSTM3D",
     "Convolution1D",
     "Convolution1DTranspose",
     "Convolution2D",
@@ -237,10 +259,12 @@ __all__ = [
     "GroupNormalization",
     "GroupQueryAttention",
     "GroupedQueryAttention",
+    "Hashing",
     "Identity",
     "Input",
     "InputLayer",
     "InputSpec",
+    "IntegerLookup",
     "LSTMCell",
     "Lambda",
     "Layer",
@@ -265,6 +289,10 @@ __all__ = [
     "RandomContrast",
     "RandomCrop",
     "RandomFlip",
+    "RandomRotation",
+    "RandomShear",
+    "RandomTranslation",
+    "RandomZoom",
     "ReLU",
     "RepeatVector",
     "Rescaling",
@@ -283,7 +311,9 @@ __all__ = [
     "SpatialDropout3D",
     "SpectralNormalization",
     "StackedRNNCells",
+    "StringLookup",
     "Subtract",
+    "TextVectorization",
     "TimeDistributed",
     "UnitNormalization",
     "UpSampling1D",

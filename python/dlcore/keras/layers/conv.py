@@ -44,6 +44,13 @@ def kernel_first(k: Tensor) -> Tensor:
     return k.permute(k.ndim - 1, k.ndim - 2, *range(k.ndim - 2))
 
 
+def padded(x: Tensor, pads: list[tuple[int, int]]) -> tuple[Tensor, Any]:
+    """(x, padding) for a kernel that pads both sides alike: x is padded first where they differ."""
+    if all(a == b for a, b in pads):
+        return x, tuple([a for a, _ in pads])
+    return F.pad(x, tuple([n for pair in reversed(pads) for n in pair])), 0
+
+
 class BaseConv(Layer):
     """Geometry, bias and activation of convolutions."""
 
@@ -90,11 +97,8 @@ class BaseConv(Layer):
         if self.padding == "causal":
             x = F.pad(x, (windows[0] - 1, 0))
         elif self.padding == "same":
-            pads = [same_padding(n, w, s) for n, w, s in zip(x.shape[2:], windows, self.strides)]
-            if all(a == b for a, b in pads):
-                padding = tuple([a for a, _ in pads])
-            else:
-                x = F.pad(x, tuple([n for pair in reversed(pads) for n in pair]))
+            sides = zip(x.shape[2:], windows, self.strides)
+            x, padding = padded(x, [same_padding(n, w, s) for n, w, s in sides])
         conv: Any = (F.conv1d, F.conv2d, F.conv3d)[self.rank - 1]
         y: Tensor = conv(
             x, kernel, bias, self.strides, padding, self.dilation_rate, groups, activation=activation

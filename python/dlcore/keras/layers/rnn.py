@@ -251,6 +251,12 @@ class _Named(RNN):
 
 _OF_THE_CELL = {
     "units",
+    "filters",
+    "kernel_size",
+    "strides",
+    "padding",
+    "data_format",
+    "dilation_rate",
     "activation",
     "recurrent_activation",
     "use_bias",
@@ -270,6 +276,7 @@ _OF_THE_CELL = {
     "implementation",
     "seed",
 }
+_GIVEN_APART = ("units", "filters", "implementation")
 _OF_THE_LAYER = (
     "activity_regularizer",
     "return_sequences",
@@ -282,7 +289,7 @@ _OF_THE_LAYER = (
 
 def _split(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """A constructor's arguments: the cell's, and the layer's."""
-    cell = {k: v for k, v in given.items() if k in _OF_THE_CELL and k not in ("units", "implementation")}
+    cell = {k: v for k, v in given.items() if k in _OF_THE_CELL and k not in _GIVEN_APART}
     layer = {k: v for k, v in given.items() if k in _OF_THE_LAYER}
     return cell, {**layer, **given["kwargs"]}
 

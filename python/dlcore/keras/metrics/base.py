@@ -237,7 +237,7 @@ def mean_metric(
 
     body = {
         "__init__": __init__,
-        "__module__": __name__,
+        "__module__": f"{__package__}.means",
         "__doc__": f"The mean of: {f.__doc__}",
         "_direction": direction,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -687,6 +688,19 @@ class ScheduleFreeAdamW(_Moments):
         np.copyto(w, (1 - b) * z + b * ((1 - part) * x + part * z))
 
 
+_INNER_OPTIONS: dict[str, Any] = {
+    "weight_decay": None,
+    "clipnorm": None,
+    "global_clipnorm": None,
+    "clipvalue": None,
+    "use_ema": False,
+    "ema_momentum": 0.99,
+    "ema_overwrite_frequency": None,
+    "loss_scale_factor": None,
+    "gradient_accumulation_steps": None,
+}
+
+
 @registry.add()
 class LossScaleOptimizer(Optimizer):
     """Another optimizer on a loss that is scaled up, the scale doubling after steps that went well and
@@ -700,10 +714,18 @@ class LossScaleOptimizer(Optimizer):
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        for key in kwargs:
+        if not kwargs.pop("dynamic", True):
             raise ValueError(
-                f"LossScaleOptimizer does not support `{key}`. Instead, set `{key}` on the `inner_optimizer`."
+                "LossScaleOptimizer no longer supports `dynamic=False`. Instead, simply set"
+                " `loss_scale_factor` directly on the `inner_optimizer`."
             )
+        for key, value in kwargs.items():
+            # Old configurations hold what is not set here.
+            if key not in _INNER_OPTIONS or value != _INNER_OPTIONS[key]:
+                raise ValueError(
+                    f"LossScaleOptimizer does not support `{key}`. Instead, set `{key}` on the"
+                    " `inner_optimizer`."
+                )
         super().__init__(0.0, name=name)
         self.inner_optimizer = registry.get(inner_optimizer)
         self.inner_optimizer.loss_scale_factor = None
@@ -735,11 +757,23 @@ class LossScaleOptimizer(Optimizer):
     def iterations(self, value: Any) -> None:
         self.inner_optimizer.iterations = value
 
-    def _state(self) -> list[NDArray]:
-        return [self._good, self._scale, *self.inner_optimizer.variables[2:]]
+    @property
+    def variables(self) -> list[NDArray]:
+        """An unused step count and rate, the good steps since the last change, the scale, and the inner
+        optimizer's."""
+        unused = [np.asarray(0, np.int32), np.asarray(0, np.float32)]
+        own = [self._good, self._scale] if self.built else []
+        return [*unused, *own, *self.inner_optimizer.variables]
+
+    def set_variables(self, values: Sequence[Any], what: str = "the saved state") -> None:
+        if len(values) < 4:
+            raise ValueError(f"{self.name}: {what} does not fit this model's weights")
+        self.inner_optimizer.set_variables(values[4:], what)
+        self._good[...] = values[2]
+        self._scale[...] = values[3]
 
     def scale_loss(self, loss: Any) -> Any:
-        return self.inner_optimizer.scale_loss(loss * self.dynamic_scale)
+        return loss * self.dynamic_scale
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         if not self.built and trainable_variables is not None:
@@ -760,7 +794,6 @@ class LossScaleOptimizer(Optimizer):
         else:
             self._good[...] = 0
             self._scale /= 2
-        self._iterations += 1
 
     def finalize_variable_values(self, var_list: Any) -> None:
         self.inner_optimizer.finalize_variable_values(var_list)

@@ -32,7 +32,15 @@ if TYPE_CHECKING:
         BertForTokenClassification,
         BertModel,
     )
+    from dlcore.models.birnn import (
+        BiGRUClassifier,
+        BiGRUTagger,
+        BiLSTMClassifier,
+        BiLSTMTagger,
+        BiRNNConfig,
+    )
     from dlcore.models.config import PreTrainedConfig
+    from dlcore.models.crf import CRF
     from dlcore.models.dbn import DBN, RBM
     from dlcore.models.gpt2 import (
         GPT2Config,
@@ -64,6 +72,14 @@ if TYPE_CHECKING:
         Qwen2Model,
     )
     from dlcore.models.seq2seq import Seq2Seq, Seq2SeqConfig
+    from dlcore.models.speech import (
+        BiLSTMForCTC,
+        CTCConfig,
+        character_error_rate,
+        ctc_beam_search,
+        ctc_greedy_search,
+        edit_distance,
+    )
     from dlcore.models.t5 import (
         T5Config,
         T5EncoderModel,
@@ -88,7 +104,9 @@ _HOME = {
         "BertConfig BertForMaskedLM BertForMultipleChoice BertForNextSentencePrediction BertForPreTraining "
         "BertForQuestionAnswering BertForSequenceClassification BertForTokenClassification BertModel"
     ),
+    "birnn": "BiGRUClassifier BiGRUTagger BiLSTMClassifier BiLSTMTagger BiRNNConfig",
     "config": "PreTrainedConfig",
+    "crf": "CRF",
     "dbn": "DBN RBM",
     "gpt2": (
         "GPT2Config GPT2ForQuestionAnswering GPT2ForSequenceClassification GPT2ForTokenClassification "
@@ -104,6 +122,7 @@ _HOME = {
         "Qwen2ForSequenceClassification Qwen2ForTokenClassification Qwen2Model"
     ),
     "seq2seq": "Seq2Seq Seq2SeqConfig",
+    "speech": ("BiLSTMForCTC CTCConfig character_error_rate ctc_beam_search ctc_greedy_search edit_distance"),
     "t5": (
         "T5Config T5EncoderModel T5ForConditionalGeneration T5ForQuestionAnswering "
         "T5ForSequenceClassification T5ForTokenClassification T5Model T5PreTrainedModel"
@@ -113,6 +132,7 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 
 __all__ = [
+    "CRF",
     "DBN",
     "RBM",
     "AutoConfig",
@@ -134,6 +154,13 @@ __all__ = [
     "BertForSequenceClassification",
     "BertForTokenClassification",
     "BertModel",
+    "BiGRUClassifier",
+    "BiGRUTagger",
+    "BiLSTMClassifier",
+    "BiLSTMForCTC",
+    "BiLSTMTagger",
+    "BiRNNConfig",
+    "CTCConfig",
     "GPT2Config",
     "GPT2ForQuestionAnswering",
     "GPT2ForSequenceClassification",
@@ -173,6 +200,10 @@ __all__ = [
     "T5PreTrainedModel",
     "Transformer",
     "TransformerConfig",
+    "character_error_rate",
+    "ctc_beam_search",
+    "ctc_greedy_search",
+    "edit_distance",
     "transformer_schedule",
 ]
 

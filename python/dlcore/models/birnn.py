@@ -168,7 +168,7 @@ class _Tagger(_BiRNN):
         """The labels of each sample's tokens: of the best path with a CRF, else the best of each token."""
         with no_grad():
             out: Any = self(input_ids, attention_mask, lengths=lengths, features=features, return_dict=True)
-        n = valid_steps(self._get_name(), *out.logits.shape[:2], attention_mask, lengths)
+        n = valid_steps(self._get_name(), out.logits.shape[0], out.logits.shape[1], attention_mask, lengths)
         if self.crf is not None:
             return self.crf.decode(out.logits, lengths=n)
         best = out.logits.numpy().argmax(-1)

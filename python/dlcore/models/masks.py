@@ -45,7 +45,7 @@ def valid_steps(
     op: str, batch: int, steps: int, mask: Any = None, lengths: Any = None
 ) -> np.ndarray[Any, Any]:
     """The length of each sample, (B,) int64 in [1, steps], from either `lengths` (B,) or a mask (B, T) of 1
-    for tokens and 0 for padding at their right; all `steps` where both are None. ValueError for anything else.
+    for tokens and 0 for padding at their right; all `steps` where both are None. ValueError for others.
     """
     if mask is not None and lengths is not None:
         raise ValueError(f"{op}: give either a mask or lengths, not both")

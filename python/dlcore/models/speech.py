@@ -91,8 +91,8 @@ class BiLSTMForCTC(PreTrainedModel):
 
     forward(features (B, T, F), lengths=None, labels=None): lengths (B,) of the features; labels (B, S) of
     symbols, padded with -100 at the right. Gives log_probs (B, T', C), their lengths, and for labels the
-    loss: -log p of all alignments, by F.ctc_loss, divided by each number of labels and averaged over the batch.
-    `decode` gives each sample's symbols.
+    loss: -log p of all alignments, by F.ctc_loss, divided by each number of labels and averaged over the
+    batch. `decode` gives each sample's symbols.
 
     Raises ValueError for shapes, lengths outside [1, T] and labels that are the blank or come after padding;
     IndexError for labels outside [0, C).

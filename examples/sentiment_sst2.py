@@ -37,7 +37,7 @@ def batch(pairs, known):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", help="where train.tsv.gz, dev.tsv.gz and test.tsv.gz are")
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--width", type=int, default=128, help="of the GRU, each direction")
     parser.add_argument("--rate", type=float, default=2e-3)

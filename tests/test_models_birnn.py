@@ -380,6 +380,14 @@ def test_beam_search_is_the_enumeration_of_all_alignments(T, C, blank):
             assert greedy == [k for k, _ in itertools.groupby(path.tolist()) if k != blank]
 
 
+def test_no_alignment_is_possible():
+    never = dlcore.full((1, 3, 3), -np.inf)
+    assert ctc_beam_search(never) == [[]]
+    only_blank = never.clone()
+    only_blank[:, :, 0] = 0.0
+    assert ctc_beam_search(only_blank) == [[([], 0.0)]]
+
+
 def test_search_scores_are_those_of_the_loss():
     x = dlcore.functional.log_softmax(dlcore.randn(1, 6, 4), -1)
     labels, score = ctc_beam_search(x, None, 500)[0][0]
@@ -478,6 +486,8 @@ def test_speech_errors():
         (lambda: ctc_beam_search(y, beam_width=0), "beam_width"),
         (lambda: ctc_greedy_search(y, blank=4), "blank must lie"),
         (lambda: ctc_greedy_search(y[0]), "log_probs must be"),
+        (lambda: ctc_beam_search(y * np.nan), "neither NaN"),
+        (lambda: ctc_greedy_search(y * -np.inf), "neither NaN"),
         (lambda: character_error_rate(["a"], []), "1 predictions for 0"),
         (lambda: character_error_rate([""], [""]), "empty"),
     ):

@@ -202,13 +202,16 @@ def _frames(op: str, log_probs: Tensor, lengths: Any, blank: int) -> list[np.nda
         raise ValueError(f"{op}: blank must lie in [0, {log_probs.shape[2]}), got {blank}")
     n = valid_steps(op, log_probs.shape[0], log_probs.shape[1], None, lengths)
     x = log_probs.detach().numpy().astype(np.float64)
-    return [x[i, :length] for i, length in enumerate(n)]
+    frames = [x[i, :length] for i, length in enumerate(n)]
+    if not all((own < np.inf).all() for own in frames):
+        raise ValueError(f"{op}: log_probs must be neither NaN nor +inf")
+    return frames
 
 
 def ctc_greedy_search(log_probs: Tensor, lengths: Any = None, blank: int = 0) -> list[list[int]]:
     """The labels of the best alignment, argmax_a Π_t p_t(a_t): repetitions become one, then blanks go.
 
-    log_probs (B, T, C), lengths (B,) in [1, T], else ValueError.
+    log_probs (B, T, C) without NaN, lengths (B,) in [1, T], else ValueError.
 
     >>> import dlcore
     >>> ctc_greedy_search(dlcore.tensor([[[0.1, 0.9], [0.1, 0.9], [0.9, 0.1], [0.1, 0.9]]]).log())
@@ -226,12 +229,12 @@ def ctc_beam_search(
     log_probs: Tensor, lengths: Any = None, beam_width: int = 16, blank: int = 0
 ) -> list[list[tuple[list[int], float]]]:
     """The most probable labels with log p(labels) = log Σ Π_t p_t(a_t), over the alignments a that become
-    them: of each sample up to `beam_width`, the best first.
+    them: of each sample up to `beam_width`, the best first; none where no alignment is possible.
 
     A search over prefixes, each with two probabilities, that it ends in a blank or in its last label; exact
     where `beam_width` holds all prefixes, else the p of a prefix lacks what was dropped on the way.
 
-    log_probs (B, T, C), lengths (B,) in [1, T] and beam_width at least 1, else ValueError.
+    log_probs (B, T, C) without NaN, lengths (B,) in [1, T] and beam_width at least 1, else ValueError.
 
     >>> import dlcore
     >>> x = dlcore.tensor([[[0.6, 0.4], [0.6, 0.4]]]).log()
@@ -268,6 +271,8 @@ def _search(x: np.ndarray[Any, Any], width: int, blank: int) -> list[tuple[list[
         scores = np.concatenate([np.logaddexp(same_blank, same_label), longer.ravel()])
         best = np.argsort(-scores, kind="stable")[:width]
         best = best[scores[best] > -np.inf]
+        if not len(best):
+            return []
         stay, grow = best[best < W], best[best >= W] - W
         prefixes = [prefixes[i] for i in stay] + [(*prefixes[i // C], int(i % C)) for i in grow]
         in_blank = np.concatenate([same_blank[stay], np.full(len(grow), -np.inf)])

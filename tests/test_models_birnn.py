@@ -158,12 +158,25 @@ def test_crf_of_forbidden_moves():
     assert all((0, 1) not in itertools.pairwise(path) for path in paths)
 
 
+def test_crf_where_no_path_leads():
+    crf, x, _, _ = crf_case(2, 4, 3, seed=6)
+    x[0, 2] = -np.inf
+    e = dlcore.tensor(x, requires_grad=True)
+    total = crf.log_partition(e)
+    assert total.tolist()[0] == -np.inf and np.isfinite(total.tolist()[1])
+    total[1].backward()
+    assert all(np.isfinite(p.grad.numpy()).all() for p in (e, *crf.parameters()))
+    x[0, 2, 1] = np.nan
+    assert np.isnan(crf.log_partition(dlcore.tensor(x)).tolist()[0])
+
+
 def test_crf_errors():
     crf, x, tags, _ = crf_case(2, 4, 3, seed=5)
     x, y = dlcore.tensor(x), dlcore.tensor(tags)
     for arguments, message in (
         ((x[:, :, :2], y), "emissions must be"),
         ((x[0], y), "emissions must be"),
+        ((x.float(), y), "emissions must be float64, got float32"),
         ((x, y[:, :3]), "tags must be"),
         ((x, y.float()), "tags must be"),
         ((x, y, dlcore.ones(2, 3)), "the mask must be"),

@@ -11,13 +11,68 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dlcore import _C, nn
 from dlcore import functional as F
-from dlcore import nn
+from dlcore.autograd import record
 from dlcore.models.masks import valid_steps
 from dlcore.nn import init
 from dlcore.tensor import DTypeLike, Tensor, tensor
 
 __all__ = ["CRF"]
+
+
+def _log_partition(
+    emissions: Tensor, start: Tensor, transitions: Tensor, end: Tensor, lengths: np.ndarray[Any, Any]
+) -> Tensor:
+    """The forward algorithm, and the backward algorithm as its gradient: (B, T, C) -> (B,)."""
+    x = emissions.array
+    B, T, C = x.shape
+    into = _C.contiguous(_C.transpose(transitions.array, 0, 1))  # row: to, column: from
+    alpha = _C.add(_C.select(x, 1, 0), start.array)  # (B, C): log-sum of the paths that end in each tag
+    # Where no path leads the maximum is the least number, not -inf, so that no difference is NaN.
+    least = float(np.finfo(x.dtype).min)
+    alphas, parts, sums = [alpha], [], []
+    for t in range(1, T):
+        scores = _C.add(_C.reshape(alpha, (B, 1, C)), into)  # (B, to, from)
+        top = _C.maximum(_C.amax(scores, (2,), True), least)
+        part = _C.exp(_C.sub(scores, top))
+        total = _C.sum(part, (2,), True)  # at least 1, or 0 where no path leads
+        alpha = _C.add(_C.reshape(_C.add(_C.log(total), top), (B, C)), _C.select(x, 1, t))
+        alphas.append(alpha)
+        parts.append(part)
+        sums.append(total)
+    ends: list[_C.Array | None] = [None] * T  # which samples end here, (B, 1), None for none
+    last = alpha  # (B, C), each sample's at its own length
+    for t in set((lengths - 1).tolist()):
+        ends[t] = _C.to_device(_C.clone(_C.from_numpy((lengths == t + 1)[:, None])), x.device)
+        last = _C.where(ends[t], alphas[t], last)
+    last = _C.add(last, end.array)
+    top = _C.maximum(_C.amax(last, (1,), True), least)
+    part = _C.exp(_C.sub(last, top))
+    total = _C.sum(part, (1,), True)
+    y = _C.reshape(_C.add(_C.log(total), top), (B,))
+    p_last = _C.div(part, _C.maximum(total, 1.0))
+
+    def crf_backward(g: _C.Array, needs: tuple[bool, ...]) -> tuple[_C.Array | None, ...]:
+        dlast = _C.mul(_C.reshape(g, (B, 1)), p_last)
+        dx, moves = _C.empty((B, T, C), x.dtype, x.device), None
+        dalpha = _C.full((B, C), 0.0, x.dtype, x.device)
+        for t in range(T - 1, -1, -1):
+            if (here := ends[t]) is not None:
+                dalpha = _C.add(dalpha, _C.where(here, dlast, 0.0))
+            _C.copy_into(_C.select(dx, 1, t), dalpha)
+            if t:
+                share = _C.div(_C.reshape(dalpha, (B, C, 1)), _C.maximum(sums[t - 1], 1.0))
+                flow = _C.mul(parts[t - 1], share)  # (B, to, from)
+                moves = flow if moves is None else _C.add(moves, flow)
+                dalpha = _C.sum(flow, (1,), False)
+        if moves is None:
+            dtransitions = _C.full((C, C), 0.0, x.dtype, x.device)
+        else:
+            dtransitions = _C.transpose(_C.sum(moves, (0,), False), 0, 1)
+        return dx, _C.sum(dalpha, (0,), False), dtransitions, _C.sum(dlast, (0,), False)
+
+    return record(y, (emissions, start, transitions, end), crf_backward)
 
 
 class CRF(nn.Module):
@@ -32,7 +87,7 @@ class CRF(nn.Module):
     Parameters: start_transitions (C,), transitions (C, C) from row to column, end_transitions (C,), drawn
     from U(-0.1, 0.1).
 
-    Raises ValueError for shapes, masks that are not of this form, lengths outside [1, T], and reductions;
+    Raises ValueError for shapes, dtypes, masks not of this form, lengths outside [1, T], and reductions;
     IndexError for tags outside [0, C).
 
     >>> import dlcore
@@ -70,24 +125,15 @@ class CRF(nn.Module):
     def _lengths(self, emissions: Tensor, mask: Any, lengths: Any) -> np.ndarray[Any, Any]:
         if emissions.ndim != 3 or emissions.shape[2] != self.num_tags or emissions.shape[1] < 1:
             raise ValueError(f"CRF: emissions must be (B, T, {self.num_tags}), got {emissions.shape}")
+        if emissions.dtype != self.transitions.dtype:
+            raise ValueError(f"CRF: emissions must be {self.transitions.dtype}, got {emissions.dtype}")
         return valid_steps("CRF", emissions.shape[0], emissions.shape[1], mask, lengths)
 
     def _sum(self, emissions: Tensor, lengths: np.ndarray[Any, Any]) -> Tensor:
         """log Σ exp over all paths: (B, T, C) -> (B,)."""
-        B, T, C = emissions.shape
-        into = self.transitions.transpose(0, 1)  # row: to, column: from
-        first, *others = F.unbind(emissions, 1)
-        alpha = first + self.start_transitions  # (B, C): log-sum of the paths that end in each tag
-        alphas = [alpha]
-        for step in others:
-            alpha = F.logsumexp(alpha.unsqueeze(1) + into, -1) + step
-            alphas.append(alpha)
-        if (lengths == T).all():
-            last = alpha
-        else:
-            rows = tensor((lengths - 1) * B + np.arange(B))
-            last = F.index_select(F.stack(alphas, 0).reshape(T * B, C), 0, rows)
-        return F.logsumexp(last + self.end_transitions, -1)
+        return _log_partition(
+            emissions, self.start_transitions, self.transitions, self.end_transitions, lengths
+        )
 
     def _score(self, emissions: Tensor, tags: np.ndarray[Any, Any], lengths: np.ndarray[Any, Any]) -> Tensor:
         """s(x, y): (B,)."""

@@ -1,4 +1,4 @@
-"""Speech to letters by a bidirectional LSTM and CTC, on AN4: spelled names, dates, commands; 9 % wrong letters.
+"""Speech to letters by a bidirectional LSTM and CTC, on AN4: spelled names, dates; 9 % wrong letters.
 
 python examples/speech_an4.py FOLDER [--epochs N]: FOLDER holds an4_mfcc.zip, the corpus of CMU as cepstra (13
 every 10 ms) and transcriptions; no speaker of the 130 test utterances is among the 948 to learn from. Prints

@@ -1,4 +1,4 @@
-"""Spoken digits of six speakers, from the sound: log-mel features by NumPy, a small network, 99 % of the test.
+"""Spoken digits of six speakers, from sound: log-mel features by NumPy, a small network; 99 % of the test.
 
 python examples/spoken_digits.py FOLDER [--epochs N] [--model cnn|gru]: FOLDER holds fsdd_0-24.zip, recordings
 0 to 24 of each digit and speaker of the Free Spoken Digit Dataset (8 kHz); 0 to 4 are the test part, as its

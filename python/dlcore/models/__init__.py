@@ -43,8 +43,18 @@ if TYPE_CHECKING:
         BertForTokenClassification,
         BertModel,
     )
+    from dlcore.models.birnn import (
+        BiGRUClassifier,
+        BiGRUTagger,
+        BiLSTMClassifier,
+        BiLSTMTagger,
+        BiRNNConfig,
+    )
     from dlcore.models.config import (
         PreTrainedConfig,
+    )
+    from dlcore.models.crf import (
+        CRF,
     )
     from dlcore.models.dbn import (
         DBN,
@@ -103,6 +113,14 @@ if TYPE_CHECKING:
         Seq2Seq,
         Seq2SeqConfig,
     )
+    from dlcore.models.speech import (
+        BiLSTMForCTC,
+        CTCConfig,
+        character_error_rate,
+        ctc_beam_search,
+        ctc_greedy_search,
+        edit_distance,
+    )
     from dlcore.models.t5 import (
         T5Config,
         T5EncoderModel,
@@ -153,7 +171,9 @@ _HOME = {
         "BertForPreTraining BertForQuestionAnswering BertForSequenceClassification "
         "BertForTokenClassification BertModel"
     ),
+    "birnn": "BiGRUClassifier BiGRUTagger BiLSTMClassifier BiLSTMTagger BiRNNConfig",
     "config": "PreTrainedConfig",
+    "crf": "CRF",
     "dbn": "DBN RBM",
     "gpt2": (
         "GPT2Config GPT2ForQuestionAnswering GPT2ForSequenceClassification GPT2ForTokenClassification "
@@ -173,6 +193,7 @@ _HOME = {
         "resnext50_32x4d wide_resnet101_2 wide_resnet50_2"
     ),
     "seq2seq": "Seq2Seq Seq2SeqConfig",
+    "speech": "BiLSTMForCTC CTCConfig character_error_rate ctc_beam_search ctc_greedy_search edit_distance",
     "t5": (
         "T5Config T5EncoderModel T5ForConditionalGeneration T5ForQuestionAnswering "
         "T5ForSequenceClassification T5ForTokenClassification T5Model T5PreTrainedModel"
@@ -184,6 +205,7 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 
 __all__ = [
+    "CRF",
     "DBN",
     "RBM",
     "VGG",
@@ -208,6 +230,13 @@ __all__ = [
     "BertForSequenceClassification",
     "BertForTokenClassification",
     "BertModel",
+    "BiGRUClassifier",
+    "BiGRUTagger",
+    "BiLSTMClassifier",
+    "BiLSTMForCTC",
+    "BiLSTMTagger",
+    "BiRNNConfig",
+    "CTCConfig",
     "GPT2Config",
     "GPT2ForQuestionAnswering",
     "GPT2ForSequenceClassification",
@@ -253,6 +282,10 @@ __all__ = [
     "VisionTransformer",
     "alexnet",
     "alexnet_2012",
+    "character_error_rate",
+    "ctc_beam_search",
+    "ctc_greedy_search",
+    "edit_distance",
     "fuse",
     "googlenet",
     "resnet18",

@@ -14,7 +14,7 @@ import numpy as np
 from dlcore import _C
 from dlcore.tensor import Tensor
 
-__all__ = ["Seen", "causal_mask", "padding_mask", "who_sees_whom"]
+__all__ = ["Seen", "causal_mask", "padding_mask", "valid_steps", "who_sees_whom"]
 
 
 def _tensor(values: np.ndarray[Any, Any]) -> Tensor:
@@ -39,6 +39,35 @@ def padding_mask(attention_mask: Tensor | None) -> Tensor | None:
             f"got {attention_mask.shape}"
         )
     return _tensor(seen if seen.ndim == 4 else seen[:, None])
+
+
+def valid_steps(
+    op: str, batch: int, steps: int, mask: Any = None, lengths: Any = None
+) -> np.ndarray[Any, Any]:
+    """The length of each sample, (B,) int64 in [1, steps], from either `lengths` (B,) or a mask (B, T) of 1
+    for tokens and 0 for padding at their right; all `steps` where both are None. ValueError for others.
+    """
+    if mask is not None and lengths is not None:
+        raise ValueError(f"{op}: give either a mask or lengths, not both")
+    if mask is None and lengths is None:
+        return np.full(batch, steps, np.int64)
+    given = np.asarray(_values(mask if lengths is None else lengths))
+    if lengths is None:
+        if given.shape != (batch, steps):
+            raise ValueError(f"{op}: the mask must be {(batch, steps)}, got {given.shape}")
+        seen = given != 0
+        if (seen[:, 1:] > seen[:, :-1]).any():
+            raise ValueError(f"{op}: padding must stand at the right, got a mask with 1 after 0")
+        given = seen.sum(1)
+    elif given.shape != (batch,) or given.dtype.kind not in "iu":
+        raise ValueError(f"{op}: lengths must be {batch} integers, got {given.shape} {given.dtype}")
+    if given.size and not (given.min() >= 1 and given.max() <= steps):
+        raise ValueError(f"{op}: lengths must lie in [1, {steps}], got {given.min()} to {given.max()}")
+    return given.astype(np.int64)
+
+
+def _values(x: Any) -> Any:
+    return x.detach().numpy() if isinstance(x, Tensor) else x
 
 
 def causal_mask(attention_mask: Tensor | None, queries: int, keys: int) -> tuple[Tensor | None, bool]:

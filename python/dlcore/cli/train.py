@@ -1,8 +1,8 @@
 """Trains a model: image-classification, language-modelling or text-classification.
 
-What to train is said in one TOML file, in flags, or both (flags win); --print-config TASK prints every key with
-its default. The folder `run.out` gets checkpoint.safetensors, log.csv, tensorboard/ and model/, the best one by
-validation loss. After Ctrl-C or a crash, --resume goes on with the same result as without the break.
+What to train is said in one TOML file, in flags, or both (flags win); --print-config TASK prints every key
+with its default. The folder `run.out` gets checkpoint.safetensors, log.csv, tensorboard/ and model/, the best
+one by validation loss. After Ctrl-C or a crash, --resume goes on with the same result as without the break.
 
 examples:
   dlcore train --print-config language-modelling > gpt.toml

@@ -1,4 +1,4 @@
-"""The configuration of `dlcore train`: sections of keys, each with a default, its range, and one line of help.
+"""The configuration of `dlcore train`: sections of keys, each with a default, its range, and a line of help.
 
 A value's type is its default's. What is unknown, of another type or out of range is refused by name.
 """

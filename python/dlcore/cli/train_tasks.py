@@ -1,4 +1,4 @@
-"""The tasks of `dlcore train`: each has its data, a model, the summed loss of a batch, and a folder to save to.
+"""The tasks of `dlcore train`: each has its data, a model, the summed loss of a batch, and a way to be saved.
 
 All draw from one generator for the order of the data, so that a training repeats by its seed.
 """
@@ -153,9 +153,7 @@ class ImageClassification(Task):
         make = getattr(models, name, None) if name in models.__all__ else None
         takes = inspect.signature(make).parameters if callable(make) else {}
         if make is None or "num_classes" not in takes:
-            raise ConfigError(
-                f"model.name must be an image model of dlcore.models, such as LeNet5, got {name!r}"
-            )
+            raise ConfigError(f"model.name must be an image model, such as LeNet5, got {name!r}")
         given = {"in_channels": channels, "image_size": size}
         model: nn.Module = make(num_classes=classes, **{k: v for k, v in given.items() if k in takes})
         return model
@@ -292,9 +290,7 @@ class TextClassification(Task):
         self.labels = sorted({label for _, label in rows})
         number = {label: i for i, label in enumerate(self.labels)}
         if unknown := {label for _, label in held} - set(number):
-            raise ValueError(
-                f"data.validation_path: labels must occur in data.path, got {sorted(unknown)[:3]}"
-            )
+            raise ValueError(f"data.validation_path: labels must be those of data.path, got {min(unknown)}")
         limit = options["max_length"]
         self.tokenizer: Any = None
         if m["path"]:

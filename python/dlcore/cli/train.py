@@ -83,6 +83,7 @@ class _Training:
         import dlcore
         from dlcore import optim
         from dlcore.cli import train_tasks
+        from dlcore.random import manual_seed
         from dlcore.train import GradientAccumulator
         from dlcore.train.tensorboard import EventFile
 
@@ -91,7 +92,7 @@ class _Training:
         self.checkpoint = self.out / "checkpoint.safetensors"
         if self.run["threads"]:
             dlcore.set_num_threads(self.run["threads"])
-        dlcore.manual_seed(self.run["seed"])
+        manual_seed(self.run["seed"])
         self.task = train_tasks.make(task, config)
         self.parameters = [p for p in self.task.model.parameters() if p.requires_grad]
         groups = [
@@ -173,7 +174,8 @@ class _Training:
             self._train_epoch(verbose)
 
     def _patience_is_over(self) -> bool:
-        return 0 < self.run["patience"] <= self.worse
+        patience: int = self.run["patience"]
+        return 0 < patience <= self.worse
 
     def _train_epoch(self, verbose: bool) -> None:
         from dlcore.train import ProgressBar

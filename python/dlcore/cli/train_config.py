@@ -145,8 +145,9 @@ def assign(tree: dict[str, Any], text: str) -> None:
 def merge(tree: Mapping[str, Any]) -> tuple[str, Config]:
     """The task and every key's value: the tree's, else the default.
 
-    >>> merge({"task": "language-modelling", "model": {"layers": 2}})[1]["model"]["layers"]
-    2
+    >>> task, config = merge({"task": "language-modelling", "data": {"path": "a.txt"}})
+    >>> config["model"]["layers"]
+    4
     """
     task = tree.get("task")
     if task not in TASKS:

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from dlcore import data, models, nn, no_grad
+from dlcore import data, models, nn
+from dlcore.autograd import no_grad
 from dlcore.cli.train_config import Config, ConfigError
 from dlcore.io import save_file
 from dlcore.models.hub import write_text
@@ -30,7 +31,7 @@ Row = tuple[list[int], int]
 class Task:
     """`loader` and `validation` hand out batches, tuples of tensors whose last one is the targets."""
 
-    model: nn.Module
+    model: Any
     loader: data.DataLoader
     validation: data.DataLoader
 

@@ -1,4 +1,4 @@
-"""The command line: `dlcore info | demo | bench | generate | convert`, also as `python -m dlcore`.
+"""The command line: `dlcore info | demo | bench | generate | train | convert`, also as `python -m dlcore`.
 
 Exit status 0 (done), 1 (failed, one line on standard error), 2 (wrong usage), 130 (interrupted). A command is
 a module here with `add_arguments(parser)` and `run(arguments)`, its docstring the help; it imports what it
@@ -22,6 +22,7 @@ COMMANDS = {
     "demo": "train the first CNN on embedded data, show what it predicts, and time the kernels",
     "bench": "every kernel beside NumPy and the machine's limits",
     "generate": "continue a text, or answer it, with a language model",
+    "train": "train a model on images or text from a TOML file or flags, and go on with it later",
     "convert": "write a checkpoint as safetensors, in one file or in shards",
 }
 

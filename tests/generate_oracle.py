@@ -6,7 +6,7 @@ import numpy as np
 
 import dlcore
 from dlcore.generation import GenerationConfig, GenerationMixin
-from dlcore.models.outputs import BaseModelOutput, CausalLMOutput, Seq2SeqLMOutput
+from dlcore.outputs import BaseModelOutput, CausalLMOutput, Seq2SeqLMOutput
 from tests.model_oracle import transformers
 
 

@@ -21,7 +21,7 @@ from dlcore.generation import (
 )
 from dlcore.generation.search import draw, draw_without_replacement
 from dlcore.models import PreTrainedConfig, PreTrainedModel
-from dlcore.models.outputs import CausalLMOutput
+from dlcore.outputs import CausalLMOutput
 from tests.model_oracle import (
     one_thread,  # noqa: F401  # for all tests here
     transformers,

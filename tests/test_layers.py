@@ -19,10 +19,11 @@ RANK = {
     "_C": 0, "tensor": 1, "random": 1, "autograd": 2, "config": 1, "cuda": 1, "io": 2, "geometry": 1,
     "creation": 2,
     "functional": 3, "kernels": 3.5,  # pooling on ndarrays is the functional form, off the tape
-    "nn": 4, "optim": 4, "datasets": 4, "data": 4,
-    "train": 5, "debug": 5,
-    "keras": 6, "models": 6, "bench": 6,
-    "cli": 7, "__main__": 8, "__init__": 9,
+    "hub": 3, "outputs": 3,
+    "nn": 4, "optim": 4, "datasets": 4, "data": 4, "vision": 4, "tokenization": 4,
+    "train": 5, "debug": 5, "generation": 5, "quantization": 5,
+    "keras": 6, "models": 6, "bench": 6, "pipelines": 7,
+    "cli": 8, "__main__": 9, "__init__": 10,
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import dlcore
 from dlcore import models, pipeline
-from dlcore.models.outputs import QuestionAnsweringModelOutput
+from dlcore.outputs import QuestionAnsweringModelOutput
 from tests.model_oracle import (
     one_thread,  # noqa: F401  # for all tests here
     transformers,

@@ -17,9 +17,8 @@ from typing import Any, cast
 
 import numpy as np
 
+from dlcore.hub import HUB_OPTIONS, find_optional, write_text
 from dlcore.io.checkpoint import read_json
-from dlcore.models.config import HUB_OPTIONS
-from dlcore.models.hub import find_optional, write_text
 from dlcore.tensor import tensor
 
 __all__ = ["AutoTokenizer", "BatchEncoding", "PreTrainedTokenizer"]

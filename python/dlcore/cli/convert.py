@@ -78,9 +78,9 @@ def _plan(checkpoint: Any, dtype: str | None, limit: int | None) -> list[list[st
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from dlcore.hub import write_text
     from dlcore.io import open_checkpoint, save_file
     from dlcore.models.base import SAFETENSORS, _bytes, _open_weights
-    from dlcore.models.hub import write_text
 
     source, target = Path(arguments.source).expanduser(), Path(arguments.target).expanduser()
     if not source.exists():

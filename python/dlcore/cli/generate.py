@@ -105,14 +105,14 @@ def _load(path: str) -> Any:
 def run(arguments: argparse.Namespace) -> int:
     if arguments.stream and (arguments.json or (arguments.count or 1) > 1):
         raise ValueError("--stream prints one text: leave out --json and --count")
-    import dlcore
+    from dlcore import _C
     from dlcore.generation import TextStreamer
     from dlcore.tensor import tensor
 
     if arguments.threads is not None:
         if not 1 <= arguments.threads <= 4096:
             raise ValueError(f"--threads must be between 1 and 4096, got {arguments.threads}")
-        dlcore.set_num_threads(arguments.threads)
+        _C.set_num_threads(arguments.threads)
     began = time.perf_counter()
     if arguments.ids:
         tokenizer: Any = _Ids()

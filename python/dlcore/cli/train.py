@@ -80,8 +80,7 @@ class _Training:
     """One run: what it is made of, where it is, and what it writes."""
 
     def __init__(self, task: str, config: train_config.Config) -> None:
-        import dlcore
-        from dlcore import optim
+        from dlcore import _C, optim
         from dlcore.cli import train_tasks
         from dlcore.random import manual_seed
         from dlcore.train import GradientAccumulator
@@ -91,7 +90,7 @@ class _Training:
         self.out = Path(self.run["out"])
         self.checkpoint = self.out / "checkpoint.safetensors"
         if self.run["threads"]:
-            dlcore.set_num_threads(self.run["threads"])
+            _C.set_num_threads(self.run["threads"])
         manual_seed(self.run["seed"])
         self.task = train_tasks.make(task, config)
         self.parameters = [p for p in self.task.model.parameters() if p.requires_grad]

@@ -18,8 +18,8 @@ import numpy as np
 from dlcore import data, models, nn
 from dlcore.autograd import no_grad
 from dlcore.cli.train_config import Config, ConfigError
+from dlcore.hub import write_text
 from dlcore.io import save_file
-from dlcore.models.hub import write_text
 from dlcore.nn import functional as F
 from dlcore.tensor import Tensor, tensor
 

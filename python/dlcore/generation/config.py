@@ -9,9 +9,8 @@ import os
 from pathlib import Path
 from typing import Any, Self
 
+from dlcore.hub import HUB_OPTIONS, find_file, find_optional, write_text
 from dlcore.io.checkpoint import read_json
-from dlcore.models.config import HUB_OPTIONS
-from dlcore.models.hub import find_file, find_optional, write_text
 
 __all__ = ["GenerationConfig"]
 

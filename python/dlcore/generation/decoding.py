@@ -12,7 +12,7 @@ import numpy as np
 
 from dlcore.generation.cache import DynamicCache, EncoderDecoderCache
 from dlcore.generation.processors import Array, as_tensor
-from dlcore.models.outputs import BaseModelOutput
+from dlcore.outputs import BaseModelOutput
 from dlcore.tensor import Tensor
 
 __all__ = ["DecodingState", "new_cache"]

@@ -23,7 +23,7 @@ from dlcore.generation.outputs import (
 )
 from dlcore.generation.processors import Array, as_array, as_tensor
 from dlcore.generation.search import Record, beam_search, sample
-from dlcore.models.outputs import BaseModelOutput
+from dlcore.outputs import BaseModelOutput
 from dlcore.random import get_generator
 from dlcore.tensor import Tensor
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from dlcore.models.outputs import ModelOutput
+from dlcore.outputs import ModelOutput
 from dlcore.tensor import Tensor
 
 __all__ = [

@@ -6,7 +6,8 @@ import importlib
 import os
 from typing import Any, ClassVar
 
-from dlcore.models.config import HUB_OPTIONS, PreTrainedConfig
+from dlcore.hub import HUB_OPTIONS
+from dlcore.models.config import PreTrainedConfig
 
 __all__ = [
     "AutoConfig",

@@ -14,9 +14,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from dlcore import _C, nn
+from dlcore.hub import HUB_OPTIONS, find_optional, write_text
 from dlcore.io import open_checkpoint, save_file
-from dlcore.models.config import HUB_OPTIONS, PreTrainedConfig
-from dlcore.models.hub import find_optional, write_text
+from dlcore.models.config import PreTrainedConfig
 from dlcore.nn import init
 from dlcore.tensor import Tensor
 

@@ -19,7 +19,7 @@ from dlcore.models.base import PreTrainedModel
 from dlcore.models.config import PreTrainedConfig
 from dlcore.models.losses import classification_loss, question_answering_loss, token_loss
 from dlcore.models.masks import padding_mask
-from dlcore.models.outputs import (
+from dlcore.outputs import (
     BaseModelOutput,
     BaseModelOutputWithPooling,
     MaskedLMOutput,

@@ -20,7 +20,7 @@ from dlcore.models.config import PreTrainedConfig
 from dlcore.models.crf import CRF
 from dlcore.models.losses import classification_loss, token_loss
 from dlcore.models.masks import valid_steps
-from dlcore.models.outputs import SequenceClassifierOutput, TokenClassifierOutput
+from dlcore.outputs import SequenceClassifierOutput, TokenClassifierOutput
 from dlcore.tensor import Tensor, tensor
 
 __all__ = ["BiGRUClassifier", "BiGRUTagger", "BiLSTMClassifier", "BiLSTMTagger", "BiRNNConfig"]

@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from dlcore.hub import HUB_OPTIONS, find_file, write_text
 from dlcore.io.checkpoint import read_json
-from dlcore.models.hub import find_file, write_text
 
 __all__ = ["PreTrainedConfig"]
 
@@ -181,6 +181,3 @@ class PreTrainedConfig:
                 f"{os.fspath(path)}"
             )
         return cls.from_dict({**values, "_name_or_path": os.fspath(path)}, **kwargs)
-
-
-HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")

@@ -22,14 +22,14 @@ from dlcore.models.base import PreTrainedModel
 from dlcore.models.config import PreTrainedConfig
 from dlcore.models.losses import causal_lm_loss, classification_loss, question_answering_loss, token_loss
 from dlcore.models.masks import causal_mask
-from dlcore.models.outputs import (
+from dlcore.nn import init
+from dlcore.outputs import (
     BaseModelOutputWithPast,
     CausalLMOutput,
     QuestionAnsweringModelOutput,
     SequenceClassifierOutput,
     TokenClassifierOutput,
 )
-from dlcore.nn import init
 from dlcore.tensor import Tensor, tensor
 
 __all__ = [

@@ -23,14 +23,14 @@ from dlcore.models.config import PreTrainedConfig
 from dlcore.models.gpt2 import last_token
 from dlcore.models.losses import causal_lm_loss, classification_loss, question_answering_loss, token_loss
 from dlcore.models.masks import causal_mask
-from dlcore.models.outputs import (
+from dlcore.models.rope import RotaryTable, rope_parameters, rotate
+from dlcore.outputs import (
     BaseModelOutputWithPast,
     CausalLMOutput,
     QuestionAnsweringModelOutput,
     SequenceClassifierOutput,
     TokenClassifierOutput,
 )
-from dlcore.models.rope import RotaryTable, rope_parameters, rotate
 from dlcore.tensor import Tensor, tensor
 
 __all__ = [
@@ -285,9 +285,8 @@ class LlamaPreTrainedModel(PreTrainedModel):
         """
         path = pretrained_model_name_or_path
         if path is not None and (gguf_file is not None or os.fspath(path).endswith(".gguf")):
+            from dlcore.hub import HUB_OPTIONS, find_file
             from dlcore.io.gguf import open_llama
-            from dlcore.models.config import HUB_OPTIONS
-            from dlcore.models.hub import find_file
 
             hub = {k: kwargs.pop(k) for k in HUB_OPTIONS if k in kwargs}
             values, state = open_llama(path if gguf_file is None else find_file(path, gguf_file, **hub))

@@ -21,8 +21,8 @@ from dlcore.models.base import PreTrainedModel
 from dlcore.models.beam import Translator
 from dlcore.models.config import PreTrainedConfig
 from dlcore.models.losses import shift_right
-from dlcore.models.outputs import Seq2SeqLMOutput
 from dlcore.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from dlcore.outputs import Seq2SeqLMOutput
 from dlcore.tensor import Tensor, tensor
 
 __all__ = ["Seq2Seq", "Seq2SeqConfig"]

@@ -21,7 +21,7 @@ from dlcore.autograd import no_grad
 from dlcore.models.base import PreTrainedModel
 from dlcore.models.config import PreTrainedConfig
 from dlcore.models.masks import valid_steps
-from dlcore.models.outputs import ModelOutput
+from dlcore.outputs import ModelOutput
 from dlcore.tensor import Tensor, tensor
 
 __all__ = [

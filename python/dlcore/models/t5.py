@@ -27,7 +27,8 @@ from dlcore.models.base import LoadingReport, PreTrainedModel
 from dlcore.models.config import PreTrainedConfig
 from dlcore.models.losses import classification_loss, question_answering_loss, shift_right, token_loss
 from dlcore.models.masks import Seen, who_sees_whom
-from dlcore.models.outputs import (
+from dlcore.nn import init
+from dlcore.outputs import (
     BaseModelOutput,
     BaseModelOutputWithPast,
     ModelOutput,
@@ -37,7 +38,6 @@ from dlcore.models.outputs import (
     Seq2SeqSequenceClassifierOutput,
     TokenClassifierOutput,
 )
-from dlcore.nn import init
 from dlcore.tensor import Tensor, tensor
 
 __all__ = [

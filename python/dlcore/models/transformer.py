@@ -24,8 +24,8 @@ from dlcore.models.beam import Translator
 from dlcore.models.config import PreTrainedConfig
 from dlcore.models.losses import shift_right
 from dlcore.models.masks import Seen, who_sees_whom
-from dlcore.models.outputs import BaseModelOutput, ModelOutput, Seq2SeqLMOutput
 from dlcore.nn import init
+from dlcore.outputs import BaseModelOutput, ModelOutput, Seq2SeqLMOutput
 from dlcore.tensor import Tensor, tensor
 
 __all__ = ["Transformer", "TransformerConfig", "transformer_schedule"]

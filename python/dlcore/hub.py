@@ -6,7 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-__all__ = ["find_file", "write_text"]
+__all__ = ["HUB_OPTIONS", "find_file", "find_optional", "write_text"]
+
+# What callers may say about the hub, passed on to hf_hub_download.
+HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
 
 
 def find_file(path: str | os.PathLike[str], name: str, *, subfolder: str = "", **hub: Any) -> Path:

@@ -69,6 +69,19 @@ def test_bfloat16_is_widened_exactly(dtype):
     np.testing.assert_array_equal(wide, expected)
 
 
+def test_from_pretrained_keeps_bfloat16_on_request(tmp_path):
+    config = models.GPT2Config(vocab_size=31, n_embd=32, n_layer=2, n_head=2, n_positions=16)
+    model = models.GPT2LMHeadModel(config).eval()
+    model.save_pretrained(tmp_path)
+    narrow = models.GPT2LMHeadModel.from_pretrained(tmp_path, dtype="bfloat16")
+    ids = dlcore.tensor([[3, 1, 4, 1, 5]])
+    with dlcore.no_grad():
+        whole, rounded = model(ids).logits.numpy(), narrow(ids).logits.numpy()
+        again = model.quantize("bfloat16")(ids).logits.numpy()
+    np.testing.assert_array_equal(rounded, again)
+    assert 0 < np.abs(rounded - whole).max() < 0.02 * np.abs(whole).max()
+
+
 def test_what_is_chosen_and_errors():
     model = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Sequential(nn.Linear(3, 2)))
     some = quantize_dynamic(model, {"2.0"})

@@ -215,8 +215,9 @@ class PreTrainedModel(nn.Module):
 
         Weights come from model.safetensors (mapped into memory, not read), pytorch_model.bin (by a reader
         that runs no code), or their shards. Keywords that the configuration knows replace its values; what is
-        left goes to the constructor. float16 and bfloat16 weights become float32; `dtype` asks for another.
-        Weights that the file lacks are drawn anew and reported on the log; with `strict` this raises.
+        left goes to the constructor. float16 and bfloat16 weights become float32; `dtype` asks for another,
+        and bfloat16 keeps those of the linear layers as they are, for inference (`quantize`). Weights that
+        the file lacks are drawn anew and reported on the log; with `strict` this raises.
 
         Raises FileNotFoundError where there are no weights, ValueError for corrupt files, RuntimeError with
         all mismatched shapes together unless `ignore_mismatched_sizes`.
@@ -239,12 +240,16 @@ class PreTrainedModel(nn.Module):
             state_dict = _open_weights(path, use_safetensors, hub)
         with init.skipped():
             model = cls(config, *model_args, **kwargs)
-        report = model._load(state_dict, _wanted(dtype, state_dict), ignore_mismatched_sizes)
+        narrow = _name_of(dtype) == "bfloat16"
+        wanted = _wanted(None if narrow else dtype, state_dict)
+        report = model._load(state_dict, wanted, ignore_mismatched_sizes)
         if strict and (report.missing_keys or report.unexpected_keys):
             raise RuntimeError(f"{cls.__name__}.from_pretrained: {report}")
         model.eval()
         if model.can_generate():
             model._load_generation_config(path, hub)  # type: ignore[attr-defined]
+        if narrow:
+            model.quantize("bfloat16")
         return (model, report.as_dict()) if output_loading_info else model
 
     def _load(self, checkpoint: Mapping[str, Any], dtype: np.dtype[Any], ignore_sizes: bool) -> LoadingReport:
@@ -361,16 +366,20 @@ def _as(value: Any, target: Tensor, dtype: np.dtype[Any]) -> _C.Array:
     return value if value.dtype == wanted else _C.cast(value, wanted)
 
 
+def _name_of(dtype: Any) -> str:
+    return str(getattr(dtype, "name", None) or str(dtype).removeprefix("torch."))
+
+
 def _wanted(dtype: Any, state: Mapping[str, Any]) -> np.dtype[Any]:
     """float32, or float64 where that is asked for or is what the file holds."""
     if dtype is None or (isinstance(dtype, str) and dtype == "auto"):
         of = getattr(state, "dtype", None)
         names = {of(n) if of is not None else str(state[n].dtype) for n in list(state)[:8]}
         return np.dtype("float64" if names == {"float64"} else "float32")
-    name = str(getattr(dtype, "name", None) or str(dtype).removeprefix("torch."))
+    name = _name_of(dtype)
     if name in ("float32", "float64"):
         return np.dtype(name)
-    raise ValueError(f"from_pretrained: dtype must be float32 or float64, got {dtype!r}")
+    raise ValueError(f"from_pretrained: dtype must be float32, float64 or bfloat16, got {dtype!r}")
 
 
 def _open_weights(path: str | os.PathLike[str], use_safetensors: bool | None, hub: dict[str, Any]) -> Any:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dlcore.models.objectives import span_corruption
+from dlcore.models.objectives import mask_tokens, sentence_pairs, span_corruption
 
 EXTRA = range(999, 899, -1)
 
@@ -76,3 +76,35 @@ def test_ends_seeds_and_errors():
         span_corruption(range(9), 0.5, 0.5)
     with pytest.raises(ValueError, match="one more than the 5 spans"):
         span_corruption(range(100), 0.15, 3.0, range(5))
+
+
+def test_masked_tokens_are_asked_for_as_often_as_said():
+    rng = np.random.default_rng(0)
+    ids = rng.integers(0, 1000, (200, 100))
+    ids[:, 0], ids[:, -1] = 1, 2
+    inputs, labels = mask_tokens(ids, 3, 1000, 0.15, special_ids=[1, 2], rng=1)
+    asked = labels != -100
+    ordinary = ~np.isin(ids, [1, 2])
+    assert not asked[~ordinary].any() and (labels[asked] == ids[asked]).all()
+    assert (inputs[~asked] == ids[~asked]).all()
+    assert abs(asked[ordinary].mean() - 0.15) < 0.01
+    masked, kept = (inputs == 3)[asked].mean(), (inputs == ids)[asked].mean()
+    assert abs(masked - 0.8) < 0.03 and abs(kept - 0.1) < 0.03
+    again = mask_tokens(ids, 3, 1000, 0.15, special_ids=[1, 2], rng=1)
+    np.testing.assert_array_equal(again[0], inputs)
+    np.testing.assert_array_equal(mask_tokens(ids, 3, 1000, 0.0)[0], ids)
+    for bad in ({"ids": [[1.0]]}, {"ids": [[1000]]}, {"ids": [[1]], "probability": 2.0}):
+        with pytest.raises(ValueError, match="mask_tokens"):
+            mask_tokens(mask_token_id=3, vocab_size=1000, **bad)
+
+
+def test_sentence_pairs_follow_or_come_from_elsewhere():
+    documents = [[f"{d}.{s}" for s in range(30)] for d in range(20)] + [[]]
+    pairs = sentence_pairs(documents, rng=0)
+    assert len(pairs) == 20 * 29
+    for first, second, label in pairs:
+        d, s = first.split(".")
+        assert second == f"{d}.{int(s) + 1}" if label == 0 else second.split(".")[0] != d
+    assert 0.4 < np.mean([p[2] for p in pairs]) < 0.6
+    with pytest.raises(ValueError, match="at least two documents"):
+        sentence_pairs([["a", "b"], []])

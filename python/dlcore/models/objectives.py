@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from dlcore.random import get_generator
 
-__all__ = ["span_corruption"]
+__all__ = ["mask_tokens", "sentence_pairs", "span_corruption"]
 
 Ids = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -80,3 +81,66 @@ def span_corruption(
         inputs.append([eos_token_id])
         targets.append([eos_token_id])
     return np.concatenate(inputs).astype(np.int64), np.concatenate(targets).astype(np.int64)
+
+
+def mask_tokens(
+    ids: Any,
+    mask_token_id: int,
+    vocab_size: int,
+    probability: float = 0.15,
+    special_ids: Sequence[int] = (),
+    *,
+    rng: Any = None,
+) -> tuple[Ids, Ids]:
+    """BERT's masked language modelling: (inputs, labels), each of the shape of `ids`.
+
+    Each token that is not among `special_ids` is asked for with this probability: its label is the token,
+    -100 elsewhere. Of those asked for 80 % become `mask_token_id`, 10 % a token drawn at random, 10 % stay.
+
+    Raises ValueError for ids that are no integers within the vocabulary, and a probability outside [0, 1].
+
+    J. Devlin et al.: BERT (NAACL 2019), section 3.1.
+
+    >>> inputs, labels = mask_tokens([[5, 6, 7, 8, 2]], 4, 9, 0.5, special_ids=[2], rng=1)
+    >>> inputs.tolist(), labels.tolist()
+    ([[5, 6, 4, 8, 2]], [[-100, -100, 7, -100, -100]])
+    """
+    tokens = np.asarray(ids)
+    if tokens.dtype.kind not in "iu" or (tokens.size and not 0 <= tokens.min() <= tokens.max() < vocab_size):
+        raise ValueError(
+            f"mask_tokens: ids must be integers from 0 to {vocab_size - 1}, got {tokens.shape} {tokens.dtype}"
+        )
+    if not 0 <= probability <= 1:
+        raise ValueError(f"mask_tokens: probability must lie between 0 and 1, got {probability}")
+    g = get_generator(rng)
+    asked = (g.random(tokens.shape) < probability) & ~np.isin(tokens, np.asarray(special_ids, np.int64))
+    kind = g.random(tokens.shape)
+    drawn = g.integers(0, vocab_size, tokens.shape)
+    inputs = np.where(asked & (kind < 0.8), mask_token_id, tokens)
+    inputs = np.where(asked & (kind >= 0.8) & (kind < 0.9), drawn, inputs)
+    return inputs.astype(np.int64), np.where(asked, tokens, -100).astype(np.int64)
+
+
+def sentence_pairs(documents: Sequence[Sequence[Any]], *, rng: Any = None) -> list[tuple[Any, Any, int]]:
+    """BERT's next-sentence task: (first, second, label) for each sentence that another follows; with even
+    odds `second` is that one (label 0), or a sentence of another document drawn at random (1).
+
+    Raises ValueError for fewer than two documents with sentences.
+
+    >>> sentence_pairs([["a", "b"], ["c"]], rng=0)
+    [('a', 'c', 1)]
+    """
+    full = [d for d in documents if len(d)]
+    if len(full) < 2:
+        raise ValueError(f"sentence_pairs: at least two documents must have sentences, got {len(full)}")
+    g = get_generator(rng)
+    out: list[tuple[Any, Any, int]] = []
+    for i, document in enumerate(full):
+        for first, follows in itertools.pairwise(document):
+            if g.random() < 0.5:
+                out.append((first, follows, 0))
+                continue
+            j = int(g.integers(len(full) - 1))
+            other = full[j + (j >= i)]
+            out.append((first, other[int(g.integers(len(other)))], 1))
+    return out

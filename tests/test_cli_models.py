@@ -86,11 +86,13 @@ def test_generate_json_repeats_by_seed(capsys, folder):
     ],
 )
 def test_generate_fails_in_one_line(capsys, folder, argv, text):
+    pytest.importorskip("tokenizers", reason="texts need tokenizers")
     status, out, err = run(capsys, "generate", "--model", str(folder), *argv)
     assert status == 1 and out == "" and text in err and err.count("\n") == 1
 
 
 def test_generate_wrong_usage_is_2(capsys):
+    pytest.importorskip("tokenizers", reason="texts need tokenizers")
     assert run(capsys, "generate", "text")[0] == 2
     assert run(capsys, "convert", "only-one")[0] == 2
     status, _, err = run(capsys, "generate", "--model", "./nowhere", "a")

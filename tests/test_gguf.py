@@ -7,6 +7,7 @@ import pytest
 
 import dlcore
 from dlcore import models
+from dlcore.io import open_checkpoint
 from dlcore.io.gguf import _TYPES, GGUFFile, open_llama
 from tests.model_oracle import close, ids, tensor, transformers
 
@@ -55,6 +56,7 @@ def test_plain_types_and_metadata(tmp_path):
     writer.add_tensor("brain", brain, raw_dtype=gguf.GGMLQuantizationType.BF16)
     write(writer)
     file = GGUFFile(tmp_path / "x.gguf")
+    assert list(open_checkpoint(tmp_path / "x.gguf")) == list(file)
     m = file.metadata
     assert (m["a"], m["b"], m["c"], m["d"], m["f"]) == (7, 0.5, True, "text ü", ["x", "", "yz"])
     assert m["e"].tolist() == [1, 2, 3] and file.dtype("half") == "float32" and len(file) == 3

@@ -145,7 +145,12 @@ def test_shards_and_their_index(tmp_path):
         index.write_text(json.dumps({"weight_map": {"x": shard}}))
         with pytest.raises(ValueError, match="a plain file name"):
             open_checkpoint(index)
+        (tmp_path / "model.safetensors").unlink(missing_ok=True)
+        with pytest.raises(ValueError, match="a plain file name"):
+            ToyForLM.from_pretrained(tmp_path)
     index.write_text("[1]")
+    with pytest.raises(ValueError, match="JSON object"):
+        ToyForLM.from_pretrained(tmp_path)
     with pytest.raises(ValueError, match="JSON object"):
         open_checkpoint(index)
 

@@ -1,8 +1,8 @@
 """A checkpoint as one mapping name -> Array, whatever files it lies in.
 
 One safetensors file, shards with an index (`model.safetensors.index.json`, `pytorch_model.bin.index.json`:
-{"weight_map": {name: file}}), or a file written by torch.save. The format is told from the first bytes, not
-from the name.
+{"weight_map": {name: file}}), a file written by torch.save, or a GGUF file. The format is told from the first
+bytes, not from the name.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dlcore import _C
+from dlcore.io.gguf import GGUFFile
 from dlcore.io.safetensors import SafetensorsFile
 from dlcore.io.torch_file import TorchFile
 
-__all__ = ["Checkpoint", "open_checkpoint", "read_json"]
+__all__ = ["Checkpoint", "open_checkpoint", "read_json", "weight_map_of"]
 
 _MAX_JSON = 100_000_000
 
@@ -91,18 +92,28 @@ def _open_file(file: Path) -> Any:
         head = f.read(16)
     if head[:2] in (b"PK", b"\x80\x02") and head[8:9] != b"{":
         return TorchFile(file)
+    if head[:4] == b"GGUF":
+        return GGUFFile(file)
     return SafetensorsFile(file)
 
 
-def _open_shards(index: Path) -> Checkpoint:
+def weight_map_of(index: Path) -> dict[str, str]:
+    """name -> file of an index of shards, the files beside it.
+
+    Raises ValueError where it is no such index, or names a file outside its own folder.
+    """
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not all(isinstance(v, str) for v in weight_map.values()):
         raise ValueError(f"open_checkpoint: the index must map names to files in 'weight_map': {index}")
-    files: dict[str, Any] = {}
-    for shard in sorted(set(weight_map.values())):
+    for shard in set(weight_map.values()):
         if PurePosixPath(shard).name != shard or "\\" in shard or shard in ("", ".", ".."):
             raise ValueError(f"open_checkpoint: a shard must be a plain file name, got {shard!r}: {index}")
-        files[shard] = _open_file(index.parent / shard)
+    return weight_map
+
+
+def _open_shards(index: Path) -> Checkpoint:
+    weight_map = weight_map_of(index)
+    files = {shard: _open_file(index.parent / shard) for shard in sorted(set(weight_map.values()))}
     for name, shard in weight_map.items():
         if name not in files[shard]:
             raise ValueError(f"open_checkpoint: {name!r} must be in {shard}, as the index says: {index}")

@@ -140,8 +140,7 @@ class SafetensorsFile(Mapping[str, _C.Array]):
         with open(self.path, "rb") as f:
             self.entries, self.start, self.metadata = _read_header(f, self.path)
             nbytes = os.fstat(f.fileno()).st_size
-        mapped = nbytes and np.memmap(self.path, np.uint8, "c", shape=(nbytes,))
-        self._bytes: np.ndarray[Any, Any] = np.asarray(mapped)
+        self._bytes: np.ndarray[Any, Any] = np.asarray(np.memmap(self.path, np.uint8, "c", shape=(nbytes,)))
 
     def __getitem__(self, name: str) -> _C.Array:
         code, shape, begin, end = self.entries[name]

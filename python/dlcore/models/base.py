@@ -16,6 +16,7 @@ import numpy as np
 from dlcore import _C, nn
 from dlcore.hub import HUB_OPTIONS, find_optional, write_text
 from dlcore.io import open_checkpoint, save_file
+from dlcore.io.checkpoint import weight_map_of
 from dlcore.models.config import PreTrainedConfig
 from dlcore.nn import init
 from dlcore.tensor import Tensor
@@ -393,10 +394,8 @@ def _open_weights(path: str | os.PathLike[str], use_safetensors: bool | None, hu
         if file is None:
             continue
         if name.endswith(".index.json"):
-            for shard in sorted(
-                set(json.loads(file.read_text(encoding="utf-8")).get("weight_map", {}).values())
-            ):
-                find_optional(path, str(shard), **hub)  # from the hub into the same folder of its cache
+            for shard in sorted(set(weight_map_of(file).values())):
+                find_optional(path, shard, **hub)  # from the hub into the same folder of its cache
         return open_checkpoint(file)
     raise FileNotFoundError(
         f"from_pretrained: there must be one of {', '.join(names)}, got none in {os.fspath(path)!r}"

@@ -24,48 +24,56 @@ struct WeightTile {
   bool fresh;  // overwrite, do not add to them
 };
 
+// Pixels that one register sums up before it is added to the partial result: rounding errors grow with the
+// run, not with the block.
+constexpr int64_t kRun = 512;
+
 // Dense: x is one element a row of the tile. Depthwise: a vector of channels.
 template <class T, int M, int V, bool Dense>
 void weight_tile(const WeightTile<T>& t) {
   constexpr int L = kLanes<T>;
-  Vec<T> acc[M][V];
   int64_t off[M];
 #pragma GCC unroll 16
-  for (int i = 0; i < M; ++i) {
-    off[i] = t.off[i];
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) acc[i][v] = Vec<T>{};
-  }
-  for (int64_t i = 0, n = 0, z = 0, r = 0; i < t.images * t.planes * t.rows; ++i) {
-    const T* x = t.x.p + n * t.x.image + z * t.x.plane + r * t.x.row;
-    const T* dy = t.dy.p + n * t.dy.image + z * t.dy.plane + r * t.dy.row;
-    if (++r == t.rows) {
-      r = 0;
-      if (++z == t.planes) z = 0, ++n;
-    }
-    for (int64_t q = 0; q < t.cols; ++q, x += t.x.pix, dy += t.dy.pix) {
-      Vec<T> g[V];
-#pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) g[v] = load(dy + v * L);
+  for (int i = 0; i < M; ++i) off[i] = t.off[i];
+  const int64_t all = t.images * t.planes * t.rows, run = max64(1, kRun / t.cols);
+  bool fresh = t.fresh;
+  for (int64_t i = 0, n = 0, z = 0, r = 0; i < all; fresh = false) {
+    Vec<T> acc[M][V];
 #pragma GCC unroll 16
-      for (int i = 0; i < M; ++i) {
-        Vec<T> a;
-        if constexpr (Dense)
-          a = splat(x[off[i]]);
-        else
-          a = load(x + off[i]);
+    for (int m = 0; m < M; ++m)
 #pragma GCC unroll 4
-        for (int v = 0; v < V; ++v) acc[i][v] = fma(a, g[v], acc[i][v]);
+      for (int v = 0; v < V; ++v) acc[m][v] = Vec<T>{};
+    for (const int64_t end = min64(all, i + run); i < end; ++i) {
+      const T* x = t.x.p + n * t.x.image + z * t.x.plane + r * t.x.row;
+      const T* dy = t.dy.p + n * t.dy.image + z * t.dy.plane + r * t.dy.row;
+      if (++r == t.rows) {
+        r = 0;
+        if (++z == t.planes) z = 0, ++n;
+      }
+      for (int64_t q = 0; q < t.cols; ++q, x += t.x.pix, dy += t.dy.pix) {
+        Vec<T> g[V];
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) g[v] = load(dy + v * L);
+#pragma GCC unroll 16
+        for (int m = 0; m < M; ++m) {
+          Vec<T> a;
+          if constexpr (Dense)
+            a = splat(x[off[m]]);
+          else
+            a = load(x + off[m]);
+#pragma GCC unroll 4
+          for (int v = 0; v < V; ++v) acc[m][v] = fma(a, g[v], acc[m][v]);
+        }
       }
     }
-  }
 #pragma GCC unroll 16
-  for (int i = 0; i < M; ++i)
+    for (int m = 0; m < M; ++m)
 #pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) {
-      T* p = t.out + i * t.ld + v * L;
-      store(p, t.fresh ? acc[i][v] : load(p) + acc[i][v]);
-    }
+      for (int v = 0; v < V; ++v) {
+        T* p = t.out + m * t.ld + v * L;
+        store(p, fresh ? acc[m][v] : load(p) + acc[m][v]);
+      }
+  }
 }
 
 template <class T, int M>
@@ -85,8 +93,8 @@ DLCORE_INLINE void run_weight(int64_t m, bool dense, bool wide, const WeightTile
 // out[0..n) += sums of dy's columns, n a multiple of the vector; in runs, so that rounding errors stay small.
 template <class T>
 void add_columns(T* out, int64_t n, const WeightTile<T>& t) {
-  constexpr int64_t L = kLanes<T>, kRun = 64;
-  const int64_t run = min64(kRun, t.cols), rows = max64(1, kRun / max64(1, t.cols));
+  constexpr int64_t L = kLanes<T>, kShort = 64;
+  const int64_t run = min64(kShort, t.cols), rows = max64(1, kShort / max64(1, t.cols));
   for (int64_t v = 0; v < n; v += L) {
     Vec<T> total = {};
     const int64_t all = t.images * t.planes * t.rows;
@@ -255,7 +263,7 @@ void conv_backward_weight(const ConvArgs& a) {
   // Blocks of pixels, both of whose windows stay in L2.
   constexpr int64_t kBlock = 32768;
   const int64_t pixel = max64(p.stride[2] * x_cp, wide);
-  const int64_t most = max64(64, kBlock / max64(1, pixel));
+  const int64_t most = min64(kRun, max64(64, kBlock / max64(1, pixel)));
   const int64_t bj = ceil_div(Q, ceil_div(Q, most));
   const int64_t dense = p.stride[0] * p.stride[1] * p.stride[2] * x_cp;
   const int64_t lines = max64(1, kBlock / max64(1, bj * max64(pixel, dense)));

@@ -396,6 +396,7 @@ void run(const Pass<T>& p) {
   if (depthwise && p.in.sw == 1 && p.in.sc != 1 && p.out_sc != 1 &&
       long_rows<T>(ceil_div(p.w.out, p.w.phases())))
     return depthwise_planes(p);
+  if (p.winograd && winograd(p)) return;
   const bool shared = shares_vectors(p);
   const T* packed = pack_weights(p, shared);
   const Reach reach[3] = {p.d.reach(), p.h.reach(), p.w.reach()};
@@ -452,7 +453,7 @@ void set_axes(Pass<T>* p, const ConvArgs& c, const int64_t (&in)[3], const int64
     *axes[i] = {in[i], out[i], c.kernel[i], c.stride[i], c.pad[i], c.dil[i], backward};
   p->N = c.N, p->G = c.groups;
   p->wt = static_cast<const T*>(c.w), p->w_d = c.ws[2], p->w_h = c.ws[3], p->w_w = c.ws[4];
-  p->bias = static_cast<const T*>(c.bias);
+  p->bias = static_cast<const T*>(c.bias), p->winograd = c.winograd;
 }
 
 template <class T>

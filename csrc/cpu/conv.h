@@ -338,6 +338,7 @@ struct Pass {
   int64_t taps() const { return d.taps * h.taps * w.taps; }
   const T* bias;
   Act act, gate_act;
+  bool winograd;  // allowed
 };
 
 // Calls f(fd, fh, fw) for the phases of the output.
@@ -361,6 +362,10 @@ DLCORE_INLINE void for_taps(const Pass<T>& p, int64_t fd, int64_t fh, int64_t fw
     }
   }
 }
+
+// In conv_winograd.cpp. False: nothing was done, the direct form is faster.
+template <class T>
+bool winograd(const Pass<T>& p);
 
 // In conv_depthwise.cpp. Depthwise passes over row-major planes; short rows would leave lanes idle.
 template <class T>

@@ -1,6 +1,8 @@
 // Convolution and its transpose in one to three dimensions: geometry, memory formats, allocation. The kernels
 // have three dimensions; fewer are a depth (and a height) of 1. The output's memory format is the input's:
 // channels-last in, channels-last out, and the same for the gradients.
+#include <atomic>
+#include <cstdlib>
 #include <cstring>
 #include <optional>
 
@@ -12,6 +14,15 @@ Act parse_act(const char* op, const std::string& name);  // ops/matmul.cpp
 Array sum_but(const Array& x, int axis);                 // ops/reduce.cpp
 
 namespace {
+
+// Winograd's algorithm, where it is the faster one; DLCORE_WINOGRAD=0 at start turns it off.
+std::atomic<bool>& winograd_flag() {
+  static std::atomic<bool> flag = [] {
+    const char* s = std::getenv("DLCORE_WINOGRAD");
+    return s == nullptr || std::string(s) != "0";
+  }();
+  return flag;
+}
 
 // With all axes: (C,L) and (N,C,L) become (N,C,1,1,L), and so on; the strides of the new axes are what a
 // dense array of a's format would have.
@@ -123,6 +134,7 @@ Geometry check(const char* op, const Array& x, const Array& weight, const Steps&
     a.stride[i] = j < 0 ? 1 : s.stride[j], a.dil[i] = j < 0 ? 1 : s.dilation[j];
     a.pad[i] = j < 0 ? 0 : s.before[j];
   }
+  a.winograd = winograd_flag();
   set_strides(a.ws, g.w);
   return g;
 }
@@ -368,6 +380,8 @@ Gradients conv_transpose_backward(const Array& dy, const Array& x, const Array& 
 
 void bind_conv(py::module_& m) {
   using namespace py::literals;
+  m.def("winograd", [] { return winograd_flag().load(); });
+  m.def("set_winograd", [](bool on) { winograd_flag() = on; }, "enabled"_a);
   def_op(m, "conv", &conv, "x"_a, "weight"_a, "bias"_a, "stride"_a, "padding_before"_a, "padding_after"_a,
          "dilation"_a, "groups"_a, "activation"_a);
   def_op(m, "conv_backward", &conv_backward, "dy"_a, "x"_a, "weight"_a, "y"_a, "stride"_a, "padding_before"_a,

@@ -1,0 +1,426 @@
+// 3x3 convolution of stride 1 by Winograd's minimal filtering, F(4x4, 3x3): a tile of 4x4 outputs costs 36
+// products a pair of channels instead of 144 (Lavin and Gray, "Fast Algorithms for Convolutional Neural
+// Networks", CVPR 2016).
+//
+//   Y = A' [ (G g G') . (B' d B) ] A        g 3x3 weights, d 6x6 inputs, Y 4x4 outputs, ' the transpose
+//
+// Summed over channels, the products at each of the 36 points are a matrix product (tiles x Ci)(Ci x Co).
+// The points are 0, +-1/sqrt(2), +-sqrt(2) and infinity: reciprocal pairs keep the matrices' entries near 1,
+// which makes the rounding errors a fourth of those of the usual 0, +-1, +-2 (compare Alam et al., "Winograd
+// Convolution for Deep Neural Networks: Efficient Point Selection", 2022; Barabasz et al., "Error Analysis
+// and Improving the Accuracy of Winograd Convolution for Deep Neural Networks", 2020). Measured: up to 7
+// times the direct form's error; float32 alone, and not where the caller said no (ConvArgs::winograd).
+//
+// The weights are transformed once a call, then tiles part by part: their inputs, the products, the outputs.
+// An element's bits depend on the shape alone, not on the part that it falls in.
+//
+// Workspace slots: 0 products, 1 transformed inputs, 2 transformed weights (the calling thread's, the first
+// two where threads share tiles), 3 and 4 the input window, 5 the outputs of a part, 6 first tiles of the
+// parts, 7 weights of an input channel.
+#include "cpu/conv.h"
+#include "kernels/conv.h"
+
+namespace dlcore {
+namespace DLCORE_ISA {
+namespace {
+
+constexpr int kOut = 4, kIn = 6, kPoints = kIn * kIn;
+constexpr float kA = 0.70710678118654752f, kB = 1.41421356237309505f;  // the points
+
+using F = Vec<float>;
+constexpr int L = kLanes<float>, MR = Tile<float>::MR, NR = Tile<float>::NR, NV = Tile<float>::NV;
+
+// B' d: six inputs to six points, `step` vectors apart.
+DLCORE_INLINE void transform_input(const F (&d)[kIn], F (&v)[kIn]) {
+  v[0] = fma(splat(-2.5f), d[2], d[0] + d[4]);
+  const F t1 = fma(splat(-2.0f), d[2], d[4]), u1 = fma(splat(-2.0f), d[1], d[3]);
+  v[1] = fma(splat(kA), u1, t1);
+  v[2] = fma(splat(-kA), u1, t1);
+  const F t2 = fma(splat(-0.5f), d[2], d[4]), u2 = fma(splat(-0.5f), d[1], d[3]);
+  v[3] = fma(splat(kB), u2, t2);
+  v[4] = fma(splat(-kB), u2, t2);
+  v[5] = fma(splat(-2.5f), d[3], d[1] + d[5]);
+}
+
+// G g: three weights to six points.
+DLCORE_INLINE void transform_weight(const F (&g)[3], F (&u)[kIn]) {
+  u[0] = g[0];
+  const F even1 = fma(splat(0.5f), g[2], g[0]) * splat(-2.0f / 3), odd1 = g[1] * splat(-2.0f / 3 * kA);
+  u[1] = even1 + odd1;
+  u[2] = even1 - odd1;
+  const F even2 = fma(splat(2.0f), g[2], g[0]) * splat(1.0f / 6), odd2 = g[1] * splat(1.0f / 6 * kB);
+  u[3] = even2 + odd2;
+  u[4] = even2 - odd2;
+  u[5] = g[2];
+}
+
+// A' m: six points to four outputs.
+DLCORE_INLINE void transform_output(const F (&m)[kIn], F (&y)[kOut]) {
+  const F s1 = m[1] + m[2], d1 = m[1] - m[2], s2 = m[3] + m[4], d2 = m[3] - m[4];
+  y[0] = m[0] + (s1 + s2);
+  const F o1 = d1 * splat(kA), o2 = d2 * splat(kB);
+  y[1] = o1 + o2;
+  y[2] = fma(splat(2.0f), s2, splat(0.5f) * s1);
+  y[3] = fma(splat(2.0f), o2, fma(splat(0.5f), o1, m[5]));
+}
+
+// Transformed weights: [point][sliver of NR outputs][input channel][NR].
+struct Weights {
+  const float* p;
+  int64_t Ci, slivers;
+  const float* at(int64_t point, int64_t sliver) const { return p + (point * slivers + sliver) * Ci * NR; }
+};
+
+Weights transform_weights(const Pass<float>& p) {
+  const int64_t slivers = ceil_div(p.Co, NR);
+  float* const out = scratch<float>(2, kPoints * slivers * p.Ci * NR);
+  int64_t tap_h[3], tap_w[3];  // the taps in the order of the inputs that they read
+  const int64_t lo_h = p.h.reach().lo, lo_w = p.w.reach().lo;
+  for (int64_t r = 0; r < 3; ++r) {
+    int64_t e;
+    p.h.tap(0, r, &e), tap_h[e - lo_h] = r;
+    p.w.tap(0, r, &e), tap_w[e - lo_w] = r;
+  }
+  const bool by_taps = p.w_w == 1 && p.w_h == 3 && p.w_co != 1;
+  parallel_for(slivers * p.Ci, max64(1, kGrain / (16 * NR)), [&](int64_t b, int64_t e) {
+    float* const g = scratch<float>(7, 9 * NR);  // taps x outputs
+    __builtin_memset(g, 0, 9 * NR * sizeof(float));
+    for (int64_t i = b; i < e; ++i) {
+      const int64_t o = i / p.Ci * NR, n = min64(NR, p.Co - o);
+      const float* const src = p.wt + o * p.w_co + i % p.Ci * p.w_ci;
+      if (n < NR) __builtin_memset(g, 0, 9 * NR * sizeof(float));
+      if (by_taps)
+        transpose(g, NR, src, p.w_co, n, 9);
+      else
+        for (int64_t t = 0; t < 9; ++t)
+          for (int64_t j = 0; j < n; ++j) g[t * NR + j] = src[j * p.w_co + t / 3 * p.w_h + t % 3 * p.w_w];
+      for (int64_t v = 0; v < NR; v += L) {
+        F half[kIn][3];
+        for (int c = 0; c < 3; ++c) {
+          const F in[3] = {load(g + (tap_h[0] * 3 + tap_w[c]) * NR + v),
+                           load(g + (tap_h[1] * 3 + tap_w[c]) * NR + v),
+                           load(g + (tap_h[2] * 3 + tap_w[c]) * NR + v)};
+          F u[kIn];
+          transform_weight(in, u);
+          for (int r = 0; r < kIn; ++r) half[r][c] = u[r];
+        }
+        for (int r = 0; r < kIn; ++r) {
+          F u[kIn];
+          transform_weight(half[r], u);
+          for (int c = 0; c < kIn; ++c) store(out + ((r * kIn + c) * slivers * p.Ci + i) * NR + v, u[c]);
+        }
+      }
+    }
+  });
+  return {out, p.Ci, slivers};
+}
+
+// Transformed inputs of a block: [point][sliver of MR tiles][vector of channels][MR][L]: a tile's channels
+// lie in vectors, as they are written, and a column of a sliver at constant steps, as it is read.
+struct Inputs {
+  float* p;
+  int64_t slivers, vectors, step;  // step: from point to point
+  float* at(int64_t point, int64_t tile, int64_t vector) const {
+    return p + point * step + ((tile / MR * vectors + vector) * MR + tile % MR) * L;
+  }
+};
+
+// One tile, all channels; x: its first input in a window.
+void transform_tile(const Window<float>& w, const float* x, const Inputs& v, int64_t tile) {
+  for (int64_t c = 0; c < v.vectors; ++c, x += L) {
+    F half[kIn][kIn];
+#pragma GCC unroll 6
+    for (int j = 0; j < kIn; ++j) {
+      F d[kIn], u[kIn];
+#pragma GCC unroll 6
+      for (int i = 0; i < kIn; ++i) d[i] = load(x + i * w.row + j * w.pix);
+      transform_input(d, u);
+#pragma GCC unroll 6
+      for (int i = 0; i < kIn; ++i) half[i][j] = u[i];
+    }
+    float* out = v.at(0, tile, c);
+#pragma GCC unroll 6
+    for (int i = 0; i < kIn; ++i) {
+      F u[kIn];
+      transform_input(half[i], u);
+#pragma GCC unroll 6
+      for (int j = 0; j < kIn; ++j, out += v.step) store(out, u[j]);
+    }
+  }
+}
+
+// Channels that one register sums up, as in the direct form: rounding errors grow with the run.
+constexpr int64_t kRun = 512;
+
+// R tiles x V vectors of outputs at one point.
+template <int R, int V>
+void multiply(const float* a, const float* b, int64_t Ci, float* m, int64_t ldm) {
+  for (int64_t c0 = 0; c0 < Ci; c0 += kRun) {
+    F acc[R][V];
+#pragma GCC unroll 16
+    for (int i = 0; i < R; ++i)
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) acc[i][v] = F{};
+    for (int64_t c = c0; c < min64(Ci, c0 + kRun); c += L, a += MR * L) {
+      const int64_t lanes = min64(L, Ci - c);
+      for (int64_t k = 0; k < lanes; ++k, b += NR) {
+        F bv[V];
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) bv[v] = load(b + v * L);
+#pragma GCC unroll 16
+        for (int i = 0; i < R; ++i) {
+          const F av = splat(a[i * L + k]);
+#pragma GCC unroll 4
+          for (int v = 0; v < V; ++v) acc[i][v] = fma(av, bv[v], acc[i][v]);
+        }
+      }
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < R; ++i)
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) {
+        float* const p = m + i * ldm + v * L;
+        store(p, c0 ? load(p) + acc[i][v] : acc[i][v]);
+      }
+  }
+}
+
+// The products of some tiles: [point][tile][output], `step` from point to point.
+struct Products {
+  float* p;
+  int64_t ld, step;
+};
+
+// Sliver o of the outputs at one point, for the first `tiles` tiles.
+void multiply_point(const Weights& w, const Inputs& v, const Products& m, int64_t tiles, int64_t Co,
+                    int64_t point, int64_t o) {
+  constexpr int kHalf = MR / 2 + MR / 2 % 2;
+  const bool wide = Co - o * NR > L;
+  for (int64_t t = 0; t < tiles; t += MR) {
+    const float* const a = v.at(point, t, 0);
+    float* const to = m.p + point * m.step + t * m.ld + o * NR;
+    if (tiles - t <= kHalf)
+      wide ? multiply<kHalf, NV>(a, w.at(point, o), w.Ci, to, m.ld)
+           : multiply<kHalf, 1>(a, w.at(point, o), w.Ci, to, m.ld);
+    else
+      wide ? multiply<MR, NV>(a, w.at(point, o), w.Ci, to, m.ld)
+           : multiply<MR, 1>(a, w.at(point, o), w.Ci, to, m.ld);
+  }
+}
+
+// Where a block's outputs go.
+struct Outputs {
+  float* p;
+  int64_t image, row, pix;
+};
+
+// Products of one tile to its 4x4 outputs, of which rows x cols exist; m: [point][...], `step` from point to
+// point.
+void finish_tile(const Pass<float>& p, const float* m, int64_t step, float* y, const Outputs& to,
+                 int64_t rows, int64_t cols) {
+  for (int64_t o = 0; o < p.Co; o += L, m += L, y += L) {
+    const int n = static_cast<int>(min64(L, p.Co - o));
+    F half[kOut][kIn];
+#pragma GCC unroll 6
+    for (int j = 0; j < kIn; ++j) {
+      F in[kIn], out[kOut];
+#pragma GCC unroll 6
+      for (int i = 0; i < kIn; ++i) in[i] = load(m + (i * kIn + j) * step);
+      transform_output(in, out);
+#pragma GCC unroll 4
+      for (int i = 0; i < kOut; ++i) half[i][j] = out[i];
+    }
+    const F bias = p.bias ? load_upto(p.bias + o, n) : F{};
+    for (int i = 0; i < rows; ++i) {
+      F out[kOut];
+      transform_output(half[i], out);
+      for (int j = 0; j < cols; ++j) {
+        F x = out[j] + bias;
+        if (p.act == Act::relu)
+          x = relu(x);
+        else if (p.act != Act::none)
+          x = activate<float>(p.act, x);
+        store_upto(y + i * to.row + j * to.pix, x, n);
+      }
+    }
+  }
+}
+
+// A part of the output: images, rows and columns of tiles.
+struct Part {
+  int64_t n0, n1, i0, i1, j0, j1;
+  int64_t rows() const { return i1 - i0; }
+  int64_t cols() const { return j1 - j0; }
+  int64_t tiles() const { return (n1 - n0) * rows() * cols(); }
+};
+
+// Parts of at most `most` tiles: whole images where they are small, else rows of tiles of one, else pieces of
+// a row.
+struct Parts {
+  int64_t N, th, tw;   // images, tiles of an image
+  int64_t bn, bi, bj;  // images, rows and columns of a part
+  int64_t ns, is, js;  // parts along each
+  Parts(const Pass<float>& p, int64_t most)
+      : N(p.N), th(ceil_div(p.h.out, kOut)), tw(ceil_div(p.w.out, kOut)) {
+    js = ceil_div(tw, most), bj = ceil_div(tw, js);
+    is = js > 1 ? th : ceil_div(th, max64(1, most / tw)), bi = ceil_div(th, is);
+    ns = js * is > 1 ? N : ceil_div(N, max64(1, most / (th * tw))), bn = ceil_div(N, ns);
+    js = ceil_div(tw, bj), is = ceil_div(th, bi), ns = ceil_div(N, bn);
+  }
+  int64_t count() const { return ns * is * js; }
+  Part operator[](int64_t u) const {
+    const int64_t n = u / js / is * bn, i = u / js % is * bi, j = u % js * bj;
+    return {n, min64(N, n + bn), i, min64(th, i + bi), j, min64(tw, j + bj)};
+  }
+};
+
+// The part's inputs, transformed, as tiles `first` and on.
+void load_part(const Pass<float>& p, const Part& part, const Inputs& v, int64_t first) {
+  const int64_t lo_h = p.h.reach().lo, lo_w = p.w.reach().lo;
+  const Box box = {0,
+                   1,
+                   part.i0 * kOut + lo_h,
+                   part.i1 * kOut + 2 + lo_h,
+                   part.j0 * kOut + lo_w,
+                   part.j1 * kOut + 2 + lo_w};
+  Volume<float> in = p.in, gate = p.gate;
+  in.p += part.n0 * p.in_n;
+  if (p.gate_act != Act::none) gate.p += part.n0 * p.gate_n;
+  const Window<float> w =
+      gradient_window(in, gate, p.gate_act, part.n1 - part.n0, p.in_n, p.gate_n, box, v.vectors * L, 3);
+  for (int64_t t = 0; t < part.tiles(); ++t) {
+    const int64_t j = t % part.cols(), i = t / part.cols() % part.rows(), n = t / part.cols() / part.rows();
+    transform_tile(w, w.p + n * w.image + i * kOut * w.row + j * kOut * w.pix, v, first + t);
+  }
+}
+
+void finish_part(const Pass<float>& p, const Part& part, const Products& m, int64_t first) {
+  const int64_t h0 = part.i0 * kOut, w0 = part.j0 * kOut;
+  const int64_t rows = min64(p.h.out, part.i1 * kOut) - h0, cols = min64(p.w.out, part.j1 * kOut) - w0;
+  const int64_t images = part.n1 - part.n0;
+  float* const out = p.out + part.n0 * p.out_n + h0 * p.out_sh + w0 * p.out_sw;
+  const bool direct = p.out_sc == 1;
+  Outputs y = {out, p.out_n, p.out_sh, p.out_sw};
+  if (!direct) {
+    y.pix = p.Co, y.row = cols * p.Co, y.image = rows * y.row;
+    y.p = scratch<float>(5, images * y.image);
+  }
+  for (int64_t t = 0; t < part.tiles(); ++t) {
+    const int64_t j = t % part.cols() * kOut, i = t / part.cols() % part.rows() * kOut;
+    float* const to = y.p + t / part.cols() / part.rows() * y.image + i * y.row + j * y.pix;
+    finish_tile(p, m.p + (first + t) * m.ld, m.step, to, y, min64(kOut, rows - i), min64(kOut, cols - j));
+  }
+  if (direct) return;
+  const bool flat = p.out_sw == 1 && (p.out_sh == cols || rows == 1);
+  for (int64_t n = 0; n < images; ++n)
+    for (int64_t i = 0; i < (flat ? 1 : rows); ++i) {
+      const float* const src = y.p + n * y.image + i * y.row;
+      float* const dst = out + n * p.out_n + i * p.out_sh;
+      if (p.out_sw == 1)
+        transpose(dst, p.out_sc, src, p.Co, flat ? rows * cols : cols, p.Co);
+      else
+        for (int64_t j = 0; j < cols; ++j)
+          for (int64_t c = 0; c < p.Co; ++c) dst[j * p.out_sw + c * p.out_sc] = src[j * p.Co + c];
+    }
+}
+
+// Buffers of `tiles` tiles in the calling thread's workspace; a line more a point, so that the points of a
+// tile do not all fall into one set of the caches.
+Inputs inputs(const Pass<float>& p, int64_t tiles) {
+  const int64_t slivers = ceil_div(tiles, MR), vectors = ceil_div(p.Ci, L),
+                step = slivers * vectors * MR * L + L;
+  const Inputs v = {scratch<float>(1, kPoints * step), slivers, vectors, step};
+  for (int64_t t = tiles; t < slivers * MR; ++t)  // computed with the rest, never read
+    for (int64_t point = 0; point < kPoints; ++point)
+      for (int64_t c = 0; c < vectors; ++c) store(v.at(point, t, c), F{});
+  return v;
+}
+Products products(const Weights& w, int64_t tiles) {
+  const int64_t ld = w.slivers * NR, step = round_up(tiles, MR) * ld + L;
+  return {scratch<float>(0, kPoints * step), ld, step};
+}
+
+// Is it worth it? Both forms' costs in multiply-adds of vectors; the transforms' by measurement (AVX-512: 100
+// ns a tile and vector of channels, 200 ns a vector of weights and input channel, where one costs 0.32 ns).
+bool is_faster(const Pass<float>& p) {
+  const double tiles = static_cast<double>(p.N) * ceil_div(p.h.out, kOut) * ceil_div(p.w.out, kOut);
+  const double Ci = static_cast<double>(p.Ci), out = static_cast<double>(ceil_div(p.Co, L)), in = Ci / L;
+  const double direct = 9.0 * static_cast<double>(p.N * p.h.out * p.w.out) * Ci * out;
+  const double slivers =
+      tiles < 4 * MR ? static_cast<double>(round_up(static_cast<int64_t>(tiles), MR / 2)) : tiles;
+  return kPoints * slivers * Ci * out + 310.0 * tiles * (in + 1 + out) + 600.0 * Ci * out < 0.9 * direct;
+}
+
+bool is_3x3(const Axis& a) { return a.taps == 3 && a.stride == 1 && a.dil == 1; }
+
+}  // namespace
+
+template <>
+bool winograd<double>(const Pass<double>&) {
+  return false;
+}
+
+template <>
+bool winograd<float>(const Pass<float>& p) {
+  if (!is_3x3(p.h) || !is_3x3(p.w) || p.d.taps != 1 || p.d.in != 1 || p.d.out != 1 || p.d.stride != 1)
+    return false;
+  if (!is_faster(p)) return false;
+  if (p.G > 1) {
+    for (int64_t g = 0; g < p.G; ++g) {
+      Pass<float> q = p;
+      q.G = 1, q.in.C = q.gate.C = p.Ci;
+      q.in.p += g * p.Ci * p.in.sc, q.out += g * p.Co * p.out_sc, q.wt += g * p.w_g;
+      if (p.gate_act != Act::none) q.gate.p += g * p.Ci * p.gate.sc;
+      if (p.bias) q.bias += g * p.Co;
+      winograd(q);
+    }
+    return true;
+  }
+  const Weights weights = transform_weights(p);
+
+  // Few channels: each thread takes parts whose tiles stay in its L2, and the weights are read for each.
+  // Many: the threads share as many tiles as a buffer in L3 holds, and the weights are read once.
+  constexpr int64_t kPart = 192 * 1024, kShared = 4 * 1024 * 1024, kWeights = 256 * 1024;  // floats
+  const int64_t tile = kPoints * (p.Ci + p.Co);
+  if (p.Ci * p.Co * kPoints <= kWeights * 2) {
+    const Parts parts(p, max64(2 * MR, kPart / tile));
+    parallel_for(parts.count(), 1, [&](int64_t u0, int64_t u1) {
+      for (int64_t u = u0; u < u1; ++u) {
+        const Part part = parts[u];
+        const Inputs v = inputs(p, part.tiles());
+        const Products m = products(weights, part.tiles());
+        load_part(p, part, v, 0);
+        for (int64_t point = 0; point < kPoints; ++point)
+          for (int64_t o = 0; o < weights.slivers; ++o)
+            multiply_point(weights, v, m, part.tiles(), p.Co, point, o);
+        finish_part(p, part, m, 0);
+      }
+    });
+    return true;
+  }
+  const int64_t most = max64(4 * MR, kShared / tile);
+  const Parts parts(p, MR);
+  int64_t* const first = scratch<int64_t>(6, parts.count() + 1);
+  for (int64_t begin = 0; begin < parts.count();) {
+    int64_t end = begin, tiles = 0;
+    for (; end < parts.count() && (end == begin || tiles + parts[end].tiles() <= most); ++end)
+      first[end] = tiles, tiles += parts[end].tiles();
+    const Inputs v = inputs(p, tiles);
+    const Products m = products(weights, tiles);
+    parallel_for(end - begin, 1, [&](int64_t u0, int64_t u1) {
+      for (int64_t u = begin + u0; u < begin + u1; ++u) load_part(p, parts[u], v, first[u]);
+    });
+    parallel_for(kPoints * weights.slivers, 1, [&](int64_t u0, int64_t u1) {
+      for (int64_t u = u0; u < u1; ++u)
+        multiply_point(weights, v, m, tiles, p.Co, u / weights.slivers, u % weights.slivers);
+    });
+    parallel_for(end - begin, 1, [&](int64_t u0, int64_t u1) {
+      for (int64_t u = begin + u0; u < begin + u1; ++u) finish_part(p, parts[u], m, first[u]);
+    });
+    begin = end;
+  }
+  return true;
+}
+
+}  // namespace DLCORE_ISA
+}  // namespace dlcore

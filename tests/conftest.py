@@ -15,9 +15,10 @@ def rng(request):
 
 @pytest.fixture(autouse=True)
 def restore_runtime():
-    """ISA and threads go back to what they were; in guard mode nothing was written outside its block."""
-    isa, threads = _C.current_isa(), _C.num_threads()
+    """ISA, threads, algorithms go back to what they were; in guard mode nothing was written outside its block."""
+    isa, threads, winograd = _C.current_isa(), _C.num_threads(), _C.winograd()
     yield
+    _C.set_winograd(winograd)
     _C.set_isa(isa)
     _C.set_num_threads(threads)
     assert _C.check_guards() == ""

@@ -1,6 +1,9 @@
 """Convolution against torch in both memory formats, and its geometry against the twin."""
 
 import itertools
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 import dlcore
 from dlcore import _C
 from dlcore import functional as F
-from tests.cases.conv import LARGE, SMALL, draw, keras_weight, last
+from tests.cases.conv import LARGE, SMALL, WINOGRAD, WINOGRAD_ERROR, draw, keras_weight, last
 from tests.reference import conv as ref
 
 
@@ -117,6 +120,7 @@ def test_empty_batch_has_zero_weight_gradients():
 
 
 def test_nan_and_infinity_propagate(rng):
+    dlcore.config.set_winograd(False)
     x, w, _, _ = draw(rng, LARGE["3x3"])
     x[0, 3, 10, 10] = np.nan
     x[1, 5, 20, 20] = np.inf
@@ -140,3 +144,42 @@ def test_gradient_of_a_frozen_weight_is_not_computed(rng):
     y = F.conv2d(x, w, b, activation="relu")
     y.backward(np.ones(y.shape))
     assert x.grad is not None and w.grad is None and b.grad is None
+
+
+@pytest.mark.parametrize("name", WINOGRAD)
+def test_winograd_is_taken_and_can_be_turned_off(name, rng):
+    """Other bits than the direct form's where it is taken; turned off, and in float64, the direct form's."""
+    x, w, b, rest = draw(rng, WINOGRAD[name])
+    x, w, b = (a.astype(np.float32) for a in (x, w, b))
+    f = dlcore.kernels.conv2d
+    dlcore.config.set_winograd(False)
+    assert not dlcore.config.winograd()
+    direct = f(x, w, b, *rest)
+    exact = f(*(a.astype(np.float64) for a in (x, w, b)), *rest)
+    dlcore.config.set_winograd(True)
+    fast = f(x, w, b, *rest)
+    assert fast.tobytes() != direct.tobytes()
+    assert np.abs(fast - exact).max() <= WINOGRAD_ERROR * np.abs(exact).max()
+    assert f(*(a.astype(np.float64) for a in (x, w, b)), *rest).tobytes() == exact.tobytes()
+
+
+def test_winograd_switch():
+    with pytest.raises(TypeError, match="enabled must be a bool"):
+        dlcore.config.set_winograd("no")
+    code = "import dlcore; print(dlcore.config.winograd(), dlcore.config.info()['winograd'])"
+    env = {**os.environ, "DLCORE_WINOGRAD": "0"}
+    out = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert out.stdout.split() == ["False", "False"]
+
+
+def test_winograd_keeps_infinities_and_nans_local(rng):
+    """A pixel that is not finite spoils the tiles that read it, never those of other places or images."""
+    x = rng.standard_normal((2, 32, 40, 40), dtype=np.float32)
+    w = rng.standard_normal((32, 32, 3, 3), dtype=np.float32)
+    x[0, 3, 20, 20] = np.nan
+    x[1, 0, 0, 0] = np.inf
+    y = dlcore.kernels.conv2d(x, w, padding=1)
+    bad = ~np.isfinite(y)
+    assert bad[0, :, 19:22, 19:22].all() and bad[1, :, :2, :2].all()
+    assert not bad[0, :, :16].any() and not bad[0, :, 24:].any()
+    assert not bad[1, :, 4:].any() and not bad[1, :, :, 4:].any()

@@ -367,6 +367,48 @@ DLCORE_INLINE void for_taps(const Pass<T>& p, int64_t fd, int64_t fh, int64_t fw
 template <class T>
 bool winograd(const Pass<T>& p);
 
+// In conv_winograd_weight.cpp: adds to dw, not to the bias' gradient.
+template <class T>
+bool winograd_weight(const ConvArgs& p);
+
+// Adds a block of dw: n <= L outputs from `first` on, `count` input channels from c0 on; get(tap, channel) is
+// a vector of outputs. Where a row of dw is one run, as in (O,C,R,S), it is gathered by a transposition in
+// registers. Workspace slot 4.
+template <class T, class Get>
+void add_weights(const ConvArgs& p, int64_t first, int64_t n, int64_t c0, int64_t count, const Get& get) {
+  constexpr int L = kLanes<T>;
+  const int64_t taps = p.kernel[0] * p.kernel[1] * p.kernel[2], all = count * taps;
+  T* const w = static_cast<T*>(p.w) + first * p.ws[0] + c0 * p.ws[1];
+  if (p.C / p.groups * taps > 1 && p.ws[0] != 1 && p.ws[1] == taps && p.ws[4] == 1 &&
+      p.ws[3] == p.kernel[2] && p.ws[2] == p.kernel[1] * p.kernel[2]) {
+    T* const sum = scratch<T>(4, 2 * all * L);
+    T* const row = sum + all * L;
+    for (int64_t tap = 0; tap < taps; ++tap)
+      for (int64_t c = 0; c < count; ++c) store(sum + (c * taps + tap) * L, get(tap, c));
+    transpose(row, all, sum, L, all, n);
+    for (int64_t i = 0; i < n; ++i)
+      each_vector<T>(0, all, [&](int64_t k, int lanes) {
+        T* const at = w + i * p.ws[0] + k;
+        store_upto(at, load_upto(at, lanes) + load_upto(row + i * all + k, lanes), lanes);
+      });
+    return;
+  }
+  for (int64_t tap = 0; tap < taps; ++tap) {
+    const int64_t d = tap / p.kernel[2] / p.kernel[1], r = tap / p.kernel[2] % p.kernel[1];
+    T* at = w + d * p.ws[2] + r * p.ws[3] + tap % p.kernel[2] * p.ws[4];
+    for (int64_t c = 0; c < count; ++c, at += p.ws[1]) {
+      const Vec<T> x = get(tap, c);
+      if (p.ws[0] == 1 && n == L) {
+        store(at, load(at) + x);
+        continue;
+      }
+      T lane[L];
+      store(lane, x);
+      for (int64_t i = 0; i < n; ++i) at[i * p.ws[0]] += lane[i];
+    }
+  }
+}
+
 // In conv_depthwise.cpp. Depthwise passes over row-major planes; short rows would leave lanes idle.
 template <class T>
 DLCORE_INLINE bool long_rows(int64_t columns) {

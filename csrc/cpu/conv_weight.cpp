@@ -253,7 +253,7 @@ void conv_backward_weight(const ConvArgs& a) {
   const int64_t lump = p.xs[1] == 1 ? p.C : min64(p.C, 4 * L);
   const int64_t G = depthwise ? ceil_div(p.C, lump) : p.groups;
   const int64_t Ci = depthwise ? lump : Cg, Co = depthwise ? lump : Og;
-  const bool multiplied = weight_by_gemm<T>(p);
+  const bool multiplied = (p.winograd && winograd_weight<T>(p)) || weight_by_gemm<T>(p);
   if (multiplied && !p.bias) return;
   const int64_t K = multiplied ? 0 : depthwise ? taps : taps * Cg;
   const int64_t wide = round_up(Co, L);
@@ -352,50 +352,25 @@ void conv_backward_weight(const ConvArgs& a) {
   // dw += the chunks, in order; L output channels of some input channels at a time.
   const int64_t channels = K == 0 ? 0 : depthwise ? 1 : Ci, columns = ceil_div(Co, L);
   const int64_t some = max64(1, min64(channels, 256 / taps)), parts = max64(1, ceil_div(channels, some));
-  // Where a row of dw is one run, as in (O,C,R,S), it is gathered by a transposition in registers.
-  const bool by_rows = channels * taps > 1 && p.ws[0] != 1 && p.ws[1] == taps && p.ws[4] == 1 &&
-                       p.ws[3] == p.kernel[2] && p.ws[2] == p.kernel[1] * p.kernel[2];
   parallel_for(G * columns * parts, max64(1, kGrain / max64(1, some * taps * L * chunks)),
                [&](int64_t v0, int64_t v1) {
-                 T* const sum = scratch<T>(4, 2 * some * taps * L);
-                 T* const row = sum + some * taps * L;
                  for (int64_t v = v0; v < v1; ++v) {
                    const int64_t g = v / parts / columns, o = v / parts % columns * L, c0 = v % parts * some;
-                   const int64_t n = min64(L, Co - o), first = g * Co + o,
-                                 count = min64(some, channels - c0) * taps;
+                   const int64_t n = min64(L, Co - o), first = g * Co + o;
                    auto total = [&](int64_t k) {
                      const T* s = sums + g * partial + k * wide + o;
                      Vec<T> x = load(s);
                      for (int64_t c = 1; c < chunks; ++c) x += load(s + c * G * partial);
                      return x;
                    };
-                   auto add = [&](T* d, int64_t step, Vec<T> x) {
-                     if (step == 1 && n == L) return store(d, load(d) + x);
+                   if (channels > 0)
+                     add_weights<T>(p, first, n, c0, min64(some, channels - c0),
+                                    [&](int64_t tap, int64_t c) { return total(tap * channels + c0 + c); });
+                   if (p.bias && c0 == 0) {
                      T lane[L];
-                     store(lane, x);
-                     for (int64_t i = 0; i < n; ++i) d[i * step] += lane[i];
-                   };
-                   T* const w = static_cast<T*>(p.w) + first * p.ws[0] + c0 * p.ws[1];
-                   for (int64_t tap = 0; tap < taps; ++tap) {
-                     const int64_t d = tap / p.kernel[2] / p.kernel[1], r = tap / p.kernel[2] % p.kernel[1];
-                     T* const at = w + d * p.ws[2] + r * p.ws[3] + tap % p.kernel[2] * p.ws[4];
-                     for (int64_t c = 0; c < count / taps; ++c) {
-                       const Vec<T> x = total(tap * channels + c0 + c);
-                       if (by_rows)
-                         store(sum + (c * taps + tap) * L, x);
-                       else
-                         add(at + c * p.ws[1], p.ws[0], x);
-                     }
+                     store(lane, total(K));
+                     for (int64_t i = 0; i < n; ++i) static_cast<T*>(p.bias)[first + i] += lane[i];
                    }
-                   if (by_rows) {
-                     transpose(row, count, sum, L, count, n);
-                     for (int64_t i = 0; i < n; ++i)
-                       each_vector<T>(0, count, [&](int64_t k, int lanes) {
-                         T* const at = w + i * p.ws[0] + k;
-                         store_upto(at, load_upto(at, lanes) + load_upto(row + i * count + k, lanes), lanes);
-                       });
-                   }
-                   if (p.bias && c0 == 0) add(static_cast<T*>(p.bias) + first, 1, total(K));
                  }
                });
 }

@@ -17,30 +17,14 @@
 // Workspace slots: 0 products, 1 transformed inputs, 2 transformed weights (the calling thread's, the first
 // two where threads share tiles), 3 and 4 the input window, 5 the outputs of a part, 6 first tiles of the
 // parts, 7 weights of an input channel.
-#include "cpu/conv.h"
-#include "kernels/conv.h"
+#include "cpu/winograd.h"
 
 namespace dlcore {
 namespace DLCORE_ISA {
 namespace {
 
-constexpr int kOut = 4, kIn = 6, kPoints = kIn * kIn;
-constexpr float kA = 0.70710678118654752f, kB = 1.41421356237309505f;  // the points
-
 using F = Vec<float>;
 constexpr int L = kLanes<float>, MR = Tile<float>::MR, NR = Tile<float>::NR, NV = Tile<float>::NV;
-
-// B' d: six inputs to six points, `step` vectors apart.
-DLCORE_INLINE void transform_input(const F (&d)[kIn], F (&v)[kIn]) {
-  v[0] = fma(splat(-2.5f), d[2], d[0] + d[4]);
-  const F t1 = fma(splat(-2.0f), d[2], d[4]), u1 = fma(splat(-2.0f), d[1], d[3]);
-  v[1] = fma(splat(kA), u1, t1);
-  v[2] = fma(splat(-kA), u1, t1);
-  const F t2 = fma(splat(-0.5f), d[2], d[4]), u2 = fma(splat(-0.5f), d[1], d[3]);
-  v[3] = fma(splat(kB), u2, t2);
-  v[4] = fma(splat(-kB), u2, t2);
-  v[5] = fma(splat(-2.5f), d[3], d[1] + d[5]);
-}
 
 // G g: three weights to six points.
 DLCORE_INLINE void transform_weight(const F (&g)[3], F (&u)[kIn]) {
@@ -340,17 +324,6 @@ Products products(const Weights& w, int64_t tiles) {
   return {scratch<float>(0, kPoints * step), ld, step};
 }
 
-// Is it worth it? Both forms' costs in multiply-adds of vectors; the transforms' by measurement (AVX-512: 100
-// ns a tile and vector of channels, 200 ns a vector of weights and input channel, where one costs 0.32 ns).
-bool is_faster(const Pass<float>& p) {
-  const double tiles = static_cast<double>(p.N) * ceil_div(p.h.out, kOut) * ceil_div(p.w.out, kOut);
-  const double Ci = static_cast<double>(p.Ci), out = static_cast<double>(ceil_div(p.Co, L)), in = Ci / L;
-  const double direct = 9.0 * static_cast<double>(p.N * p.h.out * p.w.out) * Ci * out;
-  const double slivers =
-      tiles < 4 * MR ? static_cast<double>(round_up(static_cast<int64_t>(tiles), MR / 2)) : tiles;
-  return kPoints * slivers * Ci * out + 310.0 * tiles * (in + 1 + out) + 600.0 * Ci * out < 0.9 * direct;
-}
-
 bool is_3x3(const Axis& a) { return a.taps == 3 && a.stride == 1 && a.dil == 1; }
 
 }  // namespace
@@ -364,7 +337,11 @@ template <>
 bool winograd<float>(const Pass<float>& p) {
   if (!is_3x3(p.h) || !is_3x3(p.w) || p.d.taps != 1 || p.d.in != 1 || p.d.out != 1 || p.d.stride != 1)
     return false;
-  if (!is_faster(p)) return false;
+  const WinogradCost cost = {p.N, p.h.out, p.w.out, p.Ci, p.Co};
+  // A register block's rows are computed by halves.
+  if (!cost.pays(static_cast<double>(round_up(cost.tiles(), MR / 2)) *
+                 static_cast<double>(p.Ci * round_up(p.Co, L))))
+    return false;
   if (p.G > 1) {
     for (int64_t g = 0; g < p.G; ++g) {
       Pass<float> q = p;

@@ -188,6 +188,7 @@ __all__: list[str] = [
     "set_isa",
     "set_num_threads",
     "set_walking",
+    "set_winograd",
     "sgd_step",
     "sigmoid",
     "sign",
@@ -223,6 +224,7 @@ __all__: list[str] = [
     "unfold",
     "var",
     "where",
+    "winograd",
     "write_clock",
 ]
 
@@ -1183,6 +1185,7 @@ def set_walking(on: bool) -> bool:
     Whether this thread walks the tape; returns whether it did.
     """
 
+def set_winograd(enabled: bool) -> None: ...
 def sgd_step(
     params: collections.abc.Sequence[Array],
     grads: collections.abc.Sequence[Array],
@@ -1342,6 +1345,7 @@ def where(condition: Array, a: Array, b: Array) -> Array: ...
 def where(condition: Array, a: float, b: Array) -> Array: ...
 @typing.overload
 def where(condition: Array, a: Array, b: float) -> Array: ...
+def winograd() -> bool: ...
 def write_clock() -> int: ...
 
 FMA_CHAINS: int = 12

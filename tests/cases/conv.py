@@ -3,6 +3,7 @@
 import numpy as np
 
 import dlcore
+from dlcore import _C
 from dlcore import functional as F
 from tests.cases import Error, OpCase, Sample
 from tests.reference import conv as ref
@@ -285,6 +286,53 @@ def with_gradient(samples):
     return make
 
 
+# Shapes where Winograd's algorithm is taken: parts of all kinds (images, rows, pieces of rows), tails of tiles
+# and of channels, weights that are read for each part and once.
+WINOGRAD = {
+    "56x56": ((1, 24, 56, 56), (32, 24, 3, 3), 1, 1, 1, 1),
+    "13x13": ((6, 32, 13, 13), (64, 32, 3, 3), 1, 0, 1, 1),
+    "odd": ((2, 20, 29, 31), (33, 20, 3, 3), 1, 2, 1, 1),
+    "many images": ((41, 19, 9, 7), (40, 19, 3, 3), 1, 1, 1, 1),
+    "wide": ((1, 33, 9, 700), (40, 33, 3, 3), 1, 1, 1, 1),
+    "tall": ((1, 33, 700, 6), (40, 33, 3, 3), 1, "same", 1, 1),
+    "asymmetric": ((2, 31, 27, 22), (65, 31, 3, 3), 1, ((0, 1), (2, 0)), 1, 1),
+    "groups": ((3, 48, 17, 18), (80, 24, 3, 3), 1, 1, 1, 2),
+    "deep": ((3, 131, 15, 14), (129, 131, 3, 3), 1, 1, 1, 1),
+    "512 channels": ((1, 512, 20, 20), (64, 512, 3, 3), 1, 1, 1, 1),
+}
+
+
+def large_winograd(rng):
+    out = []
+    for i, (name, spec) in enumerate(WINOGRAD.items()):
+        x, w, b, rest = draw(rng, spec)
+        act = ("relu", "", "tanh")[i % 3]
+        out.append(Sample((x, w, b, *rest, act), id=name, grad=False))
+        if "512" not in name:
+            out.append(
+                Sample((last(x), keras_weight(w), None, *rest), id=f"{name}, channels-last", grad=False)
+            )
+    return out
+
+
+def algorithm(f, winograd):
+    """f by Winograd's algorithm, or by the direct one; the tests themselves may call it with either."""
+
+    def call(*args, **kwargs):
+        before = _C.winograd()
+        _C.set_winograd(winograd)
+        try:
+            return f(*args, **kwargs)
+        finally:
+            _C.set_winograd(before)
+
+    return call
+
+
+# Winograd's rounding errors: up to 7 times a plain sum's, 30 eps of the largest output at 512 channels. What
+# dlcore.config.set_winograd states.
+WINOGRAD_ERROR = 4e-6
+
 f4 = np.ones((2, 6, 5, 5), np.float32)
 w4 = np.ones((4, 6, 3, 3), np.float32)
 g4 = np.ones((2, 4, 3, 3), np.float32)
@@ -347,7 +395,7 @@ ERRORS_TRANSPOSE = [
     Error((f4, t4[:, :, :0]), ValueError, "kernel must not be empty"),
 ]
 CASES = [
-    OpCase("conv2d", ["conv_forward"], dlcore.kernels.conv2d, ref.conv, samples_2d,
+    OpCase("conv2d", ["conv_forward"], algorithm(dlcore.kernels.conv2d, False), ref.conv, samples_2d,
            functional=F.conv2d, diff=(0, 1, 2), large=large_2d, errors=ERRORS),
     OpCase("conv1d", ["conv_forward"], dlcore.kernels.conv1d, ref.conv, samples_1d,
            functional=F.conv1d, diff=(0, 1, 2), large=large_1d,
@@ -355,8 +403,14 @@ CASES = [
                Error((f4, w4[0]), ValueError, r"conv1d: x must have 2 \(unbatched\) or 3 dimensions"),
                Error((f4[0], w4[0], None, 1, 9, 1, 5), ValueError, "conv1d: groups must divide"),
            ]),
-    OpCase("conv2d_backward", ["conv_backward_input", "conv_backward_weight"], dlcore.kernels.conv2d_backward,
-           ref.conv_backward, with_gradient(samples_2d), large=with_gradient(large_2d),
+    OpCase("conv2d, Winograd", ["conv_forward"], algorithm(dlcore.kernels.conv2d, True), ref.conv,
+           large_winograd, dtypes=(np.float32,), rtol=WINOGRAD_ERROR),
+    OpCase("conv2d_backward, Winograd", ["conv_backward_input", "conv_backward_weight"],
+           algorithm(dlcore.kernels.conv2d_backward, True), ref.conv_backward, with_gradient(large_winograd),
+           dtypes=(np.float32,), rtol=WINOGRAD_ERROR),
+    OpCase("conv2d_backward", ["conv_backward_input", "conv_backward_weight"],
+           algorithm(dlcore.kernels.conv2d_backward, False), ref.conv_backward, with_gradient(samples_2d),
+           large=with_gradient(large_2d),
            errors=[
                Error((f4, f4, w4), ValueError, r"conv2d_backward: dy must have shape \(2, 4, 3, 3\)"),
                Error((g4.astype(np.float64), f4, w4), TypeError, "dy must have the dtype of x"),
@@ -379,7 +433,7 @@ for nd, small, large in [
         OpCase(
             name,
             ["conv_backward_input"],
-            getattr(dlcore.kernels, name),
+            algorithm(getattr(dlcore.kernels, name), False),
             ref.conv_transpose,
             transposed(nd, small),
             functional=getattr(F, name),
@@ -392,7 +446,7 @@ for nd, small, large in [
         OpCase(
             f"{name}_backward",
             ["conv_forward", "conv_backward_weight", "reduce"],
-            getattr(dlcore.kernels, f"{name}_backward"),
+            algorithm(getattr(dlcore.kernels, f"{name}_backward"), False),
             ref.conv_transpose_backward,
             transposed_gradient(transposed(nd, small)),
             large=transposed_gradient(transposed(nd, large)),

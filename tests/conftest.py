@@ -15,7 +15,7 @@ def rng(request):
 
 @pytest.fixture(autouse=True)
 def restore_runtime():
-    """ISA, threads, algorithms go back to what they were; in guard mode nothing was written outside its block."""
+    """Settings go back to what they were; in guard mode nothing was written outside its block."""
     isa, threads, winograd = _C.current_isa(), _C.num_threads(), _C.winograd()
     yield
     _C.set_winograd(winograd)

@@ -14,6 +14,12 @@ BY_NAME = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 EPS = {np.float32: np.finfo(np.float32).eps, np.float64: np.finfo(np.float64).eps}
 
 
+@pytest.fixture(autouse=True)
+def algorithm(request):
+    if "case" in request.fixturenames:
+        _C.set_winograd(request.getfixturevalue("case").winograd)
+
+
 def as_dtype(args, dtype):
     """Floating ndarrays in `dtype`, with the strides that they had (astype loses negative and zero ones)."""
 

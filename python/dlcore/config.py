@@ -31,16 +31,17 @@ def winograd() -> bool:
 def set_winograd(enabled: bool) -> None:
     """Turns Winograd's algorithm for convolution on (as at the start) or off, as `DLCORE_WINOGRAD=0` does.
 
-    It costs a fourth of the multiplications and is two to three times as fast at the sizes of real networks.
-    Its rounding errors are larger than the direct form's: relative to the largest output, at most 3 times
-    those of a plain float32 sum plus 4e-6 up to 512 channels. Only float32 is concerned, and only shapes where
-    it is faster. An infinity or NaN in the input makes NaN of the outputs that read it and of their neighbours
-    in their tile of 4 x 4. (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016.)
+    It costs a fourth of the multiplications and is two to three times as fast at the sizes of real
+    networks. Its rounding errors are larger than the direct form's: relative to the largest output, at most
+    3 times those of a plain float32 sum plus 4e-6 up to 512 channels. Only float32 is concerned, and only
+    shapes where it is faster. An infinity or NaN in the input makes NaN of the outputs that read it and of
+    their neighbours in their tile of 4 x 4. (Lavin and Gray, "Fast Algorithms for Convolutional Neural
+    Networks", 2016.)
 
-    >>> dlcore.config.set_winograd(False)
-    >>> dlcore.config.winograd()
+    >>> set_winograd(False)
+    >>> winograd()
     False
-    >>> dlcore.config.set_winograd(True)
+    >>> set_winograd(True)
     """
     if not isinstance(enabled, bool):
         raise TypeError(f"set_winograd: enabled must be a bool, got {enabled!r}")

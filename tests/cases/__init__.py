@@ -47,6 +47,7 @@ class OpCase:
     dtypes: Sequence[Any] = (np.float32, np.float64)
     exact: bool = False  # no rounding: compare for equality (pooling by max, copies, masks)
     rtol: float = 0.0  # beyond the error model, only with a stated reason (e.g. Winograd)
+    winograd: bool = False  # may convolutions be computed by Winograd's algorithm?
     # Large samples for thread-invariance and for the guard mode; defaults to `samples`.
     large: Callable[[np.random.Generator], list[Sample]] | None = None
 

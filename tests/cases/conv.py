@@ -3,7 +3,6 @@
 import numpy as np
 
 import dlcore
-from dlcore import _C
 from dlcore import functional as F
 from tests.cases import Error, OpCase, Sample
 from tests.reference import conv as ref
@@ -286,8 +285,8 @@ def with_gradient(samples):
     return make
 
 
-# Shapes where Winograd's algorithm is taken: parts of all kinds (images, rows, pieces of rows), tails of tiles
-# and of channels, weights that are read for each part and once.
+# Shapes where Winograd's algorithm is taken: parts of all kinds (images, rows, pieces of rows), tails of
+# tiles and of channels, weights that are read for each part and once.
 WINOGRAD = {
     "56x56": ((1, 24, 56, 56), (32, 24, 3, 3), 1, 1, 1, 1),
     "13x13": ((6, 32, 13, 13), (64, 32, 3, 3), 1, 0, 1, 1),
@@ -313,20 +312,6 @@ def large_winograd(rng):
                 Sample((last(x), keras_weight(w), None, *rest), id=f"{name}, channels-last", grad=False)
             )
     return out
-
-
-def algorithm(f, winograd):
-    """f by Winograd's algorithm, or by the direct one; the tests themselves may call it with either."""
-
-    def call(*args, **kwargs):
-        before = _C.winograd()
-        _C.set_winograd(winograd)
-        try:
-            return f(*args, **kwargs)
-        finally:
-            _C.set_winograd(before)
-
-    return call
 
 
 # Winograd's rounding errors: up to 7 times a plain sum's, 30 eps of the largest output at 512 channels. What
@@ -395,7 +380,7 @@ ERRORS_TRANSPOSE = [
     Error((f4, t4[:, :, :0]), ValueError, "kernel must not be empty"),
 ]
 CASES = [
-    OpCase("conv2d", ["conv_forward"], algorithm(dlcore.kernels.conv2d, False), ref.conv, samples_2d,
+    OpCase("conv2d", ["conv_forward"], dlcore.kernels.conv2d, ref.conv, samples_2d,
            functional=F.conv2d, diff=(0, 1, 2), large=large_2d, errors=ERRORS),
     OpCase("conv1d", ["conv_forward"], dlcore.kernels.conv1d, ref.conv, samples_1d,
            functional=F.conv1d, diff=(0, 1, 2), large=large_1d,
@@ -403,13 +388,13 @@ CASES = [
                Error((f4, w4[0]), ValueError, r"conv1d: x must have 2 \(unbatched\) or 3 dimensions"),
                Error((f4[0], w4[0], None, 1, 9, 1, 5), ValueError, "conv1d: groups must divide"),
            ]),
-    OpCase("conv2d, Winograd", ["conv_forward"], algorithm(dlcore.kernels.conv2d, True), ref.conv,
-           large_winograd, dtypes=(np.float32,), rtol=WINOGRAD_ERROR),
+    OpCase("conv2d, Winograd", ["conv_forward"], dlcore.kernels.conv2d, ref.conv,
+           large_winograd, dtypes=(np.float32,), rtol=WINOGRAD_ERROR, winograd=True),
     OpCase("conv2d_backward, Winograd", ["conv_backward_input", "conv_backward_weight"],
-           algorithm(dlcore.kernels.conv2d_backward, True), ref.conv_backward, with_gradient(large_winograd),
-           dtypes=(np.float32,), rtol=WINOGRAD_ERROR),
+           dlcore.kernels.conv2d_backward, ref.conv_backward, with_gradient(large_winograd),
+           dtypes=(np.float32,), rtol=WINOGRAD_ERROR, winograd=True),
     OpCase("conv2d_backward", ["conv_backward_input", "conv_backward_weight"],
-           algorithm(dlcore.kernels.conv2d_backward, False), ref.conv_backward, with_gradient(samples_2d),
+           dlcore.kernels.conv2d_backward, ref.conv_backward, with_gradient(samples_2d),
            large=with_gradient(large_2d),
            errors=[
                Error((f4, f4, w4), ValueError, r"conv2d_backward: dy must have shape \(2, 4, 3, 3\)"),
@@ -433,7 +418,7 @@ for nd, small, large in [
         OpCase(
             name,
             ["conv_backward_input"],
-            algorithm(getattr(dlcore.kernels, name), False),
+            getattr(dlcore.kernels, name),
             ref.conv_transpose,
             transposed(nd, small),
             functional=getattr(F, name),
@@ -446,7 +431,7 @@ for nd, small, large in [
         OpCase(
             f"{name}_backward",
             ["conv_forward", "conv_backward_weight", "reduce"],
-            algorithm(getattr(dlcore.kernels, f"{name}_backward"), False),
+            getattr(dlcore.kernels, f"{name}_backward"),
             ref.conv_transpose_backward,
             transposed_gradient(transposed(nd, small)),
             large=transposed_gradient(transposed(nd, large)),

@@ -1,8 +1,8 @@
-// 3x3 convolution of stride 1 by Winograd's minimal filtering, F(4x4, 3x3): a tile of 4x4 outputs costs 36
-// products a pair of channels instead of 144 (Lavin and Gray, "Fast Algorithms for Convolutional Neural
-// Networks", CVPR 2016).
+// Convolution of stride 1 by Winograd's minimal filtering: F(4x4, 3x3) and F(2x2, 5x5). A tile of 4x4 outputs
+// of a 3x3 kernel costs 36 products a pair of channels instead of 144, one of 2x2 of a 5x5 kernel 36 instead
+// of 100 (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016).
 //
-//   Y = A' [ (G g G') . (B' d B) ] A        g 3x3 weights, d 6x6 inputs, Y 4x4 outputs, ' the transpose
+//   Y = A' [ (G g G') . (B' d B) ] A        g weights, d 6x6 inputs, Y outputs, ' the transpose
 //
 // Summed over channels, the products at each of the 36 points are a matrix product (tiles x Ci)(Ci x Co).
 // The points are 0, +-1/sqrt(2), +-sqrt(2) and infinity: reciprocal pairs keep the matrices' entries near 1,
@@ -26,28 +26,6 @@ namespace {
 using F = Vec<float>;
 constexpr int L = kLanes<float>, MR = Tile<float>::MR, NR = Tile<float>::NR, NV = Tile<float>::NV;
 
-// G g: three weights to six points.
-DLCORE_INLINE void transform_weight(const F (&g)[3], F (&u)[kIn]) {
-  u[0] = g[0];
-  const F even1 = fma(splat(0.5f), g[2], g[0]) * splat(-2.0f / 3), odd1 = g[1] * splat(-2.0f / 3 * kA);
-  u[1] = even1 + odd1;
-  u[2] = even1 - odd1;
-  const F even2 = fma(splat(2.0f), g[2], g[0]) * splat(1.0f / 6), odd2 = g[1] * splat(1.0f / 6 * kB);
-  u[3] = even2 + odd2;
-  u[4] = even2 - odd2;
-  u[5] = g[2];
-}
-
-// A' m: six points to four outputs.
-DLCORE_INLINE void transform_output(const F (&m)[kIn], F (&y)[kOut]) {
-  const F s1 = m[1] + m[2], d1 = m[1] - m[2], s2 = m[3] + m[4], d2 = m[3] - m[4];
-  y[0] = m[0] + (s1 + s2);
-  const F o1 = d1 * splat(kA), o2 = d2 * splat(kB);
-  y[1] = o1 + o2;
-  y[2] = fma(splat(2.0f), s2, splat(0.5f) * s1);
-  y[3] = fma(splat(2.0f), o2, fma(splat(0.5f), o1, m[5]));
-}
-
 // Transformed weights: [point][sliver of NR outputs][input channel][NR].
 struct Weights {
   const float* p;
@@ -55,42 +33,43 @@ struct Weights {
   const float* at(int64_t point, int64_t sliver) const { return p + (point * slivers + sliver) * Ci * NR; }
 };
 
+template <int Taps>
 Weights transform_weights(const Pass<float>& p) {
+  constexpr int kTaps = Taps * Taps;
   const int64_t slivers = ceil_div(p.Co, NR);
   float* const out = scratch<float>(2, kPoints * slivers * p.Ci * NR);
-  int64_t tap_h[3], tap_w[3];  // the taps in the order of the inputs that they read
+  int64_t tap_h[Taps], tap_w[Taps];  // the taps in the order of the inputs that they read
   const int64_t lo_h = p.h.reach().lo, lo_w = p.w.reach().lo;
-  for (int64_t r = 0; r < 3; ++r) {
+  for (int64_t r = 0; r < Taps; ++r) {
     int64_t e;
     p.h.tap(0, r, &e), tap_h[e - lo_h] = r;
     p.w.tap(0, r, &e), tap_w[e - lo_w] = r;
   }
-  const bool by_taps = p.w_w == 1 && p.w_h == 3 && p.w_co != 1;
+  const bool by_taps = p.w_w == 1 && p.w_h == Taps && p.w_co != 1;
   parallel_for(slivers * p.Ci, max64(1, kGrain / (16 * NR)), [&](int64_t b, int64_t e) {
-    float* const g = scratch<float>(7, 9 * NR);  // taps x outputs
-    __builtin_memset(g, 0, 9 * NR * sizeof(float));
+    float* const g = scratch<float>(7, kTaps * NR);  // taps x outputs
+    __builtin_memset(g, 0, kTaps * NR * sizeof(float));
     for (int64_t i = b; i < e; ++i) {
       const int64_t o = i / p.Ci * NR, n = min64(NR, p.Co - o);
       const float* const src = p.wt + o * p.w_co + i % p.Ci * p.w_ci;
-      if (n < NR) __builtin_memset(g, 0, 9 * NR * sizeof(float));
+      if (n < NR) __builtin_memset(g, 0, kTaps * NR * sizeof(float));
       if (by_taps)
-        transpose(g, NR, src, p.w_co, n, 9);
+        transpose(g, NR, src, p.w_co, n, kTaps);
       else
-        for (int64_t t = 0; t < 9; ++t)
-          for (int64_t j = 0; j < n; ++j) g[t * NR + j] = src[j * p.w_co + t / 3 * p.w_h + t % 3 * p.w_w];
+        for (int64_t t = 0; t < kTaps; ++t)
+          for (int64_t j = 0; j < n; ++j)
+            g[t * NR + j] = src[j * p.w_co + t / Taps * p.w_h + t % Taps * p.w_w];
       for (int64_t v = 0; v < NR; v += L) {
-        F half[kIn][3];
-        for (int c = 0; c < 3; ++c) {
-          const F in[3] = {load(g + (tap_h[0] * 3 + tap_w[c]) * NR + v),
-                           load(g + (tap_h[1] * 3 + tap_w[c]) * NR + v),
-                           load(g + (tap_h[2] * 3 + tap_w[c]) * NR + v)};
-          F u[kIn];
-          transform_weight(in, u);
+        F half[kIn][Taps];
+        for (int c = 0; c < Taps; ++c) {
+          F in[Taps], u[kIn];
+          for (int r = 0; r < Taps; ++r) in[r] = load(g + (tap_h[r] * Taps + tap_w[c]) * NR + v);
+          transform_kernel(in, u);
           for (int r = 0; r < kIn; ++r) half[r][c] = u[r];
         }
         for (int r = 0; r < kIn; ++r) {
           F u[kIn];
-          transform_weight(half[r], u);
+          transform_kernel(half[r], u);
           for (int c = 0; c < kIn; ++c) store(out + ((r * kIn + c) * slivers * p.Ci + i) * NR + v, u[c]);
         }
       }
@@ -198,25 +177,26 @@ struct Outputs {
   int64_t image, row, pix;
 };
 
-// Products of one tile to its 4x4 outputs, of which rows x cols exist; m: [point][...], `step` from point to
+// Products of one tile to its outputs, of which rows x cols exist; m: [point][...], `step` from point to
 // point.
+template <int Out>
 void finish_tile(const Pass<float>& p, const float* m, int64_t step, float* y, const Outputs& to,
                  int64_t rows, int64_t cols) {
   for (int64_t o = 0; o < p.Co; o += L, m += L, y += L) {
     const int n = static_cast<int>(min64(L, p.Co - o));
-    F half[kOut][kIn];
+    F half[Out][kIn];
 #pragma GCC unroll 6
     for (int j = 0; j < kIn; ++j) {
-      F in[kIn], out[kOut];
+      F in[kIn], out[Out];
 #pragma GCC unroll 6
       for (int i = 0; i < kIn; ++i) in[i] = load(m + (i * kIn + j) * step);
       transform_output(in, out);
 #pragma GCC unroll 4
-      for (int i = 0; i < kOut; ++i) half[i][j] = out[i];
+      for (int i = 0; i < Out; ++i) half[i][j] = out[i];
     }
     const F bias = p.bias ? load_upto(p.bias + o, n) : F{};
     for (int i = 0; i < rows; ++i) {
-      F out[kOut];
+      F out[Out];
       transform_output(half[i], out);
       for (int j = 0; j < cols; ++j) {
         F x = out[j] + bias;
@@ -244,8 +224,8 @@ struct Parts {
   int64_t N, th, tw;   // images, tiles of an image
   int64_t bn, bi, bj;  // images, rows and columns of a part
   int64_t ns, is, js;  // parts along each
-  Parts(const Pass<float>& p, int64_t most)
-      : N(p.N), th(ceil_div(p.h.out, kOut)), tw(ceil_div(p.w.out, kOut)) {
+  Parts(const Pass<float>& p, int64_t out, int64_t most)
+      : N(p.N), th(ceil_div(p.h.out, out)), tw(ceil_div(p.w.out, out)) {
     js = ceil_div(tw, most), bj = ceil_div(tw, js);
     is = js > 1 ? th : ceil_div(th, max64(1, most / tw)), bi = ceil_div(th, is);
     ns = js * is > 1 ? N : ceil_div(N, max64(1, most / (th * tw))), bn = ceil_div(N, ns);
@@ -259,14 +239,16 @@ struct Parts {
 };
 
 // The part's inputs, transformed, as tiles `first` and on.
+template <int Taps>
 void load_part(const Pass<float>& p, const Part& part, const Inputs& v, int64_t first) {
+  constexpr int Out = kOut<Taps>;
   const int64_t lo_h = p.h.reach().lo, lo_w = p.w.reach().lo;
   const Box box = {0,
                    1,
-                   part.i0 * kOut + lo_h,
-                   part.i1 * kOut + 2 + lo_h,
-                   part.j0 * kOut + lo_w,
-                   part.j1 * kOut + 2 + lo_w};
+                   part.i0 * Out + lo_h,
+                   part.i1 * Out + Taps - 1 + lo_h,
+                   part.j0 * Out + lo_w,
+                   part.j1 * Out + Taps - 1 + lo_w};
   Volume<float> in = p.in, gate = p.gate;
   in.p += part.n0 * p.in_n;
   if (p.gate_act != Act::none) gate.p += part.n0 * p.gate_n;
@@ -274,13 +256,15 @@ void load_part(const Pass<float>& p, const Part& part, const Inputs& v, int64_t 
       gradient_window(in, gate, p.gate_act, part.n1 - part.n0, p.in_n, p.gate_n, box, v.vectors * L, 3);
   for (int64_t t = 0; t < part.tiles(); ++t) {
     const int64_t j = t % part.cols(), i = t / part.cols() % part.rows(), n = t / part.cols() / part.rows();
-    transform_tile(w, w.p + n * w.image + i * kOut * w.row + j * kOut * w.pix, v, first + t);
+    transform_tile(w, w.p + n * w.image + i * Out * w.row + j * Out * w.pix, v, first + t);
   }
 }
 
+template <int Taps>
 void finish_part(const Pass<float>& p, const Part& part, const Products& m, int64_t first) {
-  const int64_t h0 = part.i0 * kOut, w0 = part.j0 * kOut;
-  const int64_t rows = min64(p.h.out, part.i1 * kOut) - h0, cols = min64(p.w.out, part.j1 * kOut) - w0;
+  constexpr int Out = kOut<Taps>;
+  const int64_t h0 = part.i0 * Out, w0 = part.j0 * Out;
+  const int64_t rows = min64(p.h.out, part.i1 * Out) - h0, cols = min64(p.w.out, part.j1 * Out) - w0;
   const int64_t images = part.n1 - part.n0;
   float* const out = p.out + part.n0 * p.out_n + h0 * p.out_sh + w0 * p.out_sw;
   const bool direct = p.out_sc == 1;
@@ -290,9 +274,9 @@ void finish_part(const Pass<float>& p, const Part& part, const Products& m, int6
     y.p = scratch<float>(5, images * y.image);
   }
   for (int64_t t = 0; t < part.tiles(); ++t) {
-    const int64_t j = t % part.cols() * kOut, i = t / part.cols() % part.rows() * kOut;
+    const int64_t j = t % part.cols() * Out, i = t / part.cols() % part.rows() * Out;
     float* const to = y.p + t / part.cols() / part.rows() * y.image + i * y.row + j * y.pix;
-    finish_tile(p, m.p + (first + t) * m.ld, m.step, to, y, min64(kOut, rows - i), min64(kOut, cols - j));
+    finish_tile<Out>(p, m.p + (first + t) * m.ld, m.step, to, y, min64(Out, rows - i), min64(Out, cols - j));
   }
   if (direct) return;
   const bool flat = p.out_sw == 1 && (p.out_sh == cols || rows == 1);
@@ -324,7 +308,68 @@ Products products(const Weights& w, int64_t tiles) {
   return {scratch<float>(0, kPoints * step), ld, step};
 }
 
-bool is_3x3(const Axis& a) { return a.taps == 3 && a.stride == 1 && a.dil == 1; }
+template <int Taps>
+bool run(const Pass<float>& p) {
+  const WinogradCost<Taps> cost = {p.N, p.h.out, p.w.out, p.Ci, p.Co};
+  // A register block's rows are computed by halves.
+  const int64_t rows = round_up(cost.tiles(), MR / 2);
+  if (!cost.pays(static_cast<double>(rows) * static_cast<double>(p.Ci * round_up(p.Co, L)))) return false;
+  if (p.G > 1) {
+    for (int64_t g = 0; g < p.G; ++g) {
+      Pass<float> q = p;
+      q.G = 1, q.in.C = q.gate.C = p.Ci;
+      q.in.p += g * p.Ci * p.in.sc, q.out += g * p.Co * p.out_sc, q.wt += g * p.w_g;
+      if (p.gate_act != Act::none) q.gate.p += g * p.Ci * p.gate.sc;
+      if (p.bias) q.bias += g * p.Co;
+      run<Taps>(q);
+    }
+    return true;
+  }
+  const Weights weights = transform_weights<Taps>(p);
+
+  // Few channels: each thread takes parts whose tiles stay in its L2, and the weights are read for each.
+  // Many: the threads share as many tiles as a buffer in L3 holds, and the weights are read once.
+  constexpr int64_t kPart = 192 * 1024, kShared = 4 * 1024 * 1024, kWeights = 256 * 1024;  // floats
+  const int64_t tile = kPoints * (p.Ci + p.Co);
+  if (p.Ci * p.Co * kPoints <= kWeights * 2) {
+    const Parts parts(p, kOut<Taps>, max64(2 * MR, kPart / tile));
+    parallel_for(parts.count(), 1, [&](int64_t u0, int64_t u1) {
+      for (int64_t u = u0; u < u1; ++u) {
+        const Part part = parts[u];
+        const Inputs v = inputs(p, part.tiles());
+        const Products m = products(weights, part.tiles());
+        load_part<Taps>(p, part, v, 0);
+        for (int64_t point = 0; point < kPoints; ++point)
+          for (int64_t o = 0; o < weights.slivers; ++o)
+            multiply_point(weights, v, m, part.tiles(), p.Co, point, o);
+        finish_part<Taps>(p, part, m, 0);
+      }
+    });
+    return true;
+  }
+  const int64_t most = max64(4 * MR, kShared / tile);
+  const Parts parts(p, kOut<Taps>, MR);
+  int64_t* const first = scratch<int64_t>(6, parts.count() + 1);
+  for (int64_t begin = 0; begin < parts.count();) {
+    int64_t end = begin, tiles = 0;
+    for (; end < parts.count() && (end == begin || tiles + parts[end].tiles() <= most); ++end)
+      first[end] = tiles, tiles += parts[end].tiles();
+    const Inputs v = inputs(p, tiles);
+    const Products m = products(weights, tiles);
+    parallel_for(end - begin, 1, [&](int64_t u0, int64_t u1) {
+      for (int64_t u = begin + u0; u < begin + u1; ++u) load_part<Taps>(p, parts[u], v, first[u]);
+    });
+    parallel_for(kPoints * weights.slivers, 1, [&](int64_t u0, int64_t u1) {
+      for (int64_t u = u0; u < u1; ++u)
+        multiply_point(weights, v, m, tiles, p.Co, u / weights.slivers, u % weights.slivers);
+    });
+    parallel_for(end - begin, 1, [&](int64_t u0, int64_t u1) {
+      for (int64_t u = begin + u0; u < begin + u1; ++u) finish_part<Taps>(p, parts[u], m, first[u]);
+    });
+    begin = end;
+  }
+  return true;
+}
 
 }  // namespace
 
@@ -335,68 +380,10 @@ bool winograd<double>(const Pass<double>&) {
 
 template <>
 bool winograd<float>(const Pass<float>& p) {
-  if (!is_3x3(p.h) || !is_3x3(p.w) || p.d.taps != 1 || p.d.in != 1 || p.d.out != 1 || p.d.stride != 1)
+  if (p.d.taps != 1 || p.d.in != 1 || p.d.out != 1 || p.d.stride != 1) return false;
+  if (p.h.stride != 1 || p.w.stride != 1 || p.h.dil != 1 || p.w.dil != 1 || p.h.taps != p.w.taps)
     return false;
-  const WinogradCost cost = {p.N, p.h.out, p.w.out, p.Ci, p.Co};
-  // A register block's rows are computed by halves.
-  if (!cost.pays(static_cast<double>(round_up(cost.tiles(), MR / 2)) *
-                 static_cast<double>(p.Ci * round_up(p.Co, L))))
-    return false;
-  if (p.G > 1) {
-    for (int64_t g = 0; g < p.G; ++g) {
-      Pass<float> q = p;
-      q.G = 1, q.in.C = q.gate.C = p.Ci;
-      q.in.p += g * p.Ci * p.in.sc, q.out += g * p.Co * p.out_sc, q.wt += g * p.w_g;
-      if (p.gate_act != Act::none) q.gate.p += g * p.Ci * p.gate.sc;
-      if (p.bias) q.bias += g * p.Co;
-      winograd(q);
-    }
-    return true;
-  }
-  const Weights weights = transform_weights(p);
-
-  // Few channels: each thread takes parts whose tiles stay in its L2, and the weights are read for each.
-  // Many: the threads share as many tiles as a buffer in L3 holds, and the weights are read once.
-  constexpr int64_t kPart = 192 * 1024, kShared = 4 * 1024 * 1024, kWeights = 256 * 1024;  // floats
-  const int64_t tile = kPoints * (p.Ci + p.Co);
-  if (p.Ci * p.Co * kPoints <= kWeights * 2) {
-    const Parts parts(p, max64(2 * MR, kPart / tile));
-    parallel_for(parts.count(), 1, [&](int64_t u0, int64_t u1) {
-      for (int64_t u = u0; u < u1; ++u) {
-        const Part part = parts[u];
-        const Inputs v = inputs(p, part.tiles());
-        const Products m = products(weights, part.tiles());
-        load_part(p, part, v, 0);
-        for (int64_t point = 0; point < kPoints; ++point)
-          for (int64_t o = 0; o < weights.slivers; ++o)
-            multiply_point(weights, v, m, part.tiles(), p.Co, point, o);
-        finish_part(p, part, m, 0);
-      }
-    });
-    return true;
-  }
-  const int64_t most = max64(4 * MR, kShared / tile);
-  const Parts parts(p, MR);
-  int64_t* const first = scratch<int64_t>(6, parts.count() + 1);
-  for (int64_t begin = 0; begin < parts.count();) {
-    int64_t end = begin, tiles = 0;
-    for (; end < parts.count() && (end == begin || tiles + parts[end].tiles() <= most); ++end)
-      first[end] = tiles, tiles += parts[end].tiles();
-    const Inputs v = inputs(p, tiles);
-    const Products m = products(weights, tiles);
-    parallel_for(end - begin, 1, [&](int64_t u0, int64_t u1) {
-      for (int64_t u = begin + u0; u < begin + u1; ++u) load_part(p, parts[u], v, first[u]);
-    });
-    parallel_for(kPoints * weights.slivers, 1, [&](int64_t u0, int64_t u1) {
-      for (int64_t u = u0; u < u1; ++u)
-        multiply_point(weights, v, m, tiles, p.Co, u / weights.slivers, u % weights.slivers);
-    });
-    parallel_for(end - begin, 1, [&](int64_t u0, int64_t u1) {
-      for (int64_t u = begin + u0; u < begin + u1; ++u) finish_part(p, parts[u], m, first[u]);
-    });
-    begin = end;
-  }
-  return true;
+  return p.h.taps == 3 ? run<3>(p) : p.h.taps == 5 ? run<5>(p) : false;
 }
 
 }  // namespace DLCORE_ISA

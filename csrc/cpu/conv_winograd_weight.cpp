@@ -21,28 +21,6 @@ namespace {
 using F = Vec<float>;
 constexpr int L = kLanes<float>, NR = Tile<float>::NR;
 
-// G g: four gradients to six points.
-DLCORE_INLINE void transform_gradient(const F (&g)[kOut], F (&u)[kIn]) {
-  u[0] = g[0];
-  const F even1 = fma(splat(0.5f), g[2], g[0]) * splat(-2.0f / 3);
-  const F odd1 = fma(splat(0.5f), g[3], g[1]) * splat(-2.0f / 3 * kA);
-  u[1] = even1 + odd1;
-  u[2] = even1 - odd1;
-  const F even2 = fma(splat(2.0f), g[2], g[0]) * splat(1.0f / 6);
-  const F odd2 = fma(splat(2.0f), g[3], g[1]) * splat(1.0f / 6 * kB);
-  u[3] = even2 + odd2;
-  u[4] = even2 - odd2;
-  u[5] = g[3];
-}
-
-// A' m: six points to three taps.
-DLCORE_INLINE void transform_taps(const F (&m)[kIn], F (&y)[3]) {
-  const F s1 = m[1] + m[2], d1 = m[1] - m[2], s2 = m[3] + m[4], d2 = m[3] - m[4];
-  y[0] = m[0] + (s1 + s2);
-  y[1] = fma(splat(kA), d1, splat(kB) * d2);
-  y[2] = fma(splat(2.0f), s2, fma(splat(0.5f), s1, m[5]));
-}
-
 // Transformed tiles: [point][sliver of W channels][tile][W].
 struct Tiles {
   float* p;
@@ -93,22 +71,13 @@ struct GradientColumns {
   const float* panel(int64_t o, int64_t, int64_t) const { return tiles.at(point, o, 0); }
 };
 
-}  // namespace
-
-template <>
-bool winograd_weight<double>(const ConvArgs&) {
-  return false;
-}
-
-template <>
-bool winograd_weight<float>(const ConvArgs& p) {
-  for (int i = 0; i < 3; ++i)
-    if (p.stride[i] != 1 || p.dil[i] != 1 || p.kernel[i] != (i == 0 ? 1 : 3)) return false;
+template <int Taps>
+bool run(const ConvArgs& p) {
+  constexpr int Out = kOut<Taps>;
   const int64_t C = p.C / p.groups, O = p.O / p.groups, H = p.result[1], W = p.result[2];
-  const WinogradCost cost = {p.N, H, W, C, O};
-  const int64_t th = ceil_div(H, kOut), tw = ceil_div(W, kOut), tiles = cost.tiles();
-  if (p.size[0] != 1 || p.result[0] != 1 ||
-      !cost.pays(static_cast<double>(tiles) *
+  const WinogradCost<Taps> cost = {p.N, H, W, C, O};
+  const int64_t th = ceil_div(H, Out), tw = ceil_div(W, Out), tiles = cost.tiles();
+  if (!cost.pays(static_cast<double>(tiles) *
                  static_cast<double>(round_up(C, Tile<float>::MR / 2) * round_up(O, NR))))
     return false;
   const int64_t Cp = round_up(C, L), Op = round_up(O, NR);
@@ -149,18 +118,20 @@ bool winograd_weight<float>(const ConvArgs& p) {
       parallel_for(here, 1, [&](int64_t l0, int64_t l1) {
         for (int64_t l = l0; l < l1; ++l) {
           const int64_t row = (line + l) / pieces, j0 = (line + l) % pieces * cols, j1 = min64(tw, j0 + cols);
-          const int64_t n = row / th, i = row % th * kOut, first = tiles_before(l);
+          const int64_t n = row / th, i = row % th * Out, first = tiles_before(l);
           Volume<float> a = in, b = out, c = gate;
           a.p += n * p.xs[0], b.p += n * p.ys[0];
           if (p.act != Act::none) c.p += n * p.os[0];
-          const Box box = {0, 1, i, i + kOut, j0 * kOut, j1 * kOut};
-          const Box read = {0, 1, i - p.pad[1], i - p.pad[1] + kIn, box.c0 - p.pad[2], box.c1 - p.pad[2] + 2};
+          const Box box = {0, 1, i, i + Out, j0 * Out, j1 * Out};
+          const Box read = {
+              0, 1, i - p.pad[1], i - p.pad[1] + kIn, box.c0 - p.pad[2], box.c1 - p.pad[2] + Taps - 1};
           const Window<float> xw = window(a, 1, 0, read, Cp, 3);
           for (int64_t t = 0; t < j1 - j0; ++t)
-            transform_tile<kIn>(xw, xw.p + t * kOut * xw.pix, Cp, x, first + t, transform_input);
+            transform_tile<kIn>(xw, xw.p + t * Out * xw.pix, Cp, x, first + t, transform_input);
           const Window<float> gw = gradient_window(b, c, p.act, 1, 0, 0, box, Op, 3);
           for (int64_t t = 0; t < j1 - j0; ++t)
-            transform_tile<kOut>(gw, gw.p + t * kOut * gw.pix, Op, dy, first + t, transform_gradient);
+            transform_tile<Out>(gw, gw.p + t * Out * gw.pix, Op, dy, first + t,
+                                [](const F(&g)[Out], F(&u)[kIn]) { transform_kernel(g, u); });
         }
       });
       parallel_for(kPoints, 1, [&](int64_t p0, int64_t p1) {
@@ -171,22 +142,22 @@ bool winograd_weight<float>(const ConvArgs& p) {
     }
     const int64_t columns = ceil_div(O, L), some = min64(C, 28), parts = ceil_div(C, some);
     parallel_for(columns * parts, max64(1, kGrain / (some * kPoints * L)), [&](int64_t v0, int64_t v1) {
-      float* const taps = scratch<float>(3, 9 * some * L);
+      float* const taps = scratch<float>(3, Taps * Taps * some * L);
       for (int64_t v = v0; v < v1; ++v) {
         const int64_t o = v / parts * L, c0 = v % parts * some, channels = min64(some, C - c0);
         for (int64_t c = 0; c < channels; ++c) {
           const float* const m = sums + (c0 + c) * Op + o;
-          F half[3][kIn];
+          F half[Taps][kIn];
           for (int j = 0; j < kIn; ++j) {
-            F column[kIn], y[3];
+            F column[kIn], y[Taps];
             for (int i = 0; i < kIn; ++i) column[i] = load(m + (i * kIn + j) * sum_step);
-            transform_taps(column, y);
-            for (int i = 0; i < 3; ++i) half[i][j] = y[i];
+            transform_output(column, y);
+            for (int i = 0; i < Taps; ++i) half[i][j] = y[i];
           }
-          for (int i = 0; i < 3; ++i) {
-            F y[3];
-            transform_taps(half[i], y);
-            for (int j = 0; j < 3; ++j) store(taps + ((i * 3 + j) * some + c) * L, y[j]);
+          for (int i = 0; i < Taps; ++i) {
+            F y[Taps];
+            transform_output(half[i], y);
+            for (int j = 0; j < Taps; ++j) store(taps + ((i * Taps + j) * some + c) * L, y[j]);
           }
         }
         add_weights<float>(p, g * O + o, min64(L, O - o), c0, channels,
@@ -195,6 +166,21 @@ bool winograd_weight<float>(const ConvArgs& p) {
     });
   }
   return true;
+}
+
+}  // namespace
+
+template <>
+bool winograd_weight<double>(const ConvArgs&) {
+  return false;
+}
+
+template <>
+bool winograd_weight<float>(const ConvArgs& p) {
+  if (p.kernel[0] != 1 || p.size[0] != 1 || p.result[0] != 1 || p.kernel[1] != p.kernel[2]) return false;
+  for (int i = 0; i < 3; ++i)
+    if (p.stride[i] != 1 || p.dil[i] != 1) return false;
+  return p.kernel[1] == 3 ? run<3>(p) : p.kernel[1] == 5 ? run<5>(p) : false;
 }
 
 }  // namespace DLCORE_ISA

@@ -26,7 +26,7 @@ struct ConvArgs {
   int64_t stride[3], pad[3], dil[3];      // pad: in front of each axis
   int64_t xs[5], ws[5], ys[5], os[5];     // (N,C,size), (O,C/groups,kernel), (N,O,result), (N,O,result)
   Act act;
-  bool winograd;  // may 3x3 kernels of stride 1 be computed by Winograd's algorithm, with its larger errors?
+  bool winograd;  // may Winograd's algorithm be taken, with its larger rounding errors?
 };
 
 // clang-format off

@@ -24,19 +24,19 @@ def set_isa(name: str) -> None:
 
 
 def winograd() -> bool:
-    """Whether 3 x 3 convolutions of stride 1 in float32 may be computed by Winograd's algorithm."""
+    """Whether 3 x 3 and 5 x 5 convolutions of stride 1 in float32 may be computed by Winograd's algorithm."""
     return _C.winograd()
 
 
 def set_winograd(enabled: bool) -> None:
     """Turns Winograd's algorithm for convolution on (as at the start) or off, as `DLCORE_WINOGRAD=0` does.
 
-    It costs a fourth of the multiplications and is two to three times as fast at the sizes of real
-    networks. Its rounding errors are larger than the direct form's: relative to the largest output, at most
-    3 times those of a plain float32 sum plus 4e-6 up to 512 channels. Only float32 is concerned, and only
-    shapes where it is faster. An infinity or NaN in the input makes NaN of the outputs that read it and of
-    their neighbours in their tile of 4 x 4. (Lavin and Gray, "Fast Algorithms for Convolutional Neural
-    Networks", 2016.)
+    It spares two thirds of the multiplications or more of 3 x 3 and 5 x 5 kernels of stride 1, and takes half
+    of the time or less at the sizes of real networks. Its rounding errors are larger than the direct form's:
+    relative to the largest output, at most 3 times those of a plain float32 sum plus 8e-6 up to 512 channels.
+    Only float32 is concerned, and only shapes where it is faster. An infinity or NaN in the input makes NaN
+    of the outputs that read it and of their neighbours in their tile, 4 x 4 or 2 x 2. (Lavin and Gray, "Fast
+    Algorithms for Convolutional Neural Networks", 2016.)
 
     >>> set_winograd(False)
     >>> winograd()

@@ -297,6 +297,9 @@ WINOGRAD = {
     "asymmetric": ((2, 31, 27, 22), (65, 31, 3, 3), 1, ((0, 1), (2, 0)), 1, 1),
     "groups": ((3, 48, 17, 18), (80, 24, 3, 3), 1, 1, 1, 2),
     "deep": ((3, 131, 15, 14), (129, 131, 3, 3), 1, 1, 1, 1),
+    "5x5": ((2, 21, 27, 29), (40, 21, 5, 5), 1, 2, 1, 1),
+    "5x5, small images": ((50, 34, 7, 6), (33, 34, 5, 5), 1, "same", 1, 1),
+    "5x5, groups": ((1, 64, 15, 40), (66, 32, 5, 5), 1, ((4, 0), (1, 2)), 1, 2),
     "512 channels": ((1, 512, 20, 20), (64, 512, 3, 3), 1, 1, 1, 1),
 }
 
@@ -314,9 +317,9 @@ def large_winograd(rng):
     return out
 
 
-# Winograd's rounding errors: up to 7 times a plain sum's, 30 eps of the largest output at 512 channels. What
-# dlcore.config.set_winograd states.
-WINOGRAD_ERROR = 4e-6
+# Winograd's rounding errors, relative to the largest output: seen up to 30 eps with 3x3 kernels and 512
+# channels, 45 eps in the weight gradient of 5x5 kernels. What dlcore.config.set_winograd states.
+WINOGRAD_ERROR = 8e-6
 
 f4 = np.ones((2, 6, 5, 5), np.float32)
 w4 = np.ones((4, 6, 3, 3), np.float32)

@@ -15,7 +15,7 @@ import json
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class Library:
     optim: Any
     tensor: Callable[..., Any]  # (ndarray, requires_grad) -> Tensor
     no_grad: Any
+    name: str = "dlcore"
 
     @staticmethod
     def dlcore() -> Library:
@@ -52,7 +53,12 @@ class Library:
         def tensor(a: Any, grad: bool = False) -> Any:
             return torch.tensor(a, requires_grad=grad)
 
-        return Library(torch.nn.functional, torch.nn, torch.optim, tensor, torch.no_grad)
+        return Library(torch.nn.functional, torch.nn, torch.optim, tensor, torch.no_grad, "torch")
+
+    @staticmethod
+    def onnxruntime() -> Library:
+        """torch, whose models are exported and run by ONNX Runtime (models.py)."""
+        return replace(Library.torch(), name="onnxruntime")
 
 
 @dataclass(frozen=True)
@@ -591,7 +597,10 @@ def markdown(result: dict[str, Any], known: dict[str, Case] = CASES, stem: str =
         lines.append(
             f"{len(ratios)} cases, geometric mean {mean:.2f}; PyTorch is ahead in {len(behind)}{names}."
         )
-        lines += ["", "| case | dlcore | share of limit | PyTorch | ratio |", "| --- " * 5 + "|"]
+        others = [p for p in result.get("peers", []) if p not in ("dlcore", "torch")]
+        head = ["case", "dlcore", "share of limit", "PyTorch", "ratio"]
+        head += [cell for p in others for cell in (NAMES[p], "ratio")]
+        lines += ["", "| " + " | ".join(head) + " |", "| --- " * len(head) + "|"]
         for name, t in times.items():
             case, share = known[name], ""
             m = result["machine"].get(threads)
@@ -601,15 +610,28 @@ def markdown(result: dict[str, Any], known: dict[str, Case] = CASES, stem: str =
                 share = f"{100 * max(f, b):.0f} % of {'FMA peak' if f >= b else 'bandwidth'}"
             ratio = f"{ratios[name]:.2f}" if name in ratios else ""
             cells = [name, seconds_text(t["dlcore"]), share, seconds_text(t["torch"]), ratio]
+            for p in others:
+                has = "median" in t["dlcore"] and "median" in t[p]
+                cells += (
+                    [seconds_text(t[p]), f"{t[p]['median'] / t['dlcore']['median']:.2f}"] if has else ["", ""]
+                )
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+NAMES = {"onnxruntime": "ONNX Runtime"}
 
 
 def complete(t: dict[str, Any]) -> bool:
     return "median" in t["dlcore"] and "median" in t["torch"]
 
 
-def main(known: dict[str, Case] = CASES, stem: str = "layers", description: str | None = __doc__) -> int:
+def main(
+    known: dict[str, Case] = CASES,
+    stem: str = "layers",
+    description: str | None = __doc__,
+    peers: tuple[str, ...] = ("dlcore", "torch"),
+) -> int:
     """Compares the cases; writes <stem>.json and <stem>.md."""
     from compare import Job, Worker, compare_job, environment_of, seconds_text
 
@@ -626,8 +648,7 @@ def main(known: dict[str, Case] = CASES, stem: str = "layers", description: str 
     if not cases:
         parser.error(f"--only: no case contains any of {', '.join(words)}")
     rounds, budget = (3, 0.0) if arguments.quick else (15, 2.0)
-    peers = ("dlcore", "torch")
-    result: dict[str, Any] = {"environment": environment_of(peers), "machine": {}, "jobs": {}}
+    result: dict[str, Any] = {"environment": environment_of(peers), "peers": peers, "machine": {}, "jobs": {}}
     for label, threads in (("default", None), ("one", 1)):
         if arguments.threads not in (label, "both"):
             continue

@@ -1,6 +1,6 @@
 """The jobs of compare.py, one class a library, and the cases of layers.py and models.py.
 
-Runs as a worker: python peers.py dlcore|torch|numpy
+Runs as a worker: python peers.py dlcore|torch|numpy|onnxruntime
 
 A worker lives as long as the comparison, in a process of its own, so that no library's threads, allocator or
 imports touch another's. It reads one JSON request a line and answers with one:
@@ -164,7 +164,7 @@ class NumPy:
         return lambda: a + b
 
 
-PEERS = {"dlcore": Dlcore, "torch": Torch, "numpy": NumPy}
+PEERS = {"dlcore": Dlcore, "torch": Torch, "numpy": NumPy, "onnxruntime": Torch}
 
 
 def serve(name: str) -> None:

@@ -272,7 +272,10 @@ def main() -> None:
     jobs = [job for job in JOBS if not wanted or any(w in job for w in wanted)]
     results = compare(jobs, arguments.rounds)
     if arguments.json:
-        Path(arguments.json).write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        from compare import environment_of
+
+        result = {"environment": environment_of(PEERS), "rounds": arguments.rounds, "jobs": results}
+        Path(arguments.json).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

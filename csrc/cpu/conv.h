@@ -374,6 +374,11 @@ template <class T>
 void depthwise_pixels(const Pass<T>& p);
 template <class T>
 void depthwise_planes_weight(const ConvArgs& a);
+// In conv_planes.cpp. Forward passes over a few row-major planes.
+template <class T>
+bool takes_image(const Pass<T>& p);
+template <class T>
+void conv_image(const Pass<T>& p);
 
 }  // namespace DLCORE_ISA
 }  // namespace dlcore

@@ -396,6 +396,7 @@ void run(const Pass<T>& p) {
   if (depthwise && p.in.sw == 1 && p.in.sc != 1 && p.out_sc != 1 &&
       long_rows<T>(ceil_div(p.w.out, p.w.phases())))
     return depthwise_planes(p);
+  if (takes_product(p)) return conv_product(p);
   if (takes_image(p)) return conv_image(p);
   const bool shared = shares_vectors(p);
   const T* packed = pack_weights(p, shared);

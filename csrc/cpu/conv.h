@@ -374,7 +374,11 @@ template <class T>
 void depthwise_pixels(const Pass<T>& p);
 template <class T>
 void depthwise_planes_weight(const ConvArgs& a);
-// In conv_planes.cpp. Forward passes over a few row-major planes.
+// In conv_planes.cpp. Passes of one tap as products, and forward passes over a few planes; all row-major.
+template <class T>
+bool takes_product(const Pass<T>& p);
+template <class T>
+void conv_product(const Pass<T>& p);
 template <class T>
 bool takes_image(const Pass<T>& p);
 template <class T>

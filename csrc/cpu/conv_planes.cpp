@@ -1,9 +1,14 @@
-// Convolution of a few row-major planes, as the first layer of a network sees an image: no pixel's channels
-// fill a vector, so the vector runs along the row. A tile of a few vectors of pixels times R output channels
-// is held in registers; a tap reads consecutive elements of the window (conv_planes.h) and R weights by
-// broadcast. What it computes are rows of the output's planes: nothing is transposed.
+// Convolutions of row-major planes that transpose nothing: the vector runs along the row, and what is
+// computed are rows of the output's planes.
 //
-// Workspace slots: 2 the packed weights and 6 the offsets of taps (the calling thread's), 3 the window.
+// A few planes, as the first layer of a network sees an image: no pixel's channels would fill a vector. A
+// tile of a few vectors of pixels times R output channels is held in registers; a tap reads consecutive
+// elements of the window (conv_planes.h) and R weights by broadcast.
+//
+// One tap: each image is a product, y (O, pixels) = W (O, C) x (C, pixels).
+//
+// Workspace slots: 0 and 1 the product's, 2 the packed weights and 6 the offsets of taps (the calling
+// thread's), 3 the window.
 #include "cpu/conv_planes.h"
 
 namespace dlcore {
@@ -68,7 +73,48 @@ DLCORE_INLINE void run_image(int64_t vectors, const ImageTile<T>& t) {
   if constexpr (V > 1) run_image<T, V - 1>(vectors, t);
 }
 
+template <class T>
+struct ChannelBias {
+  const T* bias;  // a row's (optional)
+  Act act;
+  DLCORE_INLINE Vec<T> operator()(Vec<T> x, int64_t row, int64_t, int) const {
+    if (bias) x += splat(bias[row]);
+    return act == Act::none ? x : activate<T>(act, x);
+  }
+};
+
 }  // namespace
+
+// Long rows, which leave few lanes of the last tile idle; shorter ones where a sliver of all input channels
+// would not stay in L1.
+template <class T>
+bool takes_product(const Pass<T>& p) {
+  constexpr int64_t NR = Tile<T>::NR;
+  const Axis* const axes[] = {&p.d, &p.h, &p.w};
+  for (const Axis* a : axes)
+    if (a->taps != 1 || a->stride != 1 || a->pad != 0 || a->in != a->out) return false;
+  const int64_t n = p.w.out;
+  return p.G == 1 && p.d.out == 1 && p.h.out == 1 && p.in.sw == 1 && p.out_sw == 1 && p.in.sc != 1 &&
+         p.out_sc != 1 && p.gate_act == Act::none &&
+         (n >= 16 * NR || (p.Ci >= 2 * Tile<T>::KC && 8 * n >= 7 * round_up(n, NR)));
+}
+
+template <class T>
+void conv_product(const Pass<T>& p) {
+  T* const room = scratch<T>(2, PackedRows<T>::size(p.Co, p.Ci));
+  const PackedRows<T> weights = prepack<T, Tile<T>::MR>(room, p.wt, p.Co, p.Ci, p.w_co, p.w_ci);
+  auto image = [&](int64_t n) {
+    gemm<T>(p.Co, p.w.out, p.Ci, weights, PackCols<T>{p.in.p + n * p.in_n, p.in.sc, 1}, p.out + n * p.out_n,
+            p.out_sc, false, ChannelBias<T>{p.bias, p.act});
+  };
+  if (p.N < 2 * num_threads()) {  // the threads share each
+    for (int64_t n = 0; n < p.N; ++n) image(n);
+    return;
+  }
+  parallel_for(p.N, max64(1, 4 * kGrain / max64(1, p.Co * p.w.out * p.Ci)), [&](int64_t n0, int64_t n1) {
+    for (int64_t n = n0; n < n1; ++n) image(n);
+  });
+}
 
 // The sums are short enough for one run; beyond a few channels, pixels with unit channel stride win.
 template <class T>
@@ -139,6 +185,10 @@ void conv_image(const Pass<T>& p) {
                });
 }
 
+template bool takes_product<float>(const Pass<float>&);
+template bool takes_product<double>(const Pass<double>&);
+template void conv_product<float>(const Pass<float>&);
+template void conv_product<double>(const Pass<double>&);
 template bool takes_image<float>(const Pass<float>&);
 template bool takes_image<double>(const Pass<double>&);
 template void conv_image<float>(const Pass<float>&);

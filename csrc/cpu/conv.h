@@ -374,7 +374,7 @@ template <class T>
 void depthwise_pixels(const Pass<T>& p);
 template <class T>
 void depthwise_planes_weight(const ConvArgs& a);
-// In conv_planes.cpp. Passes of one tap as products, and forward passes over a few planes; all row-major.
+// In conv_planes.cpp. Passes over row-major planes: of one tap, as products; of a few planes (a group).
 template <class T>
 bool takes_product(const Pass<T>& p);
 template <class T>

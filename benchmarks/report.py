@@ -149,7 +149,7 @@ def page() -> str:
     lines += ["`--measure` runs the benchmarks before. Ratios are the peer's time over dlcore's: above 1,"]
     lines += ["dlcore is faster."]
     lines += [
-        "Every library runs in a process of its own, sampled in turn; medians, with first and third quartiles.",
+        "Every library runs in a process of its own, sampled in turn; medians and their quartiles.",
         "",
     ]
     compared = {name: r for name in ("layers", "models") if (r := read(name))}

@@ -68,30 +68,43 @@ DLCORE_INLINE Vec<T> exp_below(Vec<T> x) {
 
 // C[m][n] = A B tile by tile: A(i, k) = a[i * ars + k * acs], readable up to the next multiple of kTileRows
 // rows; B's rows are n elements, a multiple of the vector. f(acc, i, j) takes the tile of rows i ...,
-// columns j ... : acc[kTileRows][1 or 2 vectors].
+// columns j ... : acc[kTileRows][1 or 2 vectors]. Sums of heads larger than usual go in runs that are added
+// up: rounding errors grow with the run, not with the sum.
+constexpr int64_t kLongSum = 64, kRun = 32;
 template <class T, int NV, class F>
 DLCORE_INLINE void product_strip(int64_t m, int64_t kc, const T* a, int64_t ars, int64_t acs, const T* b,
                                  int64_t ldb, int64_t j, const F& f) {
   constexpr int R = kTileRows, L = kLanes<T>;
   for (int64_t i = 0; i < m; i += R) {
-    Vec<T> acc[R][NV];
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 2
-      for (int v = 0; v < NV; ++v) acc[r][v] = Vec<T>{};
+    Vec<T> acc[R][NV], before[R][NV];
     const T* ai = a + i * ars;
     const T* bk = b + j;
-#pragma GCC unroll 2
-    for (int64_t k = 0; k < kc; ++k, ai += acs, bk += ldb) {
-      Vec<T> bv[NV];
-#pragma GCC unroll 2
-      for (int v = 0; v < NV; ++v) bv[v] = load(bk + v * L);
+    for (int64_t k = 0;;) {
 #pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) {
-        const Vec<T> av = splat(ai[r * ars]);
+      for (int r = 0; r < R; ++r)
 #pragma GCC unroll 2
-        for (int v = 0; v < NV; ++v) acc[r][v] = fma(av, bv[v], acc[r][v]);
+        for (int v = 0; v < NV; ++v) acc[r][v] = Vec<T>{};
+      const int64_t begin = k, end = kc > kLongSum ? min64(kc, k + kRun) : kc;
+#pragma GCC unroll 2
+      for (; k < end; ++k, ai += acs, bk += ldb) {
+        Vec<T> bv[NV];
+#pragma GCC unroll 2
+        for (int v = 0; v < NV; ++v) bv[v] = load(bk + v * L);
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) {
+          const Vec<T> av = splat(ai[r * ars]);
+#pragma GCC unroll 2
+          for (int v = 0; v < NV; ++v) acc[r][v] = fma(av, bv[v], acc[r][v]);
+        }
       }
+      if (begin > 0) {
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+          for (int v = 0; v < NV; ++v) acc[r][v] += before[r][v];
+      }
+      if (k >= kc) break;
+      __builtin_memcpy(&before, &acc, sizeof before);
     }
     f(acc, i, j);
   }

@@ -421,6 +421,15 @@ template <class T>
 void depthwise_pixels(const Pass<T>& p);
 template <class T>
 void depthwise_planes_weight(const ConvArgs& a);
+// In conv_planes.cpp. Passes over row-major planes: of one tap, as products; of a few planes (a group).
+template <class T>
+bool takes_product(const Pass<T>& p);
+template <class T>
+void conv_product(const Pass<T>& p);
+template <class T>
+bool takes_image(const Pass<T>& p);
+template <class T>
+void conv_image(const Pass<T>& p);
 
 }  // namespace DLCORE_ISA
 }  // namespace dlcore

@@ -11,63 +11,110 @@ namespace DLCORE_ISA {
 namespace {
 
 constexpr int64_t kEntries = 64;  // entries that are summed before they join the total: shorter sums
-constexpr int64_t kAhead =
-    32;  // entries: a row, which may lie anywhere, is asked for so long before its turn
+// A row, which may lie anywhere, is asked for so many bytes of rows before its turn: half of L1 stays.
+constexpr int64_t kAhead = 8192;
 constexpr int kVectors =
     kVecBytes == 64 ? 16 : 8;  // of a row that are summed at a time: half of the registers
 
-// Calls f(j, columns) for blocks of up to kVectors vectors of a row.
-template <class T, class F>
-DLCORE_INLINE void each_columns(int64_t inner, const F& f) {
-  constexpr int64_t kWidth = kVectors * kLanes<T>;
-  for (int64_t j = 0; j < inner; j += kWidth) f(j, static_cast<int>(min64(kWidth, inner - j)));
-}
-
-// The sum of scale(i) row(i) over [0, m) (row is known for [0, known)), columns [j, j + w): one accumulator a
-// vector.
-template <class T>
+template <class T, int V>
 struct Columns {
-  Vec<T> v[kVectors];
+  Vec<T> v[V];
 };
-template <class T, class Row, class Scale>
-DLCORE_INLINE Columns<T> sum_rows(int64_t m, int64_t known, int64_t j, int w, const Row& row,
-                                  const Scale& scale) {
+
+// The sum of scale(i) row(i) over [0, m) (row is known for [0, known)), V vectors of columns from j on: one
+// accumulator a vector. The last may be a tail of `tail` lanes.
+template <class T, int V, class Row, class Scale>
+DLCORE_INLINE Columns<T, V> sum_rows(int64_t m, int64_t known, int64_t j, int tail, const Row& row,
+                                     const Scale& scale) {
   constexpr int L = kLanes<T>;
+  constexpr int64_t kRows = kAhead / (V * kVecBytes);
   auto block = [&](int64_t from, int64_t to) __attribute__((always_inline)) {
-    Columns<T> acc = {};
+    Columns<T, V> acc;
+#pragma GCC unroll 16
+    for (int k = 0; k < V; ++k) acc.v[k] = Vec<T>{};
     for (int64_t i = from; i < to; ++i) {
       const T* x = row(i);
       if (!x) continue;
-      x += j;
-      if (i + kAhead < known) {
-        const T* next = row(i + kAhead);
-        for (int k = 0; next && k < w; k += 64 / static_cast<int>(sizeof(T)))
-          __builtin_prefetch(next + j + k);
-      }
+      const T* next = i + kRows < known ? row(i + kRows) : nullptr;
+      if (!next) next = x;
+      x += j, next += j;
       const Vec<T> s = splat(scale(i));
-      if (w == kVectors * L) {
 #pragma GCC unroll 16
-        for (int k = 0; k < kVectors; ++k) acc.v[k] = fma(load(x + k * L), s, acc.v[k]);
-      } else {
-        for (int k = 0; k * L < w; ++k)
-          acc.v[k] = fma(load_upto(x + k * L, static_cast<int>(min64(L, w - k * L))), s, acc.v[k]);
+      for (int k = 0; k < V; ++k) {
+        if (k * kVecBytes % 64 == 0) __builtin_prefetch(next + k * L);
+        acc.v[k] = fma(k < V - 1 ? load(x + k * L) : load_upto(x + k * L, tail), s, acc.v[k]);
       }
     }
     return acc;
   };
   if (m <= kEntries) return block(0, m);  // no total beside the sums in the registers
-  Columns<T> total = {};
+  Columns<T, V> total = {};
   for (int64_t b = 0; b < m; b += kEntries) {
-    const Columns<T> acc = block(b, min64(m, b + kEntries));
-    for (int k = 0; k < kVectors; ++k) total.v[k] += acc.v[k];
+    const Columns<T, V> acc = block(b, min64(m, b + kEntries));
+    for (int k = 0; k < V; ++k) total.v[k] += acc.v[k];
   }
   return total;
 }
 
-template <class T>
-DLCORE_INLINE void store_columns(T* y, const Columns<T>& c, int w) {
+// out = the sum of scale(i) row(i), divided by `divisor` where that is not 1. Wide rows go by kVectors
+// vectors, the rest by powers of two: the number of accumulators is the compiler's.
+template <class T, int V = kVectors, class Row, class Scale>
+DLCORE_INLINE void store_sum(T* out, int64_t m, int64_t known, int64_t j, int64_t inner, T divisor,
+                             const Row& row, const Scale& scale) {
   constexpr int L = kLanes<T>;
-  for (int k = 0; k * L < w; ++k) store_upto(y + k * L, c.v[k], static_cast<int>(min64(L, w - k * L)));
+  while (inner - j > (V - 1) * L) {
+    const int tail = static_cast<int>(min64(L, inner - j - (V - 1) * L));
+    Columns<T, V> c = sum_rows<T, V>(m, known, j, tail, row, scale);
+    if (divisor != T(1))
+      for (int k = 0; k < V; ++k) c.v[k] /= splat(divisor);
+#pragma GCC unroll 16
+    for (int k = 0; k < V; ++k) store_upto(out + j + k * L, c.v[k], k < V - 1 ? L : tail);
+    j += V * L;
+  }
+  if constexpr (V > 1) store_sum<T, V / 2>(out, m, known, j, inner, divisor, row, scale);
+}
+
+// out = the maximum of row(i) over [0, m) and arg = the index of the first entry that has it; the entries
+// before `first` do not count, m < 2^31.
+template <class T, int V = kVectors / 4, class Row>
+DLCORE_INLINE void store_max(T* out, int64_t* arg, const int64_t* index, int64_t first, int64_t m,
+                             int64_t known, int64_t j, int64_t inner, const Row& row) {
+  constexpr int L = kLanes<T>;
+  constexpr int64_t kRows = kAhead / (V * kVecBytes);
+  while (inner - j > (V - 1) * L) {
+    const int tail = static_cast<int>(min64(L, inner - j - (V - 1) * L));
+    Vec<T> best[V];
+    Vec<Int<T>> at[V];
+#pragma GCC unroll 4
+    for (int k = 0; k < V; ++k) {
+      best[k] = load_upto(row(first) + j + k * L, k < V - 1 ? L : tail);
+      at[k] = splat(static_cast<Int<T>>(first));
+    }
+    for (int64_t i = first + 1; i < m; ++i) {
+      const T* x = row(i);
+      if (!x) continue;
+      const T* next = i + kRows < known ? row(i + kRows) : nullptr;
+      if (!next) next = x;
+      x += j, next += j;
+      const Vec<Int<T>> here = splat(static_cast<Int<T>>(i));
+#pragma GCC unroll 4
+      for (int k = 0; k < V; ++k) {
+        if (k * kVecBytes % 64 == 0) __builtin_prefetch(next + k * L);
+        const Vec<T> v = load_upto(x + k * L, k < V - 1 ? L : tail);
+        const auto more = v > best[k];
+        best[k] = more ? v : best[k];
+        at[k] = more ? here : at[k];
+      }
+    }
+#pragma GCC unroll 4
+    for (int k = 0; k < V; ++k) {
+      const int lanes = k < V - 1 ? L : tail;
+      store_upto(out + j + k * L, best[k], lanes);
+      for (int l = 0; l < lanes; ++l) arg[j + k * L + l] = index[at[k][l]];
+    }
+    j += V * L;
+  }
+  if constexpr (V > 1) store_max<T, V / 2>(out, arg, index, first, m, known, j, inner, row);
 }
 
 template <class T>
@@ -120,14 +167,11 @@ void embedding_backward(const EmbeddingBackwardArgs& p) {
         continue;
       }
       auto row = [&](int64_t i) { return dy + (p.source ? p.source[entries[i]] : entries[i]) * p.inner; };
-      const Vec<T> mean = splat(p.by_frequency ? T(1) / static_cast<T>(m) : T(1));
-      each_columns<T>(p.inner, [&](int64_t j, int w) {
-        Columns<T> c = scale ? sum_rows<T>(m, known, j, w, row, [&](int64_t i) { return scale[entries[i]]; })
-                             : sum_rows<T>(m, known, j, w, row, [](int64_t) { return T(1); });
-        if (p.by_frequency)
-          for (int k = 0; k < kVectors; ++k) c.v[k] *= mean;
-        store_columns(out + j, c, w);
-      });
+      const T divisor = p.by_frequency ? static_cast<T>(m) : T(1);
+      if (scale)
+        store_sum<T>(out, m, known, 0, p.inner, divisor, row, [&](int64_t i) { return scale[entries[i]]; });
+      else
+        store_sum<T>(out, m, known, 0, p.inner, divisor, row, [](int64_t) { return T(1); });
     }
   });
 }
@@ -164,32 +208,26 @@ void embedding_bag_forward(const EmbeddingBagArgs& p) {
       const int64_t lo = p.offsets[bag], m = p.offsets[bag + 1] - lo;
       const int64_t* index = p.index + lo;
       T* out = y + bag * p.inner;
+      const int64_t known = p.m - lo;
+      auto row = [&](int64_t i) { return index[i] == p.padding ? nullptr : weight + index[i] * p.inner; };
       if (p.mode == Bag::max) {
         int64_t* arg = p.argmax + bag * p.inner;
-        for (int64_t j = 0; j < p.inner; ++j) out[j] = T(0), arg[j] = -1;
-        bool first = true;
-        for (int64_t i = 0; i < m; ++i) {
-          if (index[i] == p.padding) continue;
-          const T* row = weight + index[i] * p.inner;
-          for (int64_t j = 0; j < p.inner; ++j)
-            if (first || row[j] > out[j]) out[j] = row[j], arg[j] = index[i];
-          first = false;
-        }
+        int64_t first = 0;
+        while (first < m && index[first] == p.padding) ++first;
+        if (first < m)
+          store_max<T>(out, arg, index, first, m, known, 0, p.inner, row);
+        else
+          for (int64_t j = 0; j < p.inner; ++j) out[j] = T(0), arg[j] = -1;
         continue;
       }
       int64_t count = m;
-      const int64_t known = p.m - lo;
       if (p.padding >= 0)
         for (int64_t i = 0; i < m; ++i) count -= index[i] == p.padding;
-      const Vec<T> divisor = splat(static_cast<T>(max64(1, count)));
-      auto row = [&](int64_t i) { return index[i] == p.padding ? nullptr : weight + index[i] * p.inner; };
-      each_columns<T>(p.inner, [&](int64_t j, int w) {
-        Columns<T> c = scale ? sum_rows<T>(m, known, j, w, row, [&](int64_t i) { return scale[lo + i]; })
-                             : sum_rows<T>(m, known, j, w, row, [](int64_t) { return T(1); });
-        if (p.mode == Bag::mean)
-          for (int k = 0; k < kVectors; ++k) c.v[k] /= divisor;
-        store_columns(out + j, c, w);
-      });
+      const T divisor = p.mode == Bag::mean ? static_cast<T>(max64(1, count)) : T(1);
+      if (scale)
+        store_sum<T>(out, m, known, 0, p.inner, divisor, row, [&](int64_t i) { return scale[lo + i]; });
+      else
+        store_sum<T>(out, m, known, 0, p.inner, divisor, row, [](int64_t) { return T(1); });
     }
   });
 }

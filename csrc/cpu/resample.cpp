@@ -20,7 +20,8 @@ struct Taps {
   bool even = true;                  // every output has `most` taps
   bool unit = true;                  // every weight is 1
   bool identity = true;              // y = x
-  int64_t run_from = 0, run_to = 0;  // the longest run of outputs that are a run of sources
+  int64_t run_from = 0, run_to = 0;  // the longest run of outputs that are a run of sources,
+  int64_t run_source = 0;            // from this one on
 };
 
 template <class T>
@@ -48,6 +49,7 @@ Taps look(const ResampleAxis& a) {
     if (!one || (o > from && a.index[i] != a.index[i - 1] + 1)) from = one ? o : o + 1;
     if (o + 1 - from > t.run_to - t.run_from) t.run_from = from, t.run_to = o + 1;
   }
+  if (t.run_to > t.run_from) t.run_source = a.index[a.first[t.run_from]];
   return t;
 }
 
@@ -171,10 +173,26 @@ void along_pixels(const ResampleAxis& a, int64_t inner, const T* x, T* y) {
   }
 }
 
+// n elements, short as rows of planes are: no call, and the last vector may overlap the one before.
+template <class T>
+DLCORE_INLINE void copy_row(const T* x, int64_t n, T* y) {
+  constexpr int L = kLanes<T>;
+  if (n < L) {
+    for (int64_t i = 0; i < n; ++i) y[i] = x[i];
+    return;
+  }
+  for (int64_t i = 0; i + L <= n; i += L) store(y + i, load(x + i));
+  store(y + n - L, load(x + n - L));
+}
+
 // Padding: a run, and a few pixels at its ends.
 template <class T>
-void along_run(const ResampleAxis& a, const Taps& t, int64_t inner, const T* x, T* y) {
-  auto edge = [&](int64_t from, int64_t to) {
+DLCORE_INLINE void along_run(const ResampleAxis& a, const Taps& t, int64_t inner, const T* x, T* y) {
+  auto edge = [&](int64_t from, int64_t to) __attribute__((always_inline)) {
+    if (t.even && inner == 1) {  // output o has tap o
+      for (int64_t o = from; o < to; ++o) y[o] = x[a.index[o]];
+      return;
+    }
     for (int64_t o = from; o < to; ++o) {
       const bool any = a.first[o] < a.first[o + 1];
       const T* source = any ? x + a.index[a.first[o]] * inner : nullptr;
@@ -182,8 +200,7 @@ void along_run(const ResampleAxis& a, const Taps& t, int64_t inner, const T* x, 
     }
   };
   edge(0, t.run_from);
-  __builtin_memcpy(y + t.run_from * inner, x + a.index[a.first[t.run_from]] * inner,
-                   static_cast<size_t>((t.run_to - t.run_from) * inner) * sizeof(T));
+  copy_row(x + t.run_source * inner, (t.run_to - t.run_from) * inner, y + t.run_from * inner);
   edge(t.run_to, a.out);
 }
 

@@ -1,5 +1,6 @@
 // embedding and embedding_bag. Indices are checked in each call: what was checked in a forward may have
 // changed before its backward.
+#include <limits>
 #include <optional>
 
 #include "ops/ops.h"
@@ -113,6 +114,9 @@ std::tuple<Array, Array, Array, Array, Array> embedding_bag(const Array& weight,
     if (end[b + 1] < end[b] || end[b + 1] > m0)
       value_error(op, "offsets must ascend, up to the number of indices",
                   {{"index", index}, {"position", b + 1}, {"offset", end[b + 1]}});
+  for (int64_t b = 0; b < args.bags; ++b)
+    if (args.mode == Bag::max && end[b + 1] - end[b] > std::numeric_limits<int32_t>::max())
+      value_error(op, "a bag must hold fewer than 2^31 indices where mode='max'", {{"position", b}});
   args.m = end[args.bags];
   const Array flat = checked_index(op, index, n, false).view({args.m}, {1});
   Array scale;

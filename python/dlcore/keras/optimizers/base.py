@@ -7,7 +7,6 @@ stand under the root. Each step changes the weights in place.
 
 from __future__ import annotations
 
-import math
 import re
 import warnings
 from collections.abc import Iterable, Sequence
@@ -24,7 +23,7 @@ from dlcore.keras.symbolic import unique_name
 from dlcore.keras.variable import Variable
 from dlcore.tensor import Tensor, as_array
 
-__all__ = ["NDArray", "Optimizer", "registry"]
+__all__ = ["NDArray", "Optimizer", "arrays", "axpby", "registry", "scaled"]
 
 NDArray = npt.NDArray[Any]
 registry = Registry("keras.optimizers", "optimizer")
@@ -64,6 +63,7 @@ class Optimizer:
 
     _keras_module = "keras.optimizers"
     _fields: tuple[str, ...] = ()
+    _shrinks = False  # update_all multiplies the weights by what decay leaves of them
     _by_name = False  # in files: all slots of one name, then those of the next; else weight by weight
 
     def __init__(
@@ -138,6 +138,7 @@ class Optimizer:
         self._sums: list[NDArray] = []
         self._extra: list[Variable] = []  # what a subclass made with add_variable
         self._undecayed: list[Any] = []
+        self._keep: list[float] = []
 
     def _checked(self, value: Any) -> float:
         try:
@@ -367,7 +368,11 @@ class Optimizer:
             self.build(variables)
             self.built = True
         places = self._positions(variables)
-        found = [(_values(g), v, i) for g, v, i in zip(grads, variables, places) if g is not None]
+        found = [
+            (_values(g).astype(v.values().dtype, copy=False), v, i)
+            for g, v, i in zip(grads, variables, places)
+            if g is not None
+        ]
         if not found:
             raise ValueError("No gradients provided for any variable.")
         if len(found) < len(variables):
@@ -381,16 +386,14 @@ class Optimizer:
         used = [v for _, v, _ in found]
         places = [i for _, _, i in found]
         if self.loss_scale_factor is not None:
-            gradients = [g / np.asarray(self.loss_scale_factor, g.dtype) for g in gradients]
+            gradients = scaled(gradients, [1 / self.loss_scale_factor] * len(gradients))
         steps = self.gradient_accumulation_steps
         if steps:
             sums = [self._sums[i] for i in places]
-            if (self._iterations + 1) % steps:
-                for s, g in zip(sums, gradients):
-                    s += g
-            else:
-                gradients = [(g + s) / np.asarray(steps, g.dtype) for g, s in zip(gradients, sums)]
-                self._update_weights(gradients, used, places)
+            share = 1.0 if (self._iterations + 1) % steps else 1 / steps
+            axpby(sums, share, gradients, share, sums)
+            if share != 1:
+                self._update_weights(sums, used, places)
                 for s in self._sums:
                     s.fill(0)
         else:
@@ -410,29 +413,29 @@ class Optimizer:
         rate = float(self.learning_rate)
         step = int(self.iterations) + 1
         self.begin(step)
-        self._decay(variables, rate)
-        if type(self).update_step is not Optimizer.update_step:
+        values = [v.values() for v in variables]
+        keep = self._keeps(variables, rate)
+        own = type(self).update_step is not Optimizer.update_step
+        if keep and (own or not self._shrinks):
+            axpby(values, keep, values, 0.0, values)
+        if own:
             for g, v in zip(gradients, variables):
                 self.update_step(Tensor(as_array(g)), v, rate)
             return
-        values = [v.values() for v in variables]
-        self._variables = variables
+        self._variables, self._keep = variables, keep
         self.update_all(values, gradients, [self._slots[i] for i in places], rate, step)
 
-    def _decay(self, variables: list[Variable], rate: float) -> None:
+    def _keeps(self, variables: list[Variable], rate: float) -> list[float]:
+        """What weight decay leaves of each weight, as a factor; empty where there is none."""
         if self.weight_decay is None:
-            return
-        for v in variables:
-            if self._decays(v):
-                w = v.values()
-                w -= w * np.asarray(self.weight_decay * rate, w.dtype)
+            return []
+        return [1 - self.weight_decay * rate if self._decays(v) else 1.0 for v in variables]
 
     def _follow(self, variables: list[Variable]) -> None:
-        for v, average in zip(variables, self._averages):
-            # Without a head start the first average is the weight itself.
-            m = 0.0 if int(self.iterations) == 0 else self.ema_momentum
-            average *= np.asarray(m, average.dtype)
-            average += v.values() * np.asarray(1 - m, average.dtype)
+        # Without a head start the first average is the weight itself.
+        m = 0.0 if int(self.iterations) == 0 else self.ema_momentum
+        averages = self._averages[: len(variables)]
+        axpby(averages, 1 - m, [v.values() for v in variables], m, averages)
 
     def _take_averages(self, variables: Iterable[Variable]) -> None:
         for v, i in zip(variables, self._positions(list(variables))):
@@ -445,10 +448,10 @@ class Optimizer:
 
     def _clip(self, grads: list[NDArray]) -> list[NDArray]:
         if self.clipnorm is not None:
-            return [g * g.dtype.type(self.clipnorm / max(_norm([g]), self.clipnorm)) for g in grads]
+            return scaled(grads, [self.clipnorm / max(_norm([g]), self.clipnorm) for g in grads])
         if self.global_clipnorm is not None:
-            norm = _norm(grads)
-            return [g * g.dtype.type(self.global_clipnorm / max(norm, self.global_clipnorm)) for g in grads]
+            factor = self.global_clipnorm / max(_norm(grads), self.global_clipnorm)
+            return scaled(grads, [factor] * len(grads))
         if self.clipvalue is not None:
             return [np.clip(g, -self.clipvalue, self.clipvalue) for g in grads]
         return grads
@@ -501,7 +504,32 @@ def _values(g: Any) -> NDArray:
     return g.detach().array.numpy() if isinstance(g, Tensor) else np.asarray(g)
 
 
+def arrays(xs: Iterable[NDArray]) -> list[_C.Array]:
+    return [as_array(x) for x in xs]
+
+
+def axpby(
+    out: list[NDArray], a: float | list[float], x: list[NDArray], b: float | list[float], y: list[NDArray]
+) -> None:
+    """out = a x + b y, one a weight, in one call; y is not read where b is 0."""
+    n = len(out)
+    _C.axpby_(
+        arrays(out),
+        a if isinstance(a, list) else [a] * n,
+        arrays(x),
+        b if isinstance(b, list) else [b] * n,
+        arrays(y),
+    )
+
+
+def scaled(grads: list[NDArray], factors: list[float]) -> list[NDArray]:
+    """The gradients times their factors; they themselves stay as they are."""
+    if all(f == 1 for f in factors):
+        return grads
+    out = [_C.empty(g.shape, g.dtype).numpy() for g in grads]
+    axpby(out, factors, grads, 0.0, grads)
+    return out
+
+
 def _norm(grads: list[NDArray]) -> float:
-    if len({g.dtype for g in grads}) == 1 and all(g.flags.c_contiguous for g in grads):
-        return float(_C.grad_norm([as_array(g) for g in grads], 2.0))
-    return math.sqrt(sum(float(np.sum(np.square(g), dtype=np.float64)) for g in grads))
+    return float(_C.grad_norm(arrays(grads), 2.0))

@@ -31,14 +31,14 @@ template <class T, class Next>
 inline void replace(const OptimArgs& p, const Lane<T>& at, const T* grad, int64_t n, const Next& next) {
   const Vec<T> sign = splat(static_cast<T>(p.maximize ? -1 : 1)),
                decay = splat(static_cast<T>(p.weight_decay)), keep = splat(static_cast<T>(at.keep));
-  const bool l2 = p.weight_decay != 0, shrink = at.keep != 1;
+  const bool l2 = p.weight_decay != 0;
   Lane<T> lane = at;
   each_vector<T>(0, n, [&](int64_t i, int lanes) __attribute__((always_inline)) {
     lane.i = i, lane.lanes = lanes;
-    Vec<T> w = load_upto(lane.w + i, lanes), g = load_upto(grad + i, lanes) * sign;
+    const Vec<T> w = load_upto(lane.w + i, lanes);
+    Vec<T> g = load_upto(grad + i, lanes) * sign;
     if (l2) g = fma(decay, w, g);
-    if (shrink) w *= keep;
-    store_upto(lane.w + i, next(lane, g, w), lanes);
+    store_upto(lane.w + i, next(lane, g, w * keep), lanes);
   });
 }
 // w <- w - step(lane, g).
@@ -117,7 +117,8 @@ inline void step_chunk(const OptimArgs& p, const Lane<T>& at, const T* grad, int
                             // velocity
       const Vec<T> lr = k(p.lr), alpha = k(h[0]), rest = k(h[1]), momentum = k(h[2]), eps = k(h[3]);
       const Vec<T> inside = k(p.inside);
-      const bool centered = p.flag, moving = h[2] != 0, rated = p.rated;
+      const bool centered = p.flag, moving = h[2] != 0;
+      const Vec<T> in = p.rated ? lr : splat(T(1)), out = p.rated ? splat(T(1)) : lr;
       return update<T>(p, at, grad, n, [&](const Lane<T>& l, Vec<T> g) {
         Vec<T> v = l.set(0, fma(rest * g, g, alpha * l.s(0)));
         if (centered) {
@@ -125,9 +126,7 @@ inline void step_chunk(const OptimArgs& p, const Lane<T>& at, const T* grad, int
           v = v - mean * mean;
         }
         const Vec<T> d = g / (sqrt<T>(v + inside) + eps);
-        if (!moving) return lr * d;
-        if (rated) return l.set(2, fma(momentum, l.s(2), lr * d));
-        return lr * l.set(2, fma(momentum, l.s(2), d));
+        return moving ? out * l.set(2, fma(momentum, l.s(2), in * d)) : lr * d;
       });
     }
     case Optim::adagrad: {  // c: lr / (1 + (step - 1) decay); h: -, -, -, epsilon; state: sum of squares
@@ -175,14 +174,14 @@ inline void step_chunk(const OptimArgs& p, const Lane<T>& at, const T* grad, int
     case Optim::ftrl: {  // c: 1 / lr, twice the l2 there is; h: power, l1, twice the shrinkage; state: sum of
                          // squares, linear
       const Vec<T> rate = k(c[0]), l2 = k(c[1]), l1 = k(h[1]), shrinkage = k(h[2]);
-      const T power = static_cast<T>(h[0]);
+      const double power = h[0];
       auto raised = [&](Vec<T> x) __attribute__((always_inline)) {
-        return power == T(0.5) ? sqrt<T>(x) : by_lane<T>(x, [&](T v) {
-          if constexpr (sizeof(T) == 4)
-            return __builtin_powf(v, power);
-          else
-            return __builtin_pow(v, power);
-        });
+        if (power == 0.5) return sqrt<T>(x);
+        if (power == 0) return splat(T(1));
+        if constexpr (sizeof(T) == 4)
+          return in_double<T>(x, [&](Vec<double> v) { return exp<double>(log<double>(v) * splat(power)); });
+        else
+          return by_lane<T>(x, [&](double v) { return __builtin_pow(v, power); });
       };
       return replace<T>(p, at, grad, n, [&](const Lane<T>& l, Vec<T> g, Vec<T> w) {
         const Vec<T> a = l.s(0), root = raised(l.set(0, fma(g, g, a)));

@@ -369,7 +369,7 @@ class Optimizer:
             self.built = True
         places = self._positions(variables)
         found = [
-            (_values(g).astype(v.values().dtype, copy=False), v, i)
+            (_values(g).astype(v.array.dtype, copy=False), v, i)
             for g, v, i in zip(grads, variables, places)
             if g is not None
         ]

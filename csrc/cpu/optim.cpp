@@ -16,7 +16,7 @@ template <class T>
 struct Lane {
   T* w;
   T* state[3];
-  double keep;
+  double keep, scale;
   int64_t i;
   int lanes;
   DLCORE_INLINE Vec<T> s(int k) const { return load_upto(state[k] + i, lanes); }
@@ -26,17 +26,17 @@ struct Lane {
   }
 };
 
-// w <- next(lane, g, w) over n elements, with g the gradient after its sign and the weight decay.
+// w <- next(lane, g, w) over n elements, with g the gradient after its factor and the weight decay.
 template <class T, class Next>
 inline void replace(const OptimArgs& p, const Lane<T>& at, const T* grad, int64_t n, const Next& next) {
-  const Vec<T> sign = splat(static_cast<T>(p.maximize ? -1 : 1)),
+  const Vec<T> scale = splat(static_cast<T>(p.maximize ? -at.scale : at.scale)),
                decay = splat(static_cast<T>(p.weight_decay)), keep = splat(static_cast<T>(at.keep));
   const bool l2 = p.weight_decay != 0;
   Lane<T> lane = at;
   each_vector<T>(0, n, [&](int64_t i, int lanes) __attribute__((always_inline)) {
     lane.i = i, lane.lanes = lanes;
     const Vec<T> w = load_upto(lane.w + i, lanes);
-    Vec<T> g = load_upto(grad + i, lanes) * sign;
+    Vec<T> g = load_upto(grad + i, lanes) * scale;
     if (l2) g = fma(decay, w, g);
     store_upto(lane.w + i, next(lane, g, w * keep), lanes);
   });
@@ -210,7 +210,7 @@ inline void step_chunk(const OptimArgs& p, const Lane<T>& at, const T* grad, int
 template <class T>
 void optim_step(const OptimArgs& p) {
   each_chunk(p.first, p.size, p.count, 1 << 18, [&](int64_t, int t, int64_t at, int64_t n) {
-    Lane<T> lane{static_cast<T*>(p.param[t]) + at, {}, p.keep[t], 0, 0};
+    Lane<T> lane{static_cast<T*>(p.param[t]) + at, {}, p.keep[t], p.scale[t], 0, 0};
     for (int k = 0; k < 3; ++k) lane.state[k] = p.state[k] ? static_cast<T*>(p.state[k][t]) + at : nullptr;
     step_chunk<T>(p, lane, static_cast<const T*>(p.grad[t]) + at, n, p.coef + 4 * t);
   });

@@ -35,16 +35,16 @@ template <class T>
 void lamb_step(const OptimArgs& p) {
   const int64_t chunks = p.first[p.count];
   double* part = scratch<double>(2, 2 * max64(1, chunks));
-  const Vec<T> sign = splat(static_cast<T>(p.maximize ? -1 : 1)),
-               decay = splat(static_cast<T>(p.weight_decay));
+  const Vec<T> decay = splat(static_cast<T>(p.weight_decay));
   each_chunk(p.first, p.size, p.count, 1 << 18, [&](int64_t c, int t, int64_t at, int64_t n) {
     const Lamb<T> rule(p, p.coef + 4 * t);
     const Vec<T> keep = splat(static_cast<T>(p.keep[t]));
+    const Vec<T> scale = splat(static_cast<T>(p.maximize ? -p.scale[t] : p.scale[t]));
     const T *w = static_cast<const T*>(p.param[t]) + at, *grad = static_cast<const T*>(p.grad[t]) + at;
     T *m = static_cast<T*>(p.state[0][t]) + at, *v = static_cast<T*>(p.state[1][t]) + at;
     Vec<double> size = {}, step = {};
     each_vector<T>(0, n, [&](int64_t i, int lanes) __attribute__((always_inline)) {
-      const Vec<T> x = load_upto(w + i, lanes), g = fma(decay, x, load_upto(grad + i, lanes) * sign);
+      const Vec<T> x = load_upto(w + i, lanes), g = fma(decay, x, load_upto(grad + i, lanes) * scale);
       const Vec<T> a = lerp<T>(load_upto(m + i, lanes), g, rule.b1);
       const Vec<T> b = fma(rule.b2c * g, g, rule.b2 * load_upto(v + i, lanes));
       store_upto(m + i, a, lanes);

@@ -32,9 +32,10 @@ struct OptimArgs {
   void* const* state[3];  // which, see csrc/cpu/optim.cpp (optional)
   const int64_t* size;
   const int64_t* first;
-  const double* coef;  // (count, 4): what follows from each parameter's own step
-  const double* keep;  // (count), decoupled weight decay: each parameter is first multiplied by it
-  double h[4];         // the rule's constants
+  const double* coef;   // (count, 4): what follows from each parameter's own step
+  const double* keep;   // (count), decoupled weight decay: each parameter is first multiplied by it
+  const double* scale;  // (count): each gradient is first multiplied by it
+  double h[4];          // the rule's constants
   double lr;
   double weight_decay;  // of the kind that joins the gradient
   double inside;        // rmsprop, adagrad: joins their mean or sum under the root (Keras' epsilon)

@@ -36,11 +36,13 @@ void check_list(const char* op, const char* name, const Numbers& a, size_t count
 }
 
 // `states` may hold empty lists (a state that the options do not need); so may `shrink`, the factor of each
-// parameter's decoupled weight decay.
+// parameter's decoupled weight decay, and `scale`, that of each gradient.
 void run(const char* op, OptimArgs args, const Arrays& params, const Arrays& grads,
-         const std::vector<const Arrays*>& states, const Numbers& coef, const Numbers& shrink) {
+         const std::vector<const Arrays*>& states, const Numbers& coef, const Numbers& shrink,
+         const Numbers& scale) {
   check_list(op, "grads", grads, params.size());
   if (!shrink.empty()) check_list(op, "keep", shrink, params.size());
+  if (!scale.empty()) check_list(op, "scale", scale, params.size());
   for (const Arrays* s : states)
     if (!s->empty()) check_list(op, "state", *s, params.size());
   for (size_t i = 0; i < params.size(); ++i) {
@@ -62,7 +64,7 @@ void run(const char* op, OptimArgs args, const Arrays& params, const Arrays& gra
     Lists w;
     std::vector<const void*> g;
     std::vector<void*> state[3];
-    Numbers c, factor;
+    Numbers c, kept, scaled;
     Arrays keep, copies, targets;
     for (size_t i = 0; i < params.size(); ++i) {
       if (params[i].dtype() != dtype) continue;
@@ -74,13 +76,14 @@ void run(const char* op, OptimArgs args, const Arrays& params, const Arrays& gra
       for (size_t k = 0; k < states.size(); ++k)
         if (!states[k]->empty()) state[k].push_back((*states[k])[i].data());
       for (int k = 0; k < 4; ++k) c.push_back(coef.empty() ? 0.0 : coef[4 * i + k]);
-      factor.push_back(shrink.empty() ? 1.0 : shrink[i]);
+      kept.push_back(shrink.empty() ? 1.0 : shrink[i]);
+      scaled.push_back(scale.empty() ? 1.0 : scale[i]);
     }
     if (w.first.back() == 0) continue;
     args.count = static_cast<int>(w.data.size());
     args.param = w.data.data(), args.grad = g.data(), args.size = w.size.data(), args.first = w.first.data();
     for (int k = 0; k < 3; ++k) args.state[k] = state[k].empty() ? nullptr : state[k].data();
-    args.coef = c.data(), args.keep = factor.data();
+    args.coef = c.data(), args.keep = kept.data(), args.scale = scaled.data();
     if (args.kind == Optim::lamb)
       DLCORE_LAUNCH(lamb_step, dtype, params[0].device(), args);
     else
@@ -111,20 +114,20 @@ void set_h(OptimArgs& a, const double (&h)[N]) {
 
 static void sgd_step(const Arrays& params, const Arrays& grads, const Arrays& buffers, const Numbers& steps,
                      double lr, double momentum, double dampening, double weight_decay, bool nesterov,
-                     bool maximize, bool rated, const Numbers& keep) {
+                     bool maximize, bool rated, const Numbers& keep, const Numbers& scale) {
   OptimArgs a = make(Optim::sgd, lr, weight_decay, maximize, nesterov, rated);
   set_h(a, {momentum, 1 - dampening});
   check_list("sgd_step", "steps", steps, params.size());
   if (momentum != 0) check_list("sgd_step", "buffers", buffers, params.size());
   Numbers coef;
   for (double step : steps) coef.insert(coef.end(), {step <= 1 ? 1.0 : 0.0, 0, 0, 0});
-  run("sgd_step", a, params, grads, {&buffers}, coef, keep);
+  run("sgd_step", a, params, grads, {&buffers}, coef, keep, scale);
 }
 
 static void adam_step(const Arrays& params, const Arrays& grads, const Arrays& m, const Arrays& v,
                       const Arrays& max_v, const Numbers& steps, double lr, double beta1, double beta2,
                       double epsilon, double weight_decay, bool amsgrad, bool maximize, bool decoupled,
-                      bool epsilon_hat, const Numbers& keep) {
+                      bool epsilon_hat, const Numbers& keep, const Numbers& scale) {
   OptimArgs a = make(Optim::adam, lr, decoupled ? 0 : weight_decay, maximize, amsgrad);
   set_h(a, {1 - beta1, beta2, 1 - beta2});
   check_list("adam_step", "steps", steps, params.size());
@@ -138,14 +141,14 @@ static void adam_step(const Arrays& params, const Arrays& grads, const Arrays& m
                 {lr / (1 - std::pow(beta1, t)), 1 / root, epsilon_hat ? epsilon / root : epsilon, 0});
   }
   run("adam_step", a, params, grads, {&m, &v, &max_v}, coef,
-      keep.empty() ? decoupled_decay(decoupled, params.size(), lr, weight_decay) : keep);
+      keep.empty() ? decoupled_decay(decoupled, params.size(), lr, weight_decay) : keep, scale);
 }
 
 // mu_products: of the steps so far, this one included.
 static void nadam_step(const Arrays& params, const Arrays& grads, const Arrays& m, const Arrays& v,
                        const Numbers& mu_products, const Numbers& steps, double lr, double beta1,
                        double beta2, double epsilon, double weight_decay, double momentum_decay,
-                       bool decoupled, bool maximize, const Numbers& keep) {
+                       bool decoupled, bool maximize, const Numbers& keep, const Numbers& scale) {
   OptimArgs a = make(Optim::nadam, lr, decoupled ? 0 : weight_decay, maximize);
   set_h(a, {1 - beta1, beta2, 1 - beta2, epsilon});
   check_list("nadam_step", "steps", steps, params.size());
@@ -160,7 +163,7 @@ static void nadam_step(const Arrays& params, const Arrays& grads, const Arrays& 
                              1 / (1 - std::pow(beta2, t)), 0});
   }
   run("nadam_step", a, params, grads, {&m, &v}, coef,
-      keep.empty() ? decoupled_decay(decoupled, params.size(), lr, weight_decay) : keep);
+      keep.empty() ? decoupled_decay(decoupled, params.size(), lr, weight_decay) : keep, scale);
 }
 
 static void radam_step(const Arrays& params, const Arrays& grads, const Arrays& m, const Arrays& v,
@@ -181,12 +184,13 @@ static void radam_step(const Arrays& params, const Arrays& grads, const Arrays& 
     coef.insert(coef.end(), {rate, rho > 5 ? 1.0 : 0.0, 0, 0});
   }
   run("radam_step", a, params, grads, {&m, &v}, coef,
-      decoupled_decay(decoupled, params.size(), lr, weight_decay));
+      decoupled_decay(decoupled, params.size(), lr, weight_decay), {});
 }
 
 static void adamax_step(const Arrays& params, const Arrays& grads, const Arrays& m, const Arrays& u,
                         const Numbers& steps, double lr, double beta1, double beta2, double epsilon,
-                        double weight_decay, bool maximize, bool epsilon_below, const Numbers& keep) {
+                        double weight_decay, bool maximize, bool epsilon_below, const Numbers& keep,
+                        const Numbers& scale) {
   OptimArgs a = make(Optim::adamax, lr, weight_decay, maximize);
   set_h(a, {1 - beta1, beta2, epsilon_below ? epsilon : 0, epsilon_below ? 0 : epsilon});
   check_list("adamax_step", "steps", steps, params.size());
@@ -194,25 +198,25 @@ static void adamax_step(const Arrays& params, const Arrays& grads, const Arrays&
   check_list("adamax_step", "exp_inf", u, params.size());
   Numbers coef;
   for (double t : steps) coef.insert(coef.end(), {lr / (1 - std::pow(beta1, t)), 0, 0, 0});
-  run("adamax_step", a, params, grads, {&m, &u}, coef, keep);
+  run("adamax_step", a, params, grads, {&m, &u}, coef, keep, scale);
 }
 
 static void rmsprop_step(const Arrays& params, const Arrays& grads, const Arrays& square, const Arrays& mean,
                          const Arrays& velocity, double lr, double alpha, double epsilon, double weight_decay,
                          double momentum, bool centered, bool maximize, bool epsilon_inside, bool rated,
-                         const Numbers& keep) {
+                         const Numbers& keep, const Numbers& scale) {
   OptimArgs a = make(Optim::rmsprop, lr, weight_decay, maximize, centered, rated);
   set_h(a, {alpha, 1 - alpha, momentum, epsilon_inside ? 0 : epsilon});
   a.inside = epsilon_inside ? epsilon : 0;
   check_list("rmsprop_step", "square_avg", square, params.size());
   if (centered) check_list("rmsprop_step", "grad_avg", mean, params.size());
   if (momentum != 0) check_list("rmsprop_step", "momentum_buffer", velocity, params.size());
-  run("rmsprop_step", a, params, grads, {&square, &mean, &velocity}, {}, keep);
+  run("rmsprop_step", a, params, grads, {&square, &mean, &velocity}, {}, keep, scale);
 }
 
 static void adagrad_step(const Arrays& params, const Arrays& grads, const Arrays& sum, const Numbers& steps,
                          double lr, double lr_decay, double epsilon, double weight_decay, bool maximize,
-                         bool epsilon_inside, const Numbers& keep) {
+                         bool epsilon_inside, const Numbers& keep, const Numbers& scale) {
   OptimArgs a = make(Optim::adagrad, lr, weight_decay, maximize);
   set_h(a, {0, 0, 0, epsilon_inside ? 0 : epsilon});
   a.inside = epsilon_inside ? epsilon : 0;
@@ -220,32 +224,33 @@ static void adagrad_step(const Arrays& params, const Arrays& grads, const Arrays
   check_list("adagrad_step", "sum", sum, params.size());
   Numbers coef;
   for (double t : steps) coef.insert(coef.end(), {lr / (1 + (t - 1) * lr_decay), 0, 0, 0});
-  run("adagrad_step", a, params, grads, {&sum}, coef, keep);
+  run("adagrad_step", a, params, grads, {&sum}, coef, keep, scale);
 }
 
 static void adadelta_step(const Arrays& params, const Arrays& grads, const Arrays& square,
                           const Arrays& delta, double lr, double rho, double epsilon, double weight_decay,
-                          bool maximize, const Numbers& keep) {
+                          bool maximize, const Numbers& keep, const Numbers& scale) {
   OptimArgs a = make(Optim::adadelta, lr, weight_decay, maximize);
   set_h(a, {rho, 1 - rho, 0, epsilon});
   check_list("adadelta_step", "square_avg", square, params.size());
   check_list("adadelta_step", "acc_delta", delta, params.size());
-  run("adadelta_step", a, params, grads, {&square, &delta}, {}, keep);
+  run("adadelta_step", a, params, grads, {&square, &delta}, {}, keep, scale);
 }
 
 static void lion_step(const Arrays& params, const Arrays& grads, const Arrays& m, double lr, double beta1,
-                      double beta2, double weight_decay, bool maximize, const Numbers& keep) {
+                      double beta2, double weight_decay, bool maximize, const Numbers& keep,
+                      const Numbers& scale) {
   OptimArgs a = make(Optim::lion, lr, 0, maximize);
   set_h(a, {1 - beta1, 1 - beta2});
   check_list("lion_step", "exp_avg", m, params.size());
   run("lion_step", a, params, grads, {&m}, {},
-      keep.empty() ? decoupled_decay(true, params.size(), lr, weight_decay) : keep);
+      keep.empty() ? decoupled_decay(true, params.size(), lr, weight_decay) : keep, scale);
 }
 
 // l2 holds what follows from beta too: l2 + beta / (2 lr).
 static void ftrl_step(const Arrays& params, const Arrays& grads, const Arrays& sum, const Arrays& linear,
                       double lr, double power, double l1, double l2, double shrinkage, double beta,
-                      const Numbers& keep) {
+                      const Numbers& keep, const Numbers& scale) {
   OptimArgs a = make(Optim::ftrl, lr, 0, false);
   set_h(a, {-power, l1, 2 * shrinkage});
   check_list("ftrl_step", "sum", sum, params.size());
@@ -253,12 +258,12 @@ static void ftrl_step(const Arrays& params, const Arrays& grads, const Arrays& s
   Numbers coef;
   for (size_t i = 0; i < params.size(); ++i)
     coef.insert(coef.end(), {1 / lr, 2 * (l2 + beta / (2 * lr)), 0, 0});
-  run("ftrl_step", a, params, grads, {&sum, &linear}, coef, keep);
+  run("ftrl_step", a, params, grads, {&sum, &linear}, coef, keep, scale);
 }
 
 static void schedule_free_step(const Arrays& params, const Arrays& grads, const Arrays& z, const Arrays& v,
                                const Numbers& steps, double lr, double beta1, double beta2, double epsilon,
-                               const Numbers& keep) {
+                               const Numbers& keep, const Numbers& scale) {
   OptimArgs a = make(Optim::schedule_free, lr, 0, false);
   set_h(a, {beta1, beta2, 1 - beta2, epsilon});
   check_list("schedule_free_step", "steps", steps, params.size());
@@ -266,12 +271,12 @@ static void schedule_free_step(const Arrays& params, const Arrays& grads, const 
   check_list("schedule_free_step", "exp_avg_sq", v, params.size());
   Numbers coef;
   for (double t : steps) coef.insert(coef.end(), {lr, 1 / (1 - std::pow(beta2, t)), 1 / t, 0});
-  run("schedule_free_step", a, params, grads, {&z, &v}, coef, keep);
+  run("schedule_free_step", a, params, grads, {&z, &v}, coef, keep, scale);
 }
 
 static void lamb_step(const Arrays& params, const Arrays& grads, const Arrays& m, const Arrays& v,
                       const Numbers& steps, double lr, double beta1, double beta2, double epsilon,
-                      const Numbers& keep) {
+                      const Numbers& keep, const Numbers& scale) {
   OptimArgs a = make(Optim::lamb, lr, 0, false);
   set_h(a, {1 - beta1, beta2, 1 - beta2, epsilon});
   check_list("lamb_step", "steps", steps, params.size());
@@ -280,7 +285,7 @@ static void lamb_step(const Arrays& params, const Arrays& grads, const Arrays& m
   Numbers coef;
   for (double t : steps)
     coef.insert(coef.end(), {1 / (1 - std::pow(beta1, t)), 1 / (1 - std::pow(beta2, t)), 0, 0});
-  run("lamb_step", a, params, grads, {&m, &v}, coef, keep);
+  run("lamb_step", a, params, grads, {&m, &v}, coef, keep, scale);
 }
 
 // rows and columns hold the means of the parameters with two axes or more, in their order; variances those of
@@ -380,7 +385,7 @@ static void asgd_step(const Arrays& params, const Arrays& grads, const Arrays& a
   check_list("asgd_step", "ax", average, params.size());
   Numbers coef;
   for (size_t i = 0; i < etas.size(); ++i) coef.insert(coef.end(), {etas[i], lambda * etas[i], mus[i], 0});
-  run("asgd_step", a, params, grads, {&average}, coef, {});
+  run("asgd_step", a, params, grads, {&average}, coef, {}, {});
 }
 
 static void rprop_step(const Arrays& params, const Arrays& grads, const Arrays& before, const Arrays& steps,
@@ -389,7 +394,7 @@ static void rprop_step(const Arrays& params, const Arrays& grads, const Arrays& 
   set_h(a, {eta_minus, eta_plus, least, most});
   check_list("rprop_step", "prev", before, params.size());
   check_list("rprop_step", "step_size", steps, params.size());
-  run("rprop_step", a, params, grads, {&before, &steps}, {}, {});
+  run("rprop_step", a, params, grads, {&before, &steps}, {}, {}, {});
 }
 
 // (sum |x|^order)^(1 / order) over all arrays; order infinity: the largest |x|. Summed in double.
@@ -498,33 +503,36 @@ void bind_optim(py::module_& m) {
   using namespace py::literals;
   def_op(m, "sgd_step", &sgd_step, "params"_a, "grads"_a, "buffers"_a, "steps"_a, "lr"_a, "momentum"_a = 0.0,
          "dampening"_a = 0.0, "weight_decay"_a = 0.0, "nesterov"_a = false, "maximize"_a = false,
-         "rated"_a = false, "keep"_a = Numbers());
+         "rated"_a = false, "keep"_a = Numbers(), "scale"_a = Numbers());
   def_op(m, "adam_step", &adam_step, "params"_a, "grads"_a, "exp_avg"_a, "exp_avg_sq"_a, "max_exp_avg_sq"_a,
          "steps"_a, "lr"_a, "beta1"_a, "beta2"_a, "epsilon"_a, "weight_decay"_a = 0.0, "amsgrad"_a = false,
-         "maximize"_a = false, "decoupled"_a = false, "epsilon_hat"_a = false, "keep"_a = Numbers());
+         "maximize"_a = false, "decoupled"_a = false, "epsilon_hat"_a = false, "keep"_a = Numbers(),
+         "scale"_a = Numbers());
   def_op(m, "nadam_step", &nadam_step, "params"_a, "grads"_a, "exp_avg"_a, "exp_avg_sq"_a, "mu_products"_a,
          "steps"_a, "lr"_a, "beta1"_a, "beta2"_a, "epsilon"_a, "weight_decay"_a, "momentum_decay"_a,
-         "decoupled"_a, "maximize"_a, "keep"_a = Numbers());
+         "decoupled"_a, "maximize"_a, "keep"_a = Numbers(), "scale"_a = Numbers());
   def_op(m, "radam_step", &radam_step, "params"_a, "grads"_a, "exp_avg"_a, "exp_avg_sq"_a, "steps"_a, "lr"_a,
          "beta1"_a, "beta2"_a, "epsilon"_a, "weight_decay"_a, "decoupled"_a, "maximize"_a);
   def_op(m, "adamax_step", &adamax_step, "params"_a, "grads"_a, "exp_avg"_a, "exp_inf"_a, "steps"_a, "lr"_a,
          "beta1"_a, "beta2"_a, "epsilon"_a, "weight_decay"_a, "maximize"_a, "epsilon_below"_a = false,
-         "keep"_a = Numbers());
+         "keep"_a = Numbers(), "scale"_a = Numbers());
   def_op(m, "rmsprop_step", &rmsprop_step, "params"_a, "grads"_a, "square_avg"_a, "grad_avg"_a,
          "momentum_buffer"_a, "lr"_a, "alpha"_a, "epsilon"_a, "weight_decay"_a, "momentum"_a, "centered"_a,
-         "maximize"_a, "epsilon_inside"_a = false, "rated"_a = false, "keep"_a = Numbers());
+         "maximize"_a, "epsilon_inside"_a = false, "rated"_a = false, "keep"_a = Numbers(),
+         "scale"_a = Numbers());
   def_op(m, "adagrad_step", &adagrad_step, "params"_a, "grads"_a, "sum"_a, "steps"_a, "lr"_a, "lr_decay"_a,
-         "epsilon"_a, "weight_decay"_a, "maximize"_a, "epsilon_inside"_a = false, "keep"_a = Numbers());
+         "epsilon"_a, "weight_decay"_a, "maximize"_a, "epsilon_inside"_a = false, "keep"_a = Numbers(),
+         "scale"_a = Numbers());
   def_op(m, "adadelta_step", &adadelta_step, "params"_a, "grads"_a, "square_avg"_a, "acc_delta"_a, "lr"_a,
-         "rho"_a, "epsilon"_a, "weight_decay"_a, "maximize"_a, "keep"_a = Numbers());
+         "rho"_a, "epsilon"_a, "weight_decay"_a, "maximize"_a, "keep"_a = Numbers(), "scale"_a = Numbers());
   def_op(m, "lion_step", &lion_step, "params"_a, "grads"_a, "exp_avg"_a, "lr"_a, "beta1"_a, "beta2"_a,
-         "weight_decay"_a = 0.0, "maximize"_a = false, "keep"_a = Numbers());
+         "weight_decay"_a = 0.0, "maximize"_a = false, "keep"_a = Numbers(), "scale"_a = Numbers());
   def_op(m, "ftrl_step", &ftrl_step, "params"_a, "grads"_a, "sum"_a, "linear"_a, "lr"_a, "power"_a, "l1"_a,
-         "l2"_a, "shrinkage"_a, "beta"_a, "keep"_a = Numbers());
+         "l2"_a, "shrinkage"_a, "beta"_a, "keep"_a = Numbers(), "scale"_a = Numbers());
   def_op(m, "schedule_free_step", &schedule_free_step, "params"_a, "grads"_a, "z"_a, "exp_avg_sq"_a,
-         "steps"_a, "lr"_a, "beta1"_a, "beta2"_a, "epsilon"_a, "keep"_a = Numbers());
+         "steps"_a, "lr"_a, "beta1"_a, "beta2"_a, "epsilon"_a, "keep"_a = Numbers(), "scale"_a = Numbers());
   def_op(m, "lamb_step", &lamb_step, "params"_a, "grads"_a, "exp_avg"_a, "exp_avg_sq"_a, "steps"_a, "lr"_a,
-         "beta1"_a, "beta2"_a, "epsilon"_a, "keep"_a = Numbers());
+         "beta1"_a, "beta2"_a, "epsilon"_a, "keep"_a = Numbers(), "scale"_a = Numbers());
   def_op(m, "adafactor_step", &adafactor_step, "params"_a, "grads"_a, "rows"_a, "columns"_a, "variances"_a,
          "fresh"_a, "rates"_a, "keep"_a, "epsilon"_a, "least_mean"_a, "least_variance"_a, "least_rms"_a,
          "threshold"_a, "maximize"_a = false, "full"_a = false);

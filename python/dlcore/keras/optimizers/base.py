@@ -64,6 +64,7 @@ class Optimizer:
     _keras_module = "keras.optimizers"
     _fields: tuple[str, ...] = ()
     _shrinks = False  # update_all multiplies the weights by what decay leaves of them
+    _scales = False  # so it does the gradients by the factors of clipping
     _by_name = False  # in files: all slots of one name, then those of the next; else weight by weight
 
     def __init__(
@@ -139,6 +140,7 @@ class Optimizer:
         self._extra: list[Variable] = []  # what a subclass made with add_variable
         self._undecayed: list[Any] = []
         self._keep: list[float] = []
+        self._factors: list[float] = []
 
     def _checked(self, value: Any) -> float:
         try:
@@ -385,19 +387,17 @@ class Optimizer:
         gradients = [g for g, _, _ in found]
         used = [v for _, v, _ in found]
         places = [i for _, _, i in found]
-        if self.loss_scale_factor is not None:
-            gradients = scaled(gradients, [1 / self.loss_scale_factor] * len(gradients))
+        scale = 1.0 if self.loss_scale_factor is None else 1 / self.loss_scale_factor
         steps = self.gradient_accumulation_steps
         if steps:
             sums = [self._sums[i] for i in places]
-            share = 1.0 if (self._iterations + 1) % steps else 1 / steps
-            axpby(sums, share, gradients, share, sums)
-            if share != 1:
-                self._update_weights(sums, used, places)
+            axpby(sums, scale, gradients, 1.0, sums)
+            if (self._iterations + 1) % steps == 0:
+                self._update_weights(sums, used, places, 1 / steps)
                 for s in self._sums:
                     s.fill(0)
         else:
-            self._update_weights(gradients, used, places)
+            self._update_weights(gradients, used, places, scale)
         if self.use_ema:
             self._follow(self._order)
             every = self.ema_overwrite_frequency
@@ -408,21 +408,29 @@ class Optimizer:
                 v.assign(_values(v.constraint(v.values())))
         self._iterations += 1
 
-    def _update_weights(self, gradients: list[NDArray], variables: list[Variable], places: list[int]) -> None:
-        gradients = self._clip(gradients)
+    def _update_weights(
+        self, gradients: list[NDArray], variables: list[Variable], places: list[int], scale: float
+    ) -> None:
+        """A step by the gradients times `scale`, clipped."""
+        own = type(self).update_step is not Optimizer.update_step
+        factors = self._clipped(gradients, scale)
+        if self.clipvalue is not None or own or not self._scales:
+            gradients = scaled(gradients, factors)
+            factors = []
+        if self.clipvalue is not None:
+            gradients = [np.clip(g, -self.clipvalue, self.clipvalue) for g in gradients]
         rate = float(self.learning_rate)
         step = int(self.iterations) + 1
         self.begin(step)
         values = [v.values() for v in variables]
         keep = self._keeps(variables, rate)
-        own = type(self).update_step is not Optimizer.update_step
         if keep and (own or not self._shrinks):
             axpby(values, keep, values, 0.0, values)
         if own:
             for g, v in zip(gradients, variables):
                 self.update_step(Tensor(as_array(g)), v, rate)
             return
-        self._variables, self._keep = variables, keep
+        self._variables, self._keep, self._factors = variables, keep, factors
         self.update_all(values, gradients, [self._slots[i] for i in places], rate, step)
 
     def _keeps(self, variables: list[Variable], rate: float) -> list[float]:
@@ -446,15 +454,14 @@ class Optimizer:
         if self.use_ema:
             self._take_averages(list(var_list))
 
-    def _clip(self, grads: list[NDArray]) -> list[NDArray]:
+    def _clipped(self, grads: list[NDArray], scale: float) -> list[float]:
+        """The factors of gradients that are scaled and then clipped by their norms."""
         if self.clipnorm is not None:
-            return scaled(grads, [self.clipnorm / max(_norm([g]), self.clipnorm) for g in grads])
+            norms = [_norm([g]) * scale for g in grads]
+            return [scale * (self.clipnorm / max(n, self.clipnorm)) for n in norms]
         if self.global_clipnorm is not None:
-            factor = self.global_clipnorm / max(_norm(grads), self.global_clipnorm)
-            return scaled(grads, [factor] * len(grads))
-        if self.clipvalue is not None:
-            return [np.clip(g, -self.clipvalue, self.clipvalue) for g in grads]
-        return grads
+            scale *= self.global_clipnorm / max(_norm(grads) * scale, self.global_clipnorm)
+        return [scale] * len(grads)
 
     def begin(self, step: int) -> None:
         """What a step computes once for all weights."""

@@ -37,7 +37,7 @@ class SGD(Optimizer):
     """
 
     _fields = ("momentum", "nesterov")
-    _shrinks = True
+    _shrinks = _scales = True
 
     def __init__(
         self,
@@ -71,6 +71,7 @@ class SGD(Optimizer):
             nesterov=self.nesterov,
             rated=True,  # its steps keep the rate that they were made at
             keep=self._keep,
+            scale=self._factors,
         )
 
 
@@ -78,7 +79,7 @@ class _Moments(Optimizer):
     """beta_1, beta_2, epsilon, and two moments of the gradients."""
 
     _fields: tuple[str, ...] = ("beta_1", "beta_2", "epsilon")
-    _shrinks = True
+    _shrinks = _scales = True
 
     def __init__(
         self,
@@ -142,6 +143,7 @@ class Adam(_Moments):
             self.amsgrad,
             epsilon_hat=True,  # it joins the root before its correction
             keep=self._keep,
+            scale=self._factors,
         )
 
 
@@ -188,6 +190,7 @@ class Adamax(_Moments):
             False,
             epsilon_below=True,
             keep=self._keep,
+            scale=self._factors,
         )
 
 
@@ -225,6 +228,7 @@ class Nadam(_Moments):
             False,
             False,
             keep=self._keep,
+            scale=self._factors,
         )
 
 
@@ -233,7 +237,7 @@ class RMSprop(Optimizer):
     """v = rho v + (1 - rho) g^2; w -= rate * g / sqrt(v + epsilon) (Hinton, lecture 6e)."""
 
     _fields = ("rho", "momentum", "epsilon", "centered")
-    _shrinks = True
+    _shrinks = _scales = True
     _by_name = True
 
     def __init__(
@@ -275,6 +279,7 @@ class RMSprop(Optimizer):
             epsilon_inside=True,
             rated=True,
             keep=self._keep,
+            scale=self._factors,
         )
 
 
@@ -283,7 +288,7 @@ class Adagrad(Optimizer):
     """a += g^2; w -= rate * g / sqrt(a + epsilon) (Duchi et al. 2011)."""
 
     _fields = ("initial_accumulator_value", "epsilon")
-    _shrinks = True
+    _shrinks = _scales = True
 
     def __init__(
         self,
@@ -317,6 +322,7 @@ class Adagrad(Optimizer):
             False,
             epsilon_inside=True,
             keep=self._keep,
+            scale=self._factors,
         )
 
 
@@ -325,7 +331,7 @@ class Adadelta(Optimizer):
     """Steps of the size of the last steps over that of the gradients (Zeiler 2012)."""
 
     _fields = ("rho", "epsilon")
-    _shrinks = True
+    _shrinks = _scales = True
 
     def __init__(
         self, learning_rate: Any = 0.001, rho: float = 0.95, epsilon: float = 1e-7, **kw: Any
@@ -350,6 +356,7 @@ class Adadelta(Optimizer):
             0.0,
             False,
             keep=self._keep,
+            scale=self._factors,
         )
 
 
@@ -358,7 +365,7 @@ class Lion(Optimizer):
     """w -= rate * sign(b1 m + (1 - b1) g); m = b2 m + (1 - b2) g (Chen et al. 2023)."""
 
     _fields = ("beta_1", "beta_2")
-    _shrinks = True
+    _shrinks = _scales = True
 
     def __init__(
         self, learning_rate: Any = 0.001, beta_1: float = 0.9, beta_2: float = 0.99, **kw: Any
@@ -385,6 +392,7 @@ class Lion(Optimizer):
             self.beta_1,
             self.beta_2,
             keep=self._keep,
+            scale=self._factors,
         )
 
 
@@ -400,7 +408,7 @@ class Ftrl(Optimizer):
         "l2_shrinkage_regularization_strength",
         "beta",
     )
-    _shrinks = True
+    _shrinks = _scales = True
 
     def __init__(
         self,
@@ -456,6 +464,7 @@ class Ftrl(Optimizer):
             self.l2_shrinkage_regularization_strength,
             self.beta,
             keep=self._keep,
+            scale=self._factors,
         )
 
 
@@ -477,6 +486,7 @@ class Lamb(_Moments):
             self.beta_2,
             self.epsilon,
             keep=self._keep,
+            scale=self._factors,
         )
 
 
@@ -517,4 +527,5 @@ class ScheduleFreeAdamW(_Moments):
             self.beta_2,
             self.epsilon,
             keep=self._keep,
+            scale=self._factors,
         )

@@ -927,11 +927,17 @@ def test_clip_grad_norm(norm_type, max_norm, rng):
 
 
 def test_clip_grad_norm_of_nothing_and_of_nan():
-    p = nn.Parameter(dlcore.tensor([1.0]))
+    p = nn.Parameter(dlcore.tensor([1.0, 2.0]))
     assert nn.utils.clip_grad_norm_(p, 1.0).item() == 0.0
-    p.grad = dlcore.tensor([float("nan")])
+    p.grad = dlcore.tensor([float("nan"), 1.0])
     with pytest.raises(RuntimeError, match="non-finite"):
         nn.utils.clip_grad_norm_([p], 1.0, error_if_nonfinite=True)
+    p.grad = dlcore.tensor([float("inf"), 3.0])
+    with pytest.raises(RuntimeError, match="non-finite"):
+        nn.utils.clip_grad_norm_([p], 1.0, error_if_nonfinite=True)
+    assert p.grad.tolist() == [float("inf"), 3.0]  # as they were
+    nn.utils.clip_grad_norm_([p], 1.0)
+    assert np.isnan(p.grad.tolist()[0]) and p.grad.tolist()[1] == 0.0
 
 
 def test_parameters_to_vector_and_back():

@@ -266,3 +266,46 @@ def test_clipping_kernels(rng):
     _C.clamp_(ours, -0.3, 0.4)
     for a, b in zip(arrays, ours):
         np.testing.assert_allclose(b.numpy(), np.clip(a * 0.5, -0.3, 0.4))
+
+
+KEEP_SCALE = {
+    "sgd_step": (1, lambda w, g, s, k: _C.sgd_step(w, g, s, [2.0] * 3, 0.1, 0.9, **k)),
+    "adam_step": (2, lambda w, g, s, k: _C.adam_step(w, g, *s, [], [2.0] * 3, 0.1, 0.9, 0.99, 1e-7, **k)),
+    "adamax_step": (2, lambda w, g, s, k: _C.adamax_step(w, g, *s, [2.0] * 3, 0.1, 0.9, 0.99, 1e-7, 0.0,
+                                                         False, **k)),
+    "nadam_step": (2, lambda w, g, s, k: _C.nadam_step(w, g, *s, [0.8] * 3, [2.0] * 3, 0.1, 0.9, 0.99, 1e-7,
+                                                       0.0, 0.004, False, False, **k)),
+    "rmsprop_step": (1, lambda w, g, s, k: _C.rmsprop_step(w, g, *s, [], [], 0.1, 0.9, 1e-7, 0.0, 0.0, False,
+                                                           False, **k)),
+    "adagrad_step": (1, lambda w, g, s, k: _C.adagrad_step(w, g, *s, [2.0] * 3, 0.1, 0.0, 1e-7, 0.0, False,
+                                                           **k)),
+    "adadelta_step": (2, lambda w, g, s, k: _C.adadelta_step(w, g, *s, 0.1, 0.9, 1e-7, 0.0, False, **k)),
+    "lion_step": (1, lambda w, g, s, k: _C.lion_step(w, g, *s, 0.1, 0.9, 0.99, **k)),
+    "ftrl_step": (2, lambda w, g, s, k: _C.ftrl_step(w, g, *s, 0.1, -0.5, 0.1, 0.1, 0.1, 0.1, **k)),
+    "schedule_free_step": (2, lambda w, g, s, k: _C.schedule_free_step(w, g, *s, [2.0] * 3, 0.1, 0.9, 0.99,
+                                                                       1e-7, **k)),
+    "lamb_step": (2, lambda w, g, s, k: _C.lamb_step(w, g, *s, [2.0] * 3, 0.1, 0.9, 0.99, 1e-7, **k)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KEEP_SCALE)
+def test_what_decay_and_clipping_leave_as_factors(name, rng):
+    """A step with `keep` and `scale` is that of parameters and gradients that were multiplied before."""
+    count, step = KEEP_SCALE[name]
+    keep, scale = [0.9, 1.0, 0.5], [0.25, 1.0, -2.0]
+    data = [[rng.random(s) + 0.1 for s in [(3, 5), (), (17,)]] for _ in range(2 + count)]
+
+    def lists():
+        return [[_C.from_numpy(np.array(a)) for a in one] for one in data]
+
+    w, g, *s = lists()
+    step(w, g, s[0] if name == "sgd_step" else s, {"keep": keep, "scale": scale})
+    w2, g2, *s2 = lists()
+    for x, factors in ((w2, keep), (g2, scale)):
+        _C.axpby_(x, factors, x, [0.0] * 3, x)
+    step(w2, g2, s2[0] if name == "sgd_step" else s2, {})
+    for one, other in zip([w, *s], [w2, *s2]):
+        for a, b in zip(one, other):
+            np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-14)
+    with pytest.raises(ValueError, match="there must be one entry for each parameter"):
+        step(w, g, s[0] if name == "sgd_step" else s, {"scale": [1.0]})

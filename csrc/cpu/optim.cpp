@@ -3,9 +3,8 @@
 // kOptimChunk elements (the op has counted them), the chunks go to the threads. Elementwise: no result
 // depends on the cut. Then what clipping needs: the norm of all gradients together, and scaling of many
 // arrays.
-#include "kernels/optim.h"
+#include "cpu/optim.h"
 
-#include "cpu/simd.h"
 #include "cpu/vmath.h"
 
 namespace dlcore {
@@ -17,6 +16,7 @@ template <class T>
 struct Lane {
   T* w;
   T* state[3];
+  double keep, scale;
   int64_t i;
   int lanes;
   DLCORE_INLINE Vec<T> s(int k) const { return load_upto(state[k] + i, lanes); }
@@ -26,26 +26,27 @@ struct Lane {
   }
 };
 
-// w <- w - step(lane, g) over n elements, with g the gradient after its sign and the weight decay.
-template <class T, class Step>
-inline void update(const OptimArgs& p, const Lane<T>& at, const T* grad, int64_t n, const Step& step) {
-  const Vec<T> sign = splat(static_cast<T>(p.maximize ? -1 : 1)),
-               decay = splat(static_cast<T>(p.weight_decay));
-  const Vec<T> keep = splat(static_cast<T>(1 - p.lr * p.weight_decay));
-  const bool l2 = p.weight_decay != 0 && !p.decoupled, shrink = p.weight_decay != 0 && p.decoupled;
+// w <- next(lane, g, w) over n elements, with g the gradient after its factor and the weight decay.
+template <class T, class Next>
+inline void replace(const OptimArgs& p, const Lane<T>& at, const T* grad, int64_t n, const Next& next) {
+  const Vec<T> scale = splat(static_cast<T>(p.maximize ? -at.scale : at.scale)),
+               decay = splat(static_cast<T>(p.weight_decay)), keep = splat(static_cast<T>(at.keep));
+  const bool l2 = p.weight_decay != 0;
   Lane<T> lane = at;
   each_vector<T>(0, n, [&](int64_t i, int lanes) __attribute__((always_inline)) {
     lane.i = i, lane.lanes = lanes;
-    Vec<T> w = load_upto(lane.w + i, lanes), g = load_upto(grad + i, lanes) * sign;
+    const Vec<T> w = load_upto(lane.w + i, lanes);
+    Vec<T> g = load_upto(grad + i, lanes) * scale;
     if (l2) g = fma(decay, w, g);
-    if (shrink) w *= keep;
-    store_upto(lane.w + i, w - step(lane, g), lanes);
+    store_upto(lane.w + i, next(lane, g, w * keep), lanes);
   });
 }
-
-template <class T>
-DLCORE_INLINE Vec<T> lerp(Vec<T> a, Vec<T> b, Vec<T> weight) {
-  return fma(weight, b - a, a);
+// w <- w - step(lane, g).
+template <class T, class Step>
+inline void update(const OptimArgs& p, const Lane<T>& at, const T* grad, int64_t n, const Step& step) {
+  replace<T>(p, at, grad, n, [&](const Lane<T>& l, Vec<T> g, Vec<T> w) __attribute__((always_inline)) {
+    return w - step(l, g);
+  });
 }
 
 template <class T>
@@ -62,6 +63,11 @@ inline void step_chunk(const OptimArgs& p, const Lane<T>& at, const T* grad, int
     case Optim::sgd: {  // c: first step; h: momentum, 1 - dampening; state: velocity
       const Vec<T> lr = k(p.lr), momentum = k(h[0]), fresh = k(h[1]);
       const bool first = c[0] != 0, moving = h[0] != 0, nesterov = p.flag;
+      if (moving && p.rated)  // Keras': the sum of the steps, added
+        return replace<T>(p, at, grad, n, [&](const Lane<T>& l, Vec<T> g, Vec<T> w) {
+          const Vec<T> v = l.set(0, momentum * l.s(0) - lr * g);
+          return w + (nesterov ? momentum * v - lr * g : v);
+        });
       return update<T>(p, at, grad, n, [&](const Lane<T>& l, Vec<T> g) {
         if (!moving) return lr * g;
         const Vec<T> v = l.set(0, first ? g : fma(momentum, l.s(0), fresh * g));
@@ -98,12 +104,13 @@ inline void step_chunk(const OptimArgs& p, const Lane<T>& at, const T* grad, int
         return rectified ? lr * m / (sqrt<T>(v) + eps) : lr * m;
       });
     }
-    case Optim::adamax: {  // c: lr / bias1; h: 1 - beta1, beta2, -, epsilon; state: m, the infinity norm
-      const Vec<T> lr = k(c[0]), b1 = k(h[0]), b2 = k(h[1]), eps = k(h[3]);
+    case Optim::adamax: {  // c: lr / bias1; h: 1 - beta1, beta2, epsilon of the quotient, of the norm; state:
+                           // m, the infinity norm
+      const Vec<T> lr = k(c[0]), b1 = k(h[0]), b2 = k(h[1]), below = k(h[2]), eps = k(h[3]);
       return update<T>(p, at, grad, n, [&](const Lane<T>& l, Vec<T> g) {
         const Vec<T> m = l.set(0, lerp<T>(l.s(0), g, b1));
         const Vec<T> u = l.set(1, max_nan(b2 * l.s(1), (g < Vec<T>{} ? -g : g) + eps));
-        return lr * m / u;
+        return lr * m / (u + below);
       });
     }
     case Optim::rmsprop: {  // h: alpha, 1 - alpha, momentum, epsilon; state: mean square, mean (centered),
@@ -111,6 +118,7 @@ inline void step_chunk(const OptimArgs& p, const Lane<T>& at, const T* grad, int
       const Vec<T> lr = k(p.lr), alpha = k(h[0]), rest = k(h[1]), momentum = k(h[2]), eps = k(h[3]);
       const Vec<T> inside = k(p.inside);
       const bool centered = p.flag, moving = h[2] != 0;
+      const Vec<T> in = p.rated ? lr : splat(T(1)), out = p.rated ? splat(T(1)) : lr;
       return update<T>(p, at, grad, n, [&](const Lane<T>& l, Vec<T> g) {
         Vec<T> v = l.set(0, fma(rest * g, g, alpha * l.s(0)));
         if (centered) {
@@ -118,7 +126,7 @@ inline void step_chunk(const OptimArgs& p, const Lane<T>& at, const T* grad, int
           v = v - mean * mean;
         }
         const Vec<T> d = g / (sqrt<T>(v + inside) + eps);
-        return lr * (moving ? l.set(2, fma(momentum, l.s(2), d)) : d);
+        return moving ? out * l.set(2, fma(momentum, l.s(2), in * d)) : lr * d;
       });
     }
     case Optim::adagrad: {  // c: lr / (1 + (step - 1) decay); h: -, -, -, epsilon; state: sum of squares
@@ -163,35 +171,38 @@ inline void step_chunk(const OptimArgs& p, const Lane<T>& at, const T* grad, int
         return sign<T>(l.set(0, turn < zero ? zero : g)) * step;
       });
     }
-  }
-}
-
-// Which array chunk `c` belongs to: first[t] <= c < first[t + 1].
-inline int tensor_of(const int64_t* first, int count, int64_t c) {
-  int lo = 0, hi = count;
-  while (hi - lo > 1) {
-    const int mid = (lo + hi) / 2;
-    (first[mid] <= c ? lo : hi) = mid;
-  }
-  return lo;
-}
-
-// f(chunk, tensor, offset, elements) for each chunk of many arrays. `least` elements are what is worth waking
-// a thread for (many small arrays are many chunks and little work).
-template <class F>
-inline void each_chunk(const int64_t* first, const int64_t* size, int count, int64_t least, const F& f) {
-  int64_t total = 0;
-  for (int t = 0; t < count; ++t) total += size[t];
-  const int64_t chunks = first[count];
-  const int64_t grain = total < 2 * least ? chunks : max64(1, least * chunks / total);
-  parallel_for(chunks, grain, [&](int64_t b, int64_t e) {
-    int t = tensor_of(first, count, b);
-    for (int64_t c = b; c < e; ++c) {
-      while (c >= first[t + 1]) ++t;
-      const int64_t at = (c - first[t]) * kOptimChunk;
-      f(c, t, at, min64(kOptimChunk, size[t] - at));
+    case Optim::ftrl: {  // c: 1 / lr, twice the l2 there is; h: power, l1, twice the shrinkage; state: sum of
+                         // squares, linear
+      const Vec<T> rate = k(c[0]), l2 = k(c[1]), l1 = k(h[1]), shrinkage = k(h[2]);
+      const double power = h[0];
+      auto raised = [&](Vec<T> x) __attribute__((always_inline)) {
+        if (power == 0.5) return sqrt<T>(x);
+        if (power == 0) return splat(T(1));
+        if constexpr (sizeof(T) == 4)
+          return in_double<T>(x, [&](Vec<double> v) { return exp<double>(log<double>(v) * splat(power)); });
+        else
+          return by_lane<T>(x, [&](double v) { return __builtin_pow(v, power); });
+      };
+      return replace<T>(p, at, grad, n, [&](const Lane<T>& l, Vec<T> g, Vec<T> w) {
+        const Vec<T> a = l.s(0), root = raised(l.set(0, fma(g, g, a)));
+        const Vec<T> z = l.set(1, l.s(1) + fma(shrinkage, w, g) - (root - raised(a)) * rate * w);
+        const Vec<T> clipped = z < -l1 ? -l1 : z > l1 ? l1 : z;
+        return (clipped - z) / fma(root, rate, l2);
+      });
     }
-  });
+    case Optim::schedule_free: {  // c: lr, 1 / bias2, share of the newest; h: beta1, beta2, 1 - beta2,
+                                  // epsilon; state: z, v
+      const Vec<T> lr = k(c[0]), scale = k(c[1]), part = k(c[2]), b = k(h[0]), rest = k(1 - h[0]),
+                   b2 = k(h[1]), b2c = k(h[2]), eps = k(h[3]);
+      return replace<T>(p, at, grad, n, [&](const Lane<T>& l, Vec<T> g, Vec<T> w) {
+        const Vec<T> z = l.s(0), x = (w - rest * z) / b, v = l.set(1, fma(b2c * g, g, b2 * l.s(1)));
+        const Vec<T> next = l.set(0, z - lr * g / (sqrt<T>(v * scale) + eps));
+        return fma(rest, next, b * lerp<T>(x, next, part));
+      });
+    }
+    case Optim::lamb:
+      return;  // lamb_step: it needs whole parameters' norms
+  }
 }
 
 }  // namespace
@@ -199,25 +210,13 @@ inline void each_chunk(const int64_t* first, const int64_t* size, int count, int
 template <class T>
 void optim_step(const OptimArgs& p) {
   each_chunk(p.first, p.size, p.count, 1 << 18, [&](int64_t, int t, int64_t at, int64_t n) {
-    Lane<T> lane{static_cast<T*>(p.param[t]) + at, {}, 0, 0};
+    Lane<T> lane{static_cast<T*>(p.param[t]) + at, {}, p.keep[t], p.scale[t], 0, 0};
     for (int k = 0; k < 3; ++k) lane.state[k] = p.state[k] ? static_cast<T*>(p.state[k][t]) + at : nullptr;
     step_chunk<T>(p, lane, static_cast<const T*>(p.grad[t]) + at, n, p.coef + 4 * t);
   });
 }
 
 namespace {
-
-// Half a vector of floats, or a vector of doubles, as doubles; lanes beyond `lanes` hold zeros.
-DLCORE_INLINE Vec<double> widen(const double* x, int lanes) { return load_upto(x, lanes); }
-DLCORE_INLINE Vec<double> widen(const float* x, int lanes) {
-  typedef float Half __attribute__((vector_size(kVecBytes / 2)));
-  Half h = {};
-  if (lanes == kLanes<double>)
-    __builtin_memcpy(&h, x, sizeof h);
-  else
-    for (int i = 0; i < lanes; ++i) h[i] = x[i];
-  return __builtin_convertvector(h, Vec<double>);
-}
 
 // Combines f(|x|) of n elements by `join` in four chains, then in one order.
 template <class T, class F, class Join>
@@ -264,11 +263,12 @@ void multi_norm(const MultiNormArgs& p) {
   *p.norm = s;
 }
 
+// The chunks backwards: after multi_norm the last ones may be in the cache still.
 template <class T>
 void multi_scale(const MultiScaleArgs& p) {
   const Vec<T> factor = splat(static_cast<T>(p.factor)), lo = splat(static_cast<T>(p.low)),
                hi = splat(static_cast<T>(p.high));
-  each_chunk(p.first, p.size, p.count, 1 << 19, [&](int64_t, int t, int64_t at, int64_t n) {
+  each_chunk_backwards(p.first, p.size, p.count, 1 << 19, [&](int64_t, int t, int64_t at, int64_t n) {
     T* x = static_cast<T*>(p.x[t]) + at;
     each_vector<T>(0, n, [&](int64_t i, int lanes) __attribute__((always_inline)) {
       Vec<T> v = load_upto(x + i, lanes);
@@ -281,7 +281,23 @@ void multi_scale(const MultiScaleArgs& p) {
   });
 }
 
+template <class T>
+void multi_axpby(const MultiAxpbyArgs& p) {
+  each_chunk(p.first, p.size, p.count, 1 << 18, [&](int64_t, int t, int64_t at, int64_t n) {
+    const double* c = p.coef + 2 * t;
+    const Vec<T> a = splat(static_cast<T>(c[0])), b = splat(static_cast<T>(c[1]));
+    const bool two = c[1] != 0;
+    const T *x = static_cast<const T*>(p.x[t]) + at, *y = static_cast<const T*>(p.y[t]) + at;
+    T* out = static_cast<T*>(p.out[t]) + at;
+    each_vector<T>(0, n, [&](int64_t i, int lanes) __attribute__((always_inline)) {
+      const Vec<T> v = load_upto(x + i, lanes);
+      store_upto(out + i, two ? fma(a, v, b * load_upto(y + i, lanes)) : a * v, lanes);
+    });
+  });
+}
+
 DLCORE_INSTANTIATE_FLOATS(optim_step, OptimArgs)
+DLCORE_INSTANTIATE_FLOATS(multi_axpby, MultiAxpbyArgs)
 DLCORE_INSTANTIATE_FLOATS(multi_norm, MultiNormArgs)
 DLCORE_INSTANTIATE_FLOATS(multi_scale, MultiScaleArgs)
 

@@ -21,6 +21,8 @@ def sgd_samples(rng):
         {"lr": 0.1, "momentum": 0.9},
         {"lr": 0.1, "momentum": 0.9, "step": 2, "dampening": 0.3},
         {"lr": 0.1, "momentum": 0.9, "step": 2, "nesterov": True, "weight_decay": 0.1},
+        {"lr": 0.1, "momentum": 0.9, "rated": True},
+        {"lr": 0.1, "momentum": 0.9, "rated": True, "nesterov": True},
     ]
     shapes = [(), (1,), (17,), (3, 0), (5, 13)]
     return [Sample(states(rng, s, 1), o, f"{s} {o}") for s in shapes for o in options]
@@ -38,7 +40,12 @@ def adam_samples(rng):
 
 
 def rmsprop_samples(rng):
-    options = [{}, {"momentum": 0.9, "weight_decay": 0.1}, {"centered": True, "maximize": True}]
+    options = [
+        {},
+        {"momentum": 0.9, "weight_decay": 0.1},
+        {"centered": True, "maximize": True},
+        {"momentum": 0.9, "epsilon_inside": True, "rated": True},
+    ]
     return [Sample(states(rng, s, 3)[:3] + tuple(rng.random((2, *s))), {"lr": 0.1, **o}, f"{s} {o}")
             for s in [(1,), (17,), (5, 13)] for o in options]  # fmt: skip
 
@@ -50,6 +57,81 @@ def lion_samples(rng):
         for s in [(1,), (17,), (3, 0)]
         for o in options
     ]
+
+
+def two_states(options, positive=2):
+    """p, g and two states for each option, `positive` of the states above 0."""
+
+    def make(rng):
+        def one(shape, option):
+            p, g, a, b = (np.asarray(x) for x in rng.standard_normal((4, *shape)))
+            a, b = (np.asarray(np.abs(x) + 0.1) if i < positive else x for i, x in enumerate((a, b)))
+            return Sample((p, g, a, b), {"lr": 0.1, **option}, f"{shape} {option}")
+
+        return [one(s, o) for s in [(), (1,), (17,), (3, 0), (5, 13)] for o in options]
+
+    return make
+
+
+ADAMAX = [{}, {"step": 3, "weight_decay": 0.1, "maximize": True}, {"epsilon": 0.1, "epsilon_below": True}]
+FTRL = [
+    {},
+    {"l1": 0.5, "l2": 0.1, "shrinkage": 0.1, "beta": 0.2},
+    {"power": -0.7, "l1": 0.1},
+    {"power": 0.0, "l2": 0.3},
+]
+FREE = [{}, {"step": 4, "beta1": 0.5, "epsilon": 1e-3}]
+LAMB = [{}, {"step": 5, "keep": 0.7}, {"epsilon": 0.0}]
+
+
+def lamb_samples(rng):
+    still = np.zeros((2, 3))
+    return [
+        *two_states(LAMB)(rng),
+        Sample((still, still + 1, still, still), {"lr": 0.1}, "a weight of zeros"),
+        Sample((still + 1, still, still, still), {"lr": 0.1}, "a step of zeros"),
+    ]
+
+
+def adafactor_samples(rng, shapes=((1,), (17,), (0,), (5, 13), (1, 1), (3, 0), (2, 3, 33), (40, 1))):
+    options = [
+        {"fresh": 0.3, "rate": 0.2},
+        {"fresh": 0.3, "keep": 0.9, "threshold": 0.1, "maximize": True},
+        {"fresh": 0.5, "epsilon": 0.1, "least_mean": 0.0, "least_variance": 0.0, "least_rms": 5.0},
+    ]
+
+    def one(shape, option):
+        p, g = rng.standard_normal((2, *shape))
+        means = [rng.random(shape[:-1]), rng.random((*shape[:-2], shape[-1]))] if len(shape) > 1 else []
+        if len(shape) > 1 and 0 in shape:  # nothing to take the mean of
+            means = [np.zeros(m.shape) for m in means]
+        return Sample((p, g, rng.random(shape), *means), option, f"{shape} {option}")
+
+    return [one(s, o) for s in shapes for o in options]
+
+
+def clip_norm(x, max_norm, order=2.0):
+    norm, (y,) = dlcore.kernels.grad_clip_norm([x], max_norm, order)
+    return np.asarray(norm, x.dtype), y
+
+
+def clip_norm_samples(rng):
+    sets = [np.asarray(rng.standard_normal(s)) for s in [(), (1,), (19,), (3, 0), (4, 5)]]
+    sets += [rng.standard_normal((6, 8))[::2, ::-3], np.array([1.0, np.nan]), np.array([1.0, np.inf])]
+    return [
+        Sample((x, m, o), id=f"{x.shape} {m} {o}") for x in sets for m in (0.1, 10.0) for o in (2.0, np.inf)
+    ]
+
+
+def axpby_samples(rng):
+    sets = [rng.standard_normal((2, *s)) for s in [(), (1,), (19,), (3, 0), (4, 5)]]
+    samples = [
+        Sample((a, np.asarray(x), b, np.asarray(y)))
+        for x, y in sets
+        for a, b in [(0.3, 1.0), (1.0, -0.5), (-2.0, 0.0)]
+    ]
+    x = rng.standard_normal((6, 8))
+    return [*samples, Sample((0.5, x[::2, ::-2], 2.0, x.T[::2, :3].T)), Sample((1.0, x, 0.0, x * np.nan))]
 
 
 def asgd_samples(rng):
@@ -111,6 +193,24 @@ CASES = [
     OpCase("rmsprop_step", ["optim_step"], dlcore.kernels.rmsprop_step, ref.rmsprop_step, rmsprop_samples),
     OpCase("lion_step", ["optim_step"], dlcore.kernels.lion_step, ref.lion_step, lion_samples,
            errors=[Error((f4, f4, f4[:1]), ValueError, r"lion_step: state must have shape \(2, 3\)")]),
+    OpCase("adamax_step", ["optim_step"], dlcore.kernels.adamax_step, ref.adamax_step, two_states(ADAMAX, 2)),
+    OpCase("ftrl_step", ["optim_step"], dlcore.kernels.ftrl_step, ref.ftrl_step, two_states(FTRL, 1),
+           errors=[Error((f4, f4, f4, f4[:1]), ValueError, r"ftrl_step: state must have shape \(2, 3\)")]),
+    OpCase("schedule_free_step", ["optim_step"], dlcore.kernels.schedule_free_step, ref.schedule_free_step,
+           two_states(FREE)),
+    OpCase("lamb_step", ["lamb_step"], dlcore.kernels.lamb_step, ref.lamb_step, lamb_samples,
+           large=large(lamb_samples, 2, step=3),
+           errors=[Error((f4, f4[:1], f4, f4), ValueError, r"lamb_step: grad must have shape \(2, 3\)")]),
+    OpCase("adafactor_step", ["adafactor_step"], dlcore.kernels.adafactor_step, ref.adafactor_step,
+           adafactor_samples,
+           large=lambda rng: adafactor_samples(rng, [(300_000,), (700, 900), (3, 130, 129), (20_000, 3)]),
+           errors=[
+               Error((f4, f4[:1], f4, f4[:, 0], f4[0]), ValueError, r"grad must have shape \(2, 3\)"),
+               Error((f4, f4, f4), ValueError, "adafactor_step: there must be one entry for each"),
+               Error((f4, f4, f4, f4, f4[0]), ValueError, "a state must be contiguous and fit its param"),
+               Error((f4, f4, f4[:1], f4[:, 0], f4[0]), ValueError, "a state must be contiguous and fit"),
+               Error((f4, f4, f4.astype(np.float64), f4[:, 0], f4[0]), TypeError, "the dtype of param"),
+           ]),
     OpCase("asgd_step", ["optim_step"], dlcore.kernels.asgd_step, ref.asgd_step, asgd_samples),
     OpCase("rprop_step", ["optim_step"], dlcore.kernels.rprop_step, ref.rprop_step, rprop_samples),
     OpCase("grad_norm", ["multi_norm"], norm, ref.grad_norm, norm_samples, dtypes=[np.float64],
@@ -119,6 +219,13 @@ CASES = [
     OpCase("grad_scale", ["multi_scale"], dlcore.kernels.grad_scale, ref.grad_scale,
            lambda rng: [Sample((rng.standard_normal(s), 0.3), id=str(s)) for s in [(1,), (19,), (3, 0)]],
            large=lambda rng: [Sample((rng.standard_normal(70_001), 0.3), id="large")]),
+    OpCase("grad_clip_norm", ["multi_norm", "multi_scale"], clip_norm, ref.grad_clip_norm, clip_norm_samples,
+           large=lambda rng: [Sample((rng.standard_normal(2_000_001), 1.0), id="large")],
+           errors=[Error((f4, 1.0, -1.0), ValueError, "the order must be positive")]),
+    OpCase("axpby", ["multi_axpby"], dlcore.kernels.axpby, ref.axpby, axpby_samples,
+           large=lambda rng: [Sample((0.3, rng.standard_normal(70_001), 0.7, rng.standard_normal(70_001)))],
+           errors=[Error((1.0, f4, 1.0, f4[:1]), ValueError, r"axpby_: x must have shape \(1, 3\)"),
+                   Error((1.0, f4, 1.0, f4.astype(int)), TypeError, "out must be float32 or float64")]),
     OpCase("grad_clip", ["multi_scale"], dlcore.kernels.grad_clip, ref.grad_clip,
            lambda rng: [Sample((rng.standard_normal(19), -0.5, 0.7)),
                         Sample((np.array([np.nan, 3.0]), -1.0, 1.0))]),

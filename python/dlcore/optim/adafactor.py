@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -67,36 +66,38 @@ class Adafactor(Optimizer):
     def _update(
         self, group: dict[str, Any], params: list[Tensor], arrays: list[_C.Array], grads: list[_C.Array]
     ) -> None:
-        lr = float(group["lr"])
-        for p, grad, t in zip(params, grads, self._steps(params)):
-            state = self.state[p]
-            g = -Tensor(grad) if group["maximize"] else Tensor(grad)
-            w = Tensor(p.array)
-            eps1 = float(np.finfo(p.dtype).eps) if group["eps"][0] is None else group["eps"][0]
-            fresh = t ** group["beta2_decay"]
-            rms = float(_C.grad_norm([p.array], 2.0)) / max(1, p.numel()) ** 0.5
-            alpha = max(group["eps"][1], rms) * min(lr, 1 / t**0.5)
-            if group["weight_decay"] != 0:
-                w.mul_(1 - lr * group["weight_decay"])
-            if g.ndim > 1:
-                row = self._mean("row_var", state, (g * g).mean(-1, keepdim=True), fresh)
-                column = self._mean("col_var", state, (g * g).mean(-2, keepdim=True), fresh)
-                variance = (row @ column) / row.mean(-2, keepdim=True).clamp(min=eps1)
-            else:
-                variance = self._mean("variance", state, g * g, fresh)
-            update = variance.clamp(min=eps1 * eps1).rsqrt() * g
-            norm = float(_C.grad_norm([update.array], 2.0)) / math.sqrt(max(1, update.numel()))
-            w.sub_(update * (alpha / max(1.0, norm / group["d"])))
+        for dtype in dict.fromkeys(p.dtype for p in params):
+            same = [i for i, p in enumerate(params) if p.dtype == dtype]
+            floor = float(np.finfo(dtype).eps) if group["eps"][0] is None else group["eps"][0]
+            self._move(group, [params[i] for i in same], [grads[i] for i in same], floor)
 
-    @staticmethod
-    def _mean(name: str, state: dict[str, Any], new: Tensor, weight: float) -> Tensor:
-        """The running mean in state[name] after it has moved to `new` by `weight`."""
-        old = state.get(name)
-        if old is None:
-            old = state[name] = Tensor(_C.full(new.shape, 0.0, new.dtype, new.device))
-        old.add_((new - old) * weight)
-        mean: Tensor = old
-        return mean
+    def _move(self, group: dict[str, Any], params: list[Tensor], grads: list[_C.Array], floor: float) -> None:
+        lr, steps = float(group["lr"]), self._steps(params)
+        matrices = [p for p in params if p.ndim > 1]
+        _C.adafactor_step(
+            [p.array for p in params],
+            grads,
+            [self._moment(p, "row_var", (*p.shape[:-1], 1)) for p in matrices],
+            [self._moment(p, "col_var", (*p.shape[:-2], 1, p.shape[-1])) for p in matrices],
+            [self._moment(p, "variance", p.shape) for p in params if p.ndim <= 1],
+            [t ** group["beta2_decay"] for t in steps],
+            [min(lr, 1 / t**0.5) for t in steps],
+            keep=1 - lr * group["weight_decay"],
+            epsilon=0.0,
+            least_mean=floor,
+            least_variance=floor * floor,
+            least_rms=group["eps"][1],
+            threshold=group["d"],
+            maximize=group["maximize"],
+        )
+
+    def _moment(self, p: Tensor, name: str, shape: tuple[int, ...]) -> _C.Array:
+        state = self.state[p]
+        slot = state.get(name)
+        if slot is None:
+            slot = state[name] = Tensor(_C.full(shape, 0.0, p.dtype, p.device))
+        array: _C.Array = slot.array
+        return array
 
 
 class SparseAdam:

@@ -81,12 +81,13 @@ class LBFGS(Optimizer):
 
     def _move(self, t: float, d: Tensor) -> None:
         """p <- p + t d."""
-        at = 0
+        at, parts, arrays = 0, [], []
         for p in self.param_groups[0]["params"]:
             n = p.numel()
-            part = Tensor(_C.reshape(_C.slice(d.array, 0, at, n, 1), p.shape))
-            Tensor(p.array).add_(part, alpha=t)
+            parts.append(_C.reshape(_C.slice(d.array, 0, at, n, 1), p.shape))
+            arrays.append(p.array)
             at += n
+        _C.axpby_(arrays, [t] * len(arrays), parts, [1.0] * len(arrays), arrays)
 
     # ---- the step ------------------------------------------------------------------------------------------
 
@@ -153,13 +154,13 @@ class LBFGS(Optimizer):
             if group["line_search_fn"] is not None:
                 if group["line_search_fn"] != "strong_wolfe":
                     raise RuntimeError("only 'strong_wolfe' is supported")
-                start = [p.detach().clone() for p in group["params"]]
+                start = [_C.clone(p.array) for p in group["params"]]
 
-                def at(t: float, d: Tensor = d, start: list[Tensor] = start) -> _Point:
+                def at(t: float, d: Tensor = d, start: list[_C.Array] = start) -> _Point:
                     self._move(t, d)
                     value, gradient = evaluate()
-                    for p, q in zip(group["params"], start):
-                        Tensor(p.array).copy_(q)
+                    n = len(start)
+                    _C.axpby_([p.array for p in group["params"]], [1.0] * n, start, [0.0] * n, start)
                     return _Point(t, float(value), gradient, _dot(gradient, d))
 
                 found, made = _strong_wolfe(
@@ -206,14 +207,18 @@ def _largest(x: Tensor) -> float:
 
 def _direction(g: Tensor, ys: list[Tensor], ss: list[Tensor], ro: list[float], scale: float) -> Tensor:
     """-H g by the two loops over the history."""
-    q = -g
+    q = g.clone()
+
+    def move(a: float, x: Tensor) -> None:  # q <- q + a x
+        _C.axpby_([q.array], [a], [x.array], [1.0], [q.array])
+
     alphas = [0.0] * len(ys)
     for i in reversed(range(len(ys))):
         alphas[i] = _dot(ss[i], q) * ro[i]
-        q.sub_(ys[i] * alphas[i])
-    q.mul_(scale)
+        move(-alphas[i], ys[i])
+    q.mul_(-scale)
     for i in range(len(ys)):
-        q.add_(ss[i] * (alphas[i] - _dot(ys[i], q) * ro[i]))
+        move(-alphas[i] - _dot(ys[i], q) * ro[i], ss[i])
     return q
 
 

@@ -74,31 +74,45 @@ class Muon(Optimizer):
         self, group: dict[str, Any], params: list[Tensor], arrays: list[_C.Array], grads: list[_C.Array]
     ) -> None:
         lr, momentum = float(group["lr"]), group["momentum"]
-        for p, grad, slot in zip(params, grads, self._slots("momentum_buffer", params)):
-            g, m, w = Tensor(grad), Tensor(slot), Tensor(p.array)
-            m.add_((g - m) * (1 - momentum))
-            update = g + (m - g) * momentum if group["nesterov"] else m
-            o = _orthogonal(update, group["ns_coefficients"], group["ns_steps"], group["eps"])
-            rows, columns = p.shape
+        slots, n = self._slots("momentum_buffer", params), len(params)
+        _C.axpby_(slots, [1 - momentum] * n, grads, [momentum] * n, slots)
+        moves = slots
+        if group["nesterov"]:
+            moves = [_C.empty(p.shape, p.dtype, p.device) for p in params]
+            _C.axpby_(moves, [1 - momentum] * n, grads, [momentum] * n, slots)
+        steps = [
+            orthogonal(
+                m,
+                1 / max(_C.grad_norm([m], 2.0), group["eps"]),
+                group["ns_coefficients"],
+                group["ns_steps"],
+            )
+            for m in moves
+        ]
+        rates = []
+        for rows, columns in (p.shape for p in params):
             if group["adjust_lr_fn"] == "match_rms_adamw":
                 ratio = 0.2 * math.sqrt(max(rows, columns))
             else:
                 ratio = math.sqrt(max(1.0, rows / max(columns, 1)))
-            w.mul_(1 - lr * group["weight_decay"])
-            w.sub_(o * (lr * ratio))
+            rates.append(-lr * ratio)
+        _C.axpby_(arrays, rates, steps, [1 - lr * group["weight_decay"]] * n, arrays)
 
 
-def _orthogonal(g: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
-    """The nearest orthogonal matrix, roughly, by Newton and Schulz' iteration of fifth order."""
+def orthogonal(x: _C.Array, scale: float, coefficients: tuple[float, float, float], steps: int) -> _C.Array:
+    """The orthogonal matrix nearest to scale x, roughly, by Newton and Schulz' iteration of fifth order."""
     if steps >= 100:
         raise ValueError("Number of steps must be less than 100 for computational efficiency")
     if len(coefficients) != 3:
         raise ValueError("Coefficients must be a tuple of exactly 3 values")
     a, b, c = coefficients
-    tall = g.shape[0] > g.shape[1]
-    x = g.t() if tall else g
-    x = x * (1 / max(float(_C.grad_norm([g.array], 2.0)), eps))
+    tall = x.shape[0] > x.shape[1]
+    source = _C.permute(x, (1, 0)) if tall else x
+    x = _C.empty(source.shape, source.dtype, source.device)
+    _C.axpby_([x], [scale], [source], [0.0], [x])
     for _ in range(steps):
-        gram = x @ x.t()
-        x = x * a + (gram * b + (gram @ gram) * c) @ x
-    return x.t() if tall else x
+        gram = _C.matmul(x, _C.permute(x, (1, 0)))
+        square = _C.matmul(gram, gram)
+        _C.axpby_([square], [b], [gram], [c], [square])
+        _C.axpby_([x], [1.0], [_C.matmul(square, x)], [a], [x])
+    return _C.permute(x, (1, 0)) if tall else x

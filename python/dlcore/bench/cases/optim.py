@@ -94,9 +94,75 @@ def _scale(rng: np.random.Generator) -> Pair:
     return ours, theirs
 
 
+def _lamb(rng: np.random.Generator) -> Pair:
+    p, g = _lists(rng, 2)
+    m, v = ([np.zeros_like(a) for a in p] for _ in range(2))
+    P, G, M, V = _shared([p, g, m, v])
+    ones = [1.0] * len(p)
+
+    def ours() -> Any:
+        _C.lamb_step(P, G, M, V, ones, 1e-3, 0.9, 0.999, 1e-7)
+        return P[0].numpy()
+
+    def theirs() -> Any:
+        for p_, g_, m_, v_ in zip(p, g, m, v, strict=True):
+            m_ += F4(0.1) * (g_ - m_)
+            v_ += F4(0.001) * (g_ * g_ - v_)
+            d = m_ / F4(0.1)
+            d /= np.sqrt(v_ / F4(0.001)) + F4(1e-7)
+            p_ -= F4(1e-3 * float(np.linalg.norm(p_)) / float(np.linalg.norm(d))) * d
+        return p[0]
+
+    return ours, theirs
+
+
+def _adafactor(rng: np.random.Generator) -> Pair:
+    (p, g), shape = (normal(rng, 2, 512, 768)), (512, 768)
+    row, column = np.zeros(512, F4), np.zeros(768, F4)
+    P, G, R, C = ([_C.from_numpy(a.copy())] for a in (p, g, row, column))
+
+    def ours() -> Any:
+        _C.adafactor_step(P, G, R, C, [], [0.5], [1e-2], 1.0, 0.0, 1e-7, 1e-14, 1e-3, 1.0)
+        return P[0].numpy()
+
+    def theirs() -> Any:
+        square = g * g
+        row[:] += F4(0.5) * (square.mean(1) - row)
+        column[:] += F4(0.5) * (square.mean(0) - column)
+        u = g / np.sqrt(np.outer(row / row.mean(), column))
+        size, far = (float(np.linalg.norm(x)) / float(np.prod(shape)) ** 0.5 for x in (p, u))
+        np.subtract(p, F4(1e-2 * max(1e-3, size) / max(1.0, far)) * u, out=p)
+        return p
+
+    return ours, theirs
+
+
+def _axpby(rng: np.random.Generator) -> Pair:
+    x, y = _lists(rng, 2)
+    X, Y = _shared([x, y])
+    n = len(x)
+
+    def ours() -> Any:
+        _C.axpby_(Y, [0.1] * n, X, [0.9] * n, Y)
+        return Y[0].numpy()
+
+    def theirs() -> Any:
+        for a, b in zip(x, y, strict=True):
+            b *= F4(0.9)
+            b += F4(0.1) * a
+        return y[0]
+
+    return ours, theirs
+
+
 CASES = [
     Case(f"adam step {SIZE:,} parameters", "optim", ["optim_step"], 12.0 * SIZE, 28.0 * SIZE, _adam),
     Case(f"sgd step {SIZE:,} parameters", "optim", ["optim_step"], 4.0 * SIZE, 20.0 * SIZE, _sgd),
+    Case(f"lamb step {SIZE:,} parameters", "optim", ["lamb_step"], 25.0 * SIZE, 40.0 * SIZE, _lamb),
+    Case(
+        "adafactor step of 512 x 768", "optim", ["adafactor_step"], 14.0 * 393216, 24.0 * 393216, _adafactor
+    ),
+    Case(f"a x + b y over {SIZE:,} parameters", "optim", ["multi_axpby"], 3.0 * SIZE, 12.0 * SIZE, _axpby),
     Case(f"norm of {SIZE:,} gradients", "optim", ["multi_norm"], 2.0 * SIZE, 4.0 * SIZE, _norm),
     Case(f"scaling {SIZE:,} gradients", "optim", ["multi_scale"], SIZE, 8.0 * SIZE, _scale),
 ]

@@ -6,10 +6,11 @@ from typing import Any
 
 from dlcore.keras.optimizers import schedules
 from dlcore.keras.optimizers.base import Optimizer, registry
+from dlcore.keras.optimizers.loss_scale import LossScaleOptimizer
+from dlcore.keras.optimizers.matrix import Adafactor, Muon
 from dlcore.keras.optimizers.rules import (
     SGD,
     Adadelta,
-    Adafactor,
     Adagrad,
     Adam,
     Adamax,
@@ -17,8 +18,6 @@ from dlcore.keras.optimizers.rules import (
     Ftrl,
     Lamb,
     Lion,
-    LossScaleOptimizer,
-    Muon,
     Nadam,
     RMSprop,
     ScheduleFreeAdamW,

@@ -7,7 +7,6 @@ stand under the root. Each step changes the weights in place.
 
 from __future__ import annotations
 
-import math
 import re
 import warnings
 from collections.abc import Iterable, Sequence
@@ -24,7 +23,7 @@ from dlcore.keras.symbolic import unique_name
 from dlcore.keras.variable import Variable
 from dlcore.tensor import Tensor, as_array
 
-__all__ = ["NDArray", "Optimizer", "registry"]
+__all__ = ["NDArray", "Optimizer", "arrays", "axpby", "registry", "scaled"]
 
 NDArray = npt.NDArray[Any]
 registry = Registry("keras.optimizers", "optimizer")
@@ -64,6 +63,8 @@ class Optimizer:
 
     _keras_module = "keras.optimizers"
     _fields: tuple[str, ...] = ()
+    _shrinks = False  # update_all multiplies the weights by what decay leaves of them
+    _scales = False  # so it does the gradients by the factors of clipping
     _by_name = False  # in files: all slots of one name, then those of the next; else weight by weight
 
     def __init__(
@@ -138,6 +139,8 @@ class Optimizer:
         self._sums: list[NDArray] = []
         self._extra: list[Variable] = []  # what a subclass made with add_variable
         self._undecayed: list[Any] = []
+        self._keep: list[float] = []
+        self._factors: list[float] = []
 
     def _checked(self, value: Any) -> float:
         try:
@@ -367,7 +370,11 @@ class Optimizer:
             self.build(variables)
             self.built = True
         places = self._positions(variables)
-        found = [(_values(g), v, i) for g, v, i in zip(grads, variables, places) if g is not None]
+        found = [
+            (_values(g).astype(v.array.dtype, copy=False), v, i)
+            for g, v, i in zip(grads, variables, places)
+            if g is not None
+        ]
         if not found:
             raise ValueError("No gradients provided for any variable.")
         if len(found) < len(variables):
@@ -380,21 +387,17 @@ class Optimizer:
         gradients = [g for g, _, _ in found]
         used = [v for _, v, _ in found]
         places = [i for _, _, i in found]
-        if self.loss_scale_factor is not None:
-            gradients = [g / np.asarray(self.loss_scale_factor, g.dtype) for g in gradients]
+        scale = 1.0 if self.loss_scale_factor is None else 1 / self.loss_scale_factor
         steps = self.gradient_accumulation_steps
         if steps:
             sums = [self._sums[i] for i in places]
-            if (self._iterations + 1) % steps:
-                for s, g in zip(sums, gradients):
-                    s += g
-            else:
-                gradients = [(g + s) / np.asarray(steps, g.dtype) for g, s in zip(gradients, sums)]
-                self._update_weights(gradients, used, places)
+            axpby(sums, scale, gradients, 1.0, sums)
+            if (self._iterations + 1) % steps == 0:
+                self._update_weights(sums, used, places, 1 / steps)
                 for s in self._sums:
                     s.fill(0)
         else:
-            self._update_weights(gradients, used, places)
+            self._update_weights(gradients, used, places, scale)
         if self.use_ema:
             self._follow(self._order)
             every = self.ema_overwrite_frequency
@@ -405,34 +408,42 @@ class Optimizer:
                 v.assign(_values(v.constraint(v.values())))
         self._iterations += 1
 
-    def _update_weights(self, gradients: list[NDArray], variables: list[Variable], places: list[int]) -> None:
-        gradients = self._clip(gradients)
+    def _update_weights(
+        self, gradients: list[NDArray], variables: list[Variable], places: list[int], scale: float
+    ) -> None:
+        """A step by the gradients times `scale`, clipped."""
+        own = type(self).update_step is not Optimizer.update_step
+        factors = self._clipped(gradients, scale)
+        if self.clipvalue is not None or own or not self._scales:
+            gradients = scaled(gradients, factors)
+            factors = []
+        if self.clipvalue is not None:
+            gradients = [np.clip(g, -self.clipvalue, self.clipvalue) for g in gradients]
         rate = float(self.learning_rate)
         step = int(self.iterations) + 1
         self.begin(step)
-        self._decay(variables, rate)
-        if type(self).update_step is not Optimizer.update_step:
+        values = [v.values() for v in variables]
+        keep = self._keeps(variables, rate)
+        if keep and (own or not self._shrinks):
+            axpby(values, keep, values, 0.0, values)
+        if own:
             for g, v in zip(gradients, variables):
                 self.update_step(Tensor(as_array(g)), v, rate)
             return
-        values = [v.values() for v in variables]
-        self._variables = variables
+        self._variables, self._keep, self._factors = variables, keep, factors
         self.update_all(values, gradients, [self._slots[i] for i in places], rate, step)
 
-    def _decay(self, variables: list[Variable], rate: float) -> None:
+    def _keeps(self, variables: list[Variable], rate: float) -> list[float]:
+        """What weight decay leaves of each weight, as a factor; empty where there is none."""
         if self.weight_decay is None:
-            return
-        for v in variables:
-            if self._decays(v):
-                w = v.values()
-                w -= w * np.asarray(self.weight_decay * rate, w.dtype)
+            return []
+        return [1 - self.weight_decay * rate if self._decays(v) else 1.0 for v in variables]
 
     def _follow(self, variables: list[Variable]) -> None:
-        for v, average in zip(variables, self._averages):
-            # Without a head start the first average is the weight itself.
-            m = 0.0 if int(self.iterations) == 0 else self.ema_momentum
-            average *= np.asarray(m, average.dtype)
-            average += v.values() * np.asarray(1 - m, average.dtype)
+        # Without a head start the first average is the weight itself.
+        m = 0.0 if int(self.iterations) == 0 else self.ema_momentum
+        averages = self._averages[: len(variables)]
+        axpby(averages, 1 - m, [v.values() for v in variables], m, averages)
 
     def _take_averages(self, variables: Iterable[Variable]) -> None:
         for v, i in zip(variables, self._positions(list(variables))):
@@ -443,15 +454,14 @@ class Optimizer:
         if self.use_ema:
             self._take_averages(list(var_list))
 
-    def _clip(self, grads: list[NDArray]) -> list[NDArray]:
+    def _clipped(self, grads: list[NDArray], scale: float) -> list[float]:
+        """The factors of gradients that are scaled and then clipped by their norms."""
         if self.clipnorm is not None:
-            return [g * g.dtype.type(self.clipnorm / max(_norm([g]), self.clipnorm)) for g in grads]
+            norms = [_norm([g]) * scale for g in grads]
+            return [scale * (self.clipnorm / max(n, self.clipnorm)) for n in norms]
         if self.global_clipnorm is not None:
-            norm = _norm(grads)
-            return [g * g.dtype.type(self.global_clipnorm / max(norm, self.global_clipnorm)) for g in grads]
-        if self.clipvalue is not None:
-            return [np.clip(g, -self.clipvalue, self.clipvalue) for g in grads]
-        return grads
+            scale *= self.global_clipnorm / max(_norm(grads) * scale, self.global_clipnorm)
+        return [scale] * len(grads)
 
     def begin(self, step: int) -> None:
         """What a step computes once for all weights."""
@@ -501,7 +511,32 @@ def _values(g: Any) -> NDArray:
     return g.detach().array.numpy() if isinstance(g, Tensor) else np.asarray(g)
 
 
+def arrays(xs: Iterable[NDArray]) -> list[_C.Array]:
+    return [as_array(x) for x in xs]
+
+
+def axpby(
+    out: list[NDArray], a: float | list[float], x: list[NDArray], b: float | list[float], y: list[NDArray]
+) -> None:
+    """out = a x + b y, one a weight, in one call; y is not read where b is 0."""
+    n = len(out)
+    _C.axpby_(
+        arrays(out),
+        a if isinstance(a, list) else [a] * n,
+        arrays(x),
+        b if isinstance(b, list) else [b] * n,
+        arrays(y),
+    )
+
+
+def scaled(grads: list[NDArray], factors: list[float]) -> list[NDArray]:
+    """The gradients times their factors; they themselves stay as they are."""
+    if all(f == 1 for f in factors):
+        return grads
+    out = [_C.empty(g.shape, g.dtype).numpy() for g in grads]
+    axpby(out, factors, grads, 0.0, grads)
+    return out
+
+
 def _norm(grads: list[NDArray]) -> float:
-    if len({g.dtype for g in grads}) == 1 and all(g.flags.c_contiguous for g in grads):
-        return float(_C.grad_norm([as_array(g) for g in grads], 2.0))
-    return math.sqrt(sum(float(np.sum(np.square(g), dtype=np.float64)) for g in grads))
+    return float(_C.grad_norm(arrays(grads), 2.0))

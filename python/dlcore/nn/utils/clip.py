@@ -41,9 +41,13 @@ def get_total_norm(
     if not tensors:
         return Tensor(_C.from_numpy(np.zeros((), np.float32)))
     total = _C.grad_norm([t.array for t in tensors], norm_type)
+    return _as_norm(total, tensors, norm_type, error_if_nonfinite)
+
+
+def _as_norm(total: float, tensors: list[Tensor], order: float, error_if_nonfinite: bool) -> Tensor:
     if error_if_nonfinite and not math.isfinite(total):
         raise RuntimeError(
-            f"the total norm of order {norm_type} of the gradients is non-finite ({total}); "
+            f"the total norm of order {order} of the gradients is non-finite ({total}); "
             "pass error_if_nonfinite=False to scale by it anyway"
         )
     dtype = np.result_type(*(t.dtype for t in tensors))
@@ -79,10 +83,12 @@ def clip_grad_norm_(
     >>> [round(v, 3) for v in p.grad.numpy().tolist()]
     [0.6, 0.8]
     """
-    params = [parameters] if isinstance(parameters, Tensor) else list(parameters)
-    total = get_total_norm(_grads(params), norm_type, error_if_nonfinite)
-    clip_grads_with_norm_(params, max_norm, total)
-    return total
+    grads = _grads(parameters)
+    if not grads:
+        return get_total_norm(grads)
+    order = float(norm_type)
+    total = _C.clip_grad_norm_([g.array for g in grads], float(max_norm), order, error_if_nonfinite)
+    return _as_norm(total, grads, order, error_if_nonfinite)
 
 
 def clip_grad_value_(

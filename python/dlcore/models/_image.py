@@ -331,6 +331,6 @@ def build(
 
 def _described(name: str, model: M, arguments: dict[str, Any]) -> M:
     """The model with its configuration."""
-    if isinstance(model, ImageModel) and model.config is None:
+    if isinstance(model, ImageModel) and model.config is None and name in _ARCHITECTURES:
         model.config = ImageConfig(architecture=name, arguments=dict(arguments))
     return model

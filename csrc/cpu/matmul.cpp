@@ -1,7 +1,8 @@
-// Matrix products. Three paths, chosen by sizes and strides alone (never by threads, so results are the same
+// Matrix products. Four paths, chosen by sizes and strides alone (never by threads, so results are the same
 // bits):
-//   dot     a few rows against B stored by columns (x @ W.T with W row-major): dot products along k, B read
-//   once direct  a few rows, or a small product, with B stored by rows: no packing packed  everything else,
+//   dot     some rows against B stored by columns (x @ W.T with W row-major): dot products along k, B read
+//   once stream  a few rows against a large B stored by rows: whole rows of B, as they lie in memory, added
+//   to C direct  some rows, or a small product, with B stored by rows: no packing packed  everything else,
 //   through the GEMM driver
 #include "kernels/matmul.h"
 
@@ -40,11 +41,14 @@ struct Problem {
   }
 };
 
-constexpr int64_t kDotRows = 4;  // rows of A a pass of the dot path holds in registers
+constexpr int64_t kDotColumns = 4;
+constexpr int64_t kDotRows = 32;  // the most that the dot path takes
 
-// R rows of A (contiguous along k) against 4 columns of B (contiguous along k): R x 4 vector sums.
+// R rows of A (contiguous along k) against Q columns of B (contiguous along k): R x Q vector sums. The first
+// rows to read the columns fetch ahead in them, and at their end in the next ones: a column is too short for
+// the hardware to see a stream in it.
 template <class T, int R, int Q>
-DLCORE_INLINE void dot_tile(const Problem<T>& p, const T* a, int64_t lda, int64_t i, int64_t j) {
+DLCORE_INLINE void dot_tile(const Problem<T>& p, const T* a, int64_t lda, int64_t i, int64_t j, bool fetch) {
   constexpr int L = kLanes<T>;
   Vec<T> acc[R][Q];
 #pragma GCC unroll 4
@@ -52,8 +56,7 @@ DLCORE_INLINE void dot_tile(const Problem<T>& p, const T* a, int64_t lda, int64_
 #pragma GCC unroll 4
     for (int q = 0; q < Q; ++q) acc[r][q] = Vec<T>{};
   const T* b = p.b + j * p.b_cs;
-  int64_t k = 0;
-  for (; k + L <= p.K; k += L) {
+  auto step = [&](int64_t k) __attribute__((always_inline)) {
     Vec<T> av[R];
 #pragma GCC unroll 4
     for (int r = 0; r < R; ++r) av[r] = load(a + r * lda + k);
@@ -63,6 +66,18 @@ DLCORE_INLINE void dot_tile(const Problem<T>& p, const T* a, int64_t lda, int64_
 #pragma GCC unroll 4
       for (int r = 0; r < R; ++r) acc[r][q] = fma(av[r], bv, acc[r][q]);
     }
+  };
+  int64_t k = 0;
+  if (fetch) {
+    // Line after line as they lie in memory, so that the hardware sees one stream and runs ahead of it.
+    const T* next = b + Q * p.K;
+    for (; k + L <= p.K; k += L, next += Q * L) {
+#pragma GCC unroll 4
+      for (int q = 0; q < Q; ++q) __builtin_prefetch(next + q * L, 0, 2);
+      step(k);
+    }
+  } else {
+    for (; k + L <= p.K; k += L) step(k);
   }
   if (const int left = static_cast<int>(p.K - k)) {
 #pragma GCC unroll 4
@@ -72,10 +87,16 @@ DLCORE_INLINE void dot_tile(const Problem<T>& p, const T* a, int64_t lda, int64_
       for (int r = 0; r < R; ++r) acc[r][q] = fma(load_n(a + r * lda + k, left), bv, acc[r][q]);
     }
   }
+#pragma GCC unroll 4
   for (int r = 0; r < R; ++r) {
+    T sums[Q];
+    if constexpr (Q == 4)
+      hsum4<T>(acc[r][0], acc[r][1], acc[r][2], acc[r][3], sums);
+    else
+      for (int q = 0; q < Q; ++q) sums[q] = hsum<T>(acc[r][q]);
     for (int q = 0; q < Q; ++q) {
       T* c = p.c + (i + r) * p.c_rs + (j + q) * p.c_cs;
-      T x = hsum<T>(acc[r][q]);
+      T x = sums[q];
       if (p.accumulate) x += *c;
       if (p.bias) x += p.bias[(i + r) * p.bias_rs + (j + q) * p.bias_cs];
       if (p.act != Act::none) x = activate<T>(p.act, splat(x))[0];
@@ -84,11 +105,14 @@ DLCORE_INLINE void dot_tile(const Problem<T>& p, const T* a, int64_t lda, int64_
   }
 }
 
-template <class T, int R>
-void dot_rows(const Problem<T>& p, const T* a, int64_t lda, int64_t i, int64_t j0, int64_t j1) {
-  int64_t j = j0;
-  for (; j + 4 <= j1; j += 4) dot_tile<T, R, 4>(p, a, lda, i, j);
-  for (; j < j1; ++j) dot_tile<T, R, 1>(p, a, lda, i, j);
+// All rows against the same columns, which stay in L1.
+template <class T, int Q>
+DLCORE_INLINE void dot_columns(const Problem<T>& p, const T* a, int64_t lda, int64_t j) {
+  int64_t i = 0;
+  for (; i + 4 <= p.M; i += 4) dot_tile<T, 4, Q>(p, a + i * lda, lda, i, j, i == 0 && p.b_cs == p.K);
+  if (p.M - i == 3) dot_tile<T, 3, Q>(p, a + i * lda, lda, i, j, i == 0 && p.b_cs == p.K);
+  if (p.M - i == 2) dot_tile<T, 2, Q>(p, a + i * lda, lda, i, j, i == 0 && p.b_cs == p.K);
+  if (p.M - i == 1) dot_tile<T, 1, Q>(p, a + i * lda, lda, i, j, i == 0 && p.b_cs == p.K);
 }
 
 template <class T>
@@ -102,14 +126,16 @@ void run_dot(const Problem<T>& p) {
     a = buf;
     lda = p.K;
   }
-  // Multiples of 4 columns, so that a column falls into the same tile at any number of threads.
-  const int64_t grain = ceil_div(max64(4, kGrain / max64(1, p.M * p.K / 4)), 4) * 4;
-  parallel_for(p.N, grain, [&](int64_t j0, int64_t j1) {
-    int64_t i = 0;
-    for (; i + 4 <= p.M; i += 4) dot_rows<T, 4>(p, a + i * lda, lda, i, j0, j1);
-    if (p.M - i == 3) dot_rows<T, 3>(p, a + i * lda, lda, i, j0, j1);
-    if (p.M - i == 2) dot_rows<T, 2>(p, a + i * lda, lda, i, j0, j1);
-    if (p.M - i == 1) dot_rows<T, 1>(p, a + i * lda, lda, i, j0, j1);
+  // Whole tiles to each thread: a column falls into the same tile at any number of them.
+  const int64_t tiles = ceil_div(p.N, kDotColumns);
+  parallel_for(tiles, max64(1, kGrain / max64(1, p.M * p.K)), [&](int64_t t0, int64_t t1) {
+    for (int64_t t = t0; t < t1; ++t) {
+      const int64_t j = t * kDotColumns;
+      if (j + kDotColumns <= p.N)
+        dot_columns<T, kDotColumns>(p, a, lda, j);
+      else
+        for (int64_t q = j; q < p.N; ++q) dot_columns<T, 1>(p, a, lda, q);
+    }
   });
 }
 
@@ -170,45 +196,126 @@ void direct_rows(const Problem<T>& p, int64_t i, int64_t j0, int64_t j1) {
   for (; j < j1; j += L) direct_tile<T, R, 1>(p, i, j, min64(L, j1 - j));
 }
 
+// G rows of B, each times its elements of A, added to the R rows of C, which wait in L1.
+template <class T, int R, int G>
+DLCORE_INLINE void stream_rows(const Problem<T>& p, int64_t k, int64_t j0, int64_t j1, bool fetch) {
+  constexpr int L = kLanes<T>;
+  const T* b = p.b + k * p.b_rs;
+  T* c = p.c;
+  Vec<T> av[R][G];
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+    for (int g = 0; g < G; ++g) av[r][g] = splat(p.a[r * p.a_rs + (k + g) * p.a_cs]);
+  const bool first = k == 0 && !p.accumulate, last = k + G == p.K;
+  const BiasAct<T> epilogue{p.bias, p.act};
+  // Line after line, as in dot_tile: the next G rows, one after the other.
+  const T* row = b + G * p.b_rs + j0;
+  const T* next = row;
+  each_vector<T>(j0, j1, [&](int64_t j, int lanes) __attribute__((always_inline)) {
+    Vec<T> sum[R], bv[G];
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) sum[r] = first ? Vec<T>{} : load_upto(c + r * p.c_rs + j, lanes);
+#pragma GCC unroll 8
+    for (int g = 0; g < G; ++g) bv[g] = load_upto(b + g * p.b_rs + j, lanes);
+    if (fetch) {
+#pragma GCC unroll 8
+      for (int g = 0; g < G; ++g) __builtin_prefetch(next + g * L, 0, 2);
+      next += G * L;
+      if (next - row >= j1 - j0) next = row += p.b_rs;
+    }
+#pragma GCC unroll 8
+    for (int g = 0; g < G; ++g)
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) sum[r] = fma(av[r][g], bv[g], sum[r]);
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r)
+      store_upto(c + r * p.c_rs + j, last ? epilogue(sum[r], r, j, lanes) : sum[r], lanes);
+  });
+}
+
+constexpr int64_t kStreamRows = 4;
+constexpr int64_t kStreamStrip = 16384;  // bytes of C that wait in L1
+
+template <class T, int R>
+void stream_strip(const Problem<T>& p, int64_t j0, int64_t j1) {
+  constexpr int G = kVecBytes == 64 ? 4 : (R == 1 ? 4 : 2);
+  int64_t k = 0;
+  for (; k + G <= p.K; k += G) stream_rows<T, R, G>(p, k, j0, j1, k + 2 * G <= p.K);
+  for (; k < p.K; ++k) stream_rows<T, R, 1>(p, k, j0, j1, false);
+}
+
+template <class T>
+void run_stream(const Problem<T>& p) {
+  constexpr int64_t block = 256;
+  const int64_t strip = kStreamStrip / static_cast<int64_t>(sizeof(T)) / p.M;
+  const int64_t grain = max64(1, kGrain * 4 / (p.M * p.K * block));
+  parallel_for(ceil_div(p.N, block), grain, [&](int64_t b0, int64_t b1) {
+    const int64_t end = min64(p.N, b1 * block);
+    for (int64_t j0 = b0 * block; j0 < end; j0 += strip) {
+      const int64_t j1 = min64(end, j0 + strip);
+      if (p.M == 1) stream_strip<T, 1>(p, j0, j1);
+      if (p.M == 2) stream_strip<T, 2>(p, j0, j1);
+      if (p.M == 3) stream_strip<T, 3>(p, j0, j1);
+      if (p.M == 4) stream_strip<T, 4>(p, j0, j1);
+    }
+  });
+}
+
 template <class T>
 void run_direct(const Problem<T>& p) {
   const int64_t strip = 8 * kLanes<T>;
   const int64_t grain = ceil_div(max64(strip, kGrain * 4 / max64(1, p.M * p.K)), strip) * strip;
-  parallel_for(p.N, grain, [&](int64_t j0, int64_t j1) {
-    for (int64_t i = 0; i < p.M; i += 6) {
-      switch (min64(6, p.M - i)) {
-        case 6:
-          direct_rows<T, 6>(p, i, j0, j1);
-          break;
-        case 5:
-          direct_rows<T, 5>(p, i, j0, j1);
-          break;
-        case 4:
-          direct_rows<T, 4>(p, i, j0, j1);
-          break;
-        case 3:
-          direct_rows<T, 3>(p, i, j0, j1);
-          break;
-        case 2:
-          direct_rows<T, 2>(p, i, j0, j1);
-          break;
-        default:
-          direct_rows<T, 1>(p, i, j0, j1);
-          break;
+  parallel_for(p.N, grain, [&](int64_t first, int64_t end) {
+    // A strip of B is read once from memory; all rows of A find it in L2.
+    for (int64_t j0 = first; j0 < end; j0 += strip) {
+      const int64_t j1 = min64(end, j0 + strip);
+      for (int64_t i = 0; i < p.M; i += 6) {
+        switch (min64(6, p.M - i)) {
+          case 6:
+            direct_rows<T, 6>(p, i, j0, j1);
+            break;
+          case 5:
+            direct_rows<T, 5>(p, i, j0, j1);
+            break;
+          case 4:
+            direct_rows<T, 4>(p, i, j0, j1);
+            break;
+          case 3:
+            direct_rows<T, 3>(p, i, j0, j1);
+            break;
+          case 2:
+            direct_rows<T, 2>(p, i, j0, j1);
+            break;
+          default:
+            direct_rows<T, 1>(p, i, j0, j1);
+            break;
+        }
       }
     }
   });
 }
 
 template <class T>
+bool takes_dot(const Problem<T>& p) {
+  return p.M <= kDotRows && p.b_rs == 1 && p.K >= kLanes<T>;
+}
+
+// A B beyond L2 whose rows are worth a stream each.
+template <class T>
+bool streams(const Problem<T>& p) {
+  return p.M <= kStreamRows && p.N >= 256 && p.N * p.K * static_cast<int64_t>(sizeof(T)) >= 1 << 19;
+}
+
+template <class T>
 void multiply(const Problem<T>& p) {
   if (p.K == 0) return run_direct(p);  // zeros, bias, activation; reads neither A nor B
   const Problem<T> s = p.swapped();
-  if (p.M <= 2 * kDotRows && p.b_rs == 1 && p.K >= kLanes<T>) return run_dot(p);
-  if (s.M <= 2 * kDotRows && s.b_rs == 1 && s.K >= kLanes<T>) return run_dot(s);
+  if (takes_dot(p)) return run_dot(p);
+  if (takes_dot(s)) return run_dot(s);
   // Few columns of A: C is written once, and nothing is worth packing.
   const bool small = p.M <= 16 || p.K <= 4 || p.M * p.N * p.K <= 100 * 100 * 100;
-  if (small && p.b_cs == 1 && p.c_cs == 1) return run_direct(p);
+  if (small && p.b_cs == 1 && p.c_cs == 1) return streams(p) ? run_stream(p) : run_direct(p);
   if (p.c_cs == 1)
     return gemm<T>(p.M, p.N, p.K, PackRows<T>{p.a, p.a_rs, p.a_cs}, PackCols<T>{p.b, p.b_rs, p.b_cs}, p.c,
                    p.c_rs, p.accumulate, BiasAct<T>{p.bias, p.act});

@@ -65,7 +65,7 @@ DLCORE_INLINE Vec<T> widen_n(const uint8_t* p, int n) {
   return widen<T, kind>(whole);
 }
 
-// R rows of x against Q rows of W from row j on.
+// R rows of x against Q rows of W from row j on. The first rows of x fetch the tile after this one.
 template <class T, Quant kind, int R, int Q>
 DLCORE_INLINE void tile(const QuantLinearArgs& p, int64_t i, int64_t j) {
   constexpr int L = kLanes<T>, size = kind == Quant::int8 ? 1 : 2;
@@ -78,14 +78,20 @@ DLCORE_INLINE void tile(const QuantLinearArgs& p, int64_t i, int64_t j) {
 #pragma GCC unroll 4
     for (int q = 0; q < Q; ++q) acc[r][q] = Vec<T>{};
   int64_t k = 0;
-  for (; k + L <= K; k += L) {
+  // Line after line as they lie in memory, so that the hardware sees one stream and runs ahead of it: a row
+  // is too short for one.
+  constexpr int step = Q * L * size;
+  const uint8_t* next = w + Q * K * size;
+  for (; k + L <= K; k += L, next += step) {
     Vec<T> xv[R];
 #pragma GCC unroll 4
     for (int r = 0; r < R; ++r) xv[r] = load(x + r * K + k);
+    if (i == 0) {
+#pragma GCC unroll 4
+      for (int line = 0; line < step; line += 64) __builtin_prefetch(next + line, 0, 2);
+    }
 #pragma GCC unroll 4
     for (int q = 0; q < Q; ++q) {
-      // The next tile's bytes: a row is too short for the hardware to see a stream in it.
-      __builtin_prefetch(w + ((Q + q) * K + k) * size);
       const Vec<T> wv = widen<T, kind>(w + (q * K + k) * size);
 #pragma GCC unroll 4
       for (int r = 0; r < R; ++r) acc[r][q] = fma(xv[r], wv, acc[r][q]);
@@ -101,9 +107,15 @@ DLCORE_INLINE void tile(const QuantLinearArgs& p, int64_t i, int64_t j) {
   }
   const T* scale = static_cast<const T*>(p.scale);
   const T* bias = static_cast<const T*>(p.bias);
+#pragma GCC unroll 4
   for (int r = 0; r < R; ++r) {
+    T sums[Q];
+    if constexpr (Q == 4)
+      hsum4<T>(acc[r][0], acc[r][1], acc[r][2], acc[r][3], sums);
+    else
+      for (int q = 0; q < Q; ++q) sums[q] = hsum<T>(acc[r][q]);
     for (int q = 0; q < Q; ++q) {
-      T sum = hsum<T>(acc[r][q]);
+      T sum = sums[q];
       if constexpr (kind == Quant::int8) sum *= scale[j + q];
       if (bias) sum += bias[j + q];
       static_cast<T*>(p.y)[(i + r) * p.N + j + q] = sum;

@@ -235,6 +235,36 @@ DLCORE_INLINE T hsum(Vec<T> v) {
   else
     return v[0] + v[1];
 }
+// The sums of four vectors, out[0] to out[3], each with the bits of hsum.
+template <class T>
+DLCORE_INLINE void hsum4(Vec<T> a, Vec<T> b, Vec<T> c, Vec<T> d, T* out) {
+  auto halves = [](auto x) __attribute__((always_inline)) {
+    if constexpr (sizeof x == 16 * sizeof(T))
+      return __builtin_shufflevector(x, x, 0, 1, 2, 3, 4, 5, 6, 7) +
+             __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15);
+    else
+      return __builtin_shufflevector(x, x, 0, 1, 2, 3) + __builtin_shufflevector(x, x, 4, 5, 6, 7);
+  };
+  if constexpr (kLanes<T> == 2) {
+    out[0] = hsum<T>(a), out[1] = hsum<T>(b), out[2] = hsum<T>(c), out[3] = hsum<T>(d);
+  } else {
+    auto four = [&](auto x) __attribute__((always_inline)) {
+      if constexpr (kLanes<T> == 16)
+        return halves(halves(x));
+      else if constexpr (kLanes<T> == 8)
+        return halves(x);
+      else
+        return x;
+    };
+    auto pair = [](auto x, auto y) __attribute__((always_inline)) {
+      return __builtin_shufflevector(x, y, 0, 1, 4, 5) + __builtin_shufflevector(x, y, 2, 3, 6, 7);
+    };
+    const auto ab = pair(four(a), four(b)), cd = pair(four(c), four(d));
+    const auto sums =
+        __builtin_shufflevector(ab, cd, 0, 2, 4, 6) + __builtin_shufflevector(ab, cd, 1, 3, 5, 7);
+    __builtin_memcpy(out, &sums, sizeof sums);
+  }
+}
 template <class T>
 DLCORE_INLINE T hmax(Vec<T> v) {  // NaN where any lane is NaN
   T m = v[0];

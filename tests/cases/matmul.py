@@ -39,12 +39,17 @@ def matmul_large(rng):
     def r(*shape):
         return rng.standard_normal(shape)
 
-    # Around the tiles (6, 14 rows; 8, 16, 32 columns), the paths (dot, direct, packed), transposes.
+    # Around the tiles (6, 14 rows; 8, 16, 32 columns), the paths (dot, stream, direct, packed), transposes.
     out = []
     for m, n, k in [
         (1, 700, 300),
         (4, 257, 130),
+        (1, 515, 514),
+        (2, 514, 513),
+        (3, 1601, 131),
+        (4, 2049, 130),
         (9, 300, 40),
+        (31, 50, 70),
         (15, 33, 257),
         (61, 67, 129),
         (200, 190, 300),
@@ -80,7 +85,11 @@ def linear_large(rng):
     return [
         Sample((r(64, 300), r(129, 300), r(129), act), id=f"64x129x300 {act}", grad=False)
         for act in ("", "relu", "sigmoid", "tanh")
-    ] + [Sample((r(1, 1600), r(128, 1600), r(128)), id="batch 1", grad=False)]
+    ] + [
+        Sample((r(1, 1600), r(128, 1600), r(128)), id="batch 1", grad=False),
+        Sample((r(6, 260), r(133, 260), r(133), "relu"), id="batch 6", grad=False),
+        Sample((r(3, 260), r(260, 1031).T, r(1031), "tanh"), id="batch 3, transposed", grad=False),
+    ]
 
 
 f4 = np.ones((2, 3), np.float32)

@@ -149,11 +149,10 @@ def record(data: Any, inputs: tuple[Tensor, ...], backward: Backward, *, trusted
     no gradient. A backward that runs people's own code is not `trusted`: it may read memory that has changed.
     """
     single = not isinstance(data, tuple)
+    needs = tuple([x.requires_grad for x in inputs]) if _mode.enabled else ()
+    if True not in needs:
+        return Tensor(data) if single else tuple([Tensor(a) for a in data])
     arrays = (data,) if single else data
-    needs = tuple([x.requires_grad for x in inputs])
-    if True not in needs or not _mode.enabled:
-        out = tuple([Tensor(a) for a in arrays])
-        return out[0] if single else out
     edges: tuple[Edge, ...] = tuple(
         [(x if x._node is None else (x._node, x._index)) if x.requires_grad else None for x in inputs]
     )

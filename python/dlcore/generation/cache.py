@@ -23,6 +23,11 @@ from dlcore.tensor import Tensor
 __all__ = ["DynamicCache", "EncoderDecoderCache"]
 
 
+def _tokens(x: Tensor, start: int, end: int) -> Tensor:
+    """x[:, :, start:end], the step that every layer of every token takes, without the general index."""
+    return Tensor(_C.slice(x.array, 2, start, end - start, 1))
+
+
 class _Layer:
     __slots__ = ("capacity", "key", "length", "owned", "value")
 
@@ -72,13 +77,13 @@ class DynamicCache:
             self._grow(entry, key, value, end)
         self._write(entry, key, value, end)
         assert entry.key is not None and entry.value is not None
-        return entry.key[:, :, :end], entry.value[:, :, :end]
+        return _tokens(entry.key, 0, end), _tokens(entry.value, 0, end)
 
     @staticmethod
     def _write(entry: _Layer, key: Tensor, value: Tensor, end: int) -> None:
         assert entry.key is not None and entry.value is not None
-        _C.copy_into(entry.key[:, :, entry.length : end].array, key.array)
-        _C.copy_into(entry.value[:, :, entry.length : end].array, value.array)
+        _C.copy_into(_tokens(entry.key, entry.length, end).array, key.array)
+        _C.copy_into(_tokens(entry.value, entry.length, end).array, value.array)
         entry.length = end
 
     def _grow(self, entry: _Layer, key: Tensor, value: Tensor, end: int) -> None:
@@ -186,6 +191,7 @@ class EncoderDecoderCache:
     def __init__(self, max_length: int | None = None) -> None:
         self.self_attention_cache = DynamicCache(max_length)
         self.cross_attention_cache = DynamicCache()
+        self.position_bias: Tensor | None = None  # (1, H, 1, room) of a model with one, for its last query
         self._repeats = 1
 
     def get_seq_length(self, layer: int = 0) -> int:

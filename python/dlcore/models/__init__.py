@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dlcore.models._image import (
+        ImageConfig,
+        ImageModel,
         fuse,
     )
     from dlcore.models.alexnets import (
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
         AutoConfig,
         AutoModel,
         AutoModelForCausalLM,
+        AutoModelForCTC,
+        AutoModelForImageClassification,
         AutoModelForMaskedLM,
         AutoModelForPreTraining,
         AutoModelForQuestionAnswering,
@@ -158,12 +162,12 @@ if TYPE_CHECKING:
     from dlcore.tokenization import AutoTokenizer
 
 _HOME = {
-    "_image": "fuse",
+    "_image": "ImageConfig ImageModel fuse",
     "alexnets": "AlexNet AlexNet2012 alexnet alexnet_2012",
     "auto": (
-        "AutoConfig AutoModel AutoModelForCausalLM AutoModelForMaskedLM AutoModelForPreTraining "
-        "AutoModelForQuestionAnswering AutoModelForSeq2SeqLM AutoModelForSequenceClassification "
-        "AutoModelForTokenClassification"
+        "AutoConfig AutoModel AutoModelForCTC AutoModelForCausalLM AutoModelForImageClassification "
+        "AutoModelForMaskedLM AutoModelForPreTraining AutoModelForQuestionAnswering AutoModelForSeq2SeqLM "
+        "AutoModelForSequenceClassification AutoModelForTokenClassification"
     ),
     "base": "PreTrainedModel",
     "bert": (
@@ -213,7 +217,9 @@ __all__ = [
     "AlexNet2012",
     "AutoConfig",
     "AutoModel",
+    "AutoModelForCTC",
     "AutoModelForCausalLM",
+    "AutoModelForImageClassification",
     "AutoModelForMaskedLM",
     "AutoModelForPreTraining",
     "AutoModelForQuestionAnswering",
@@ -245,6 +251,8 @@ __all__ = [
     "GPT2Model",
     "GoogLeNet",
     "GoogLeNetOutputs",
+    "ImageConfig",
+    "ImageModel",
     "LeNet5",
     "LlamaConfig",
     "LlamaForCausalLM",

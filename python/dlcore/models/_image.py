@@ -1,22 +1,40 @@
-"""What the image models share: weights from files, and batch normalisation folded away for inference."""
+"""What the image models share: weights from files, folders with a configuration, and batch normalisation
+folded away for inference.
+"""
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from dlcore import _C, nn
-from dlcore.io import open_checkpoint
+from dlcore.hub import HUB_OPTIONS
+from dlcore.io import open_checkpoint, save_file
+from dlcore.models.base import SAFETENSORS, _open_weights
+from dlcore.models.config import PreTrainedConfig
 from dlcore.nn import init
 from dlcore.nn.container import _unobserved
 from dlcore.nn.utils.fusion import fuse_conv_bn_eval
 from dlcore.tensor import Tensor
 
-__all__ = ["ImageModel", "build", "conv_norm_act", "fuse"]
+__all__ = ["ImageConfig", "ImageModel", "build", "conv_norm_act", "fuse"]
+
+# The functions (a class for LeNet) that a configuration may name -> their modules.
+_ARCHITECTURES = {
+    **dict.fromkeys(["alexnet", "alexnet_2012"], "alexnets"),
+    "googlenet": "inception",
+    "LeNet5": "lenet",
+    **dict.fromkeys([f"resnet{n}" for n in (18, 34, 50, 101, 152)], "resnet"),
+    **dict.fromkeys(["resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"], "resnet"),
+    **dict.fromkeys(["wide_resnet50_2", "wide_resnet101_2"], "resnet"),
+    **dict.fromkeys([f"vgg{n}{bn}" for n in (11, 13, 16, 19) for bn in ("", "_bn")], "vgg"),
+    **dict.fromkeys(["vit_b_16", "vit_b_32", "vit_l_16", "vit_l_32", "vit_h_14"], "vit"),
+}
 
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".json")
 _FUSED = {nn.ReLU: "relu", nn.Sigmoid: "sigmoid", nn.Tanh: "tanh"}
@@ -57,6 +75,8 @@ def fuse(model: M) -> M:
     """
     if model.training:
         raise RuntimeError("fuse: the model must be in eval mode, got one in training mode")
+    if isinstance(model, ImageModel):
+        model._fused = True
     for module in list(model.modules()):
         children = module._modules
         if isinstance(module, nn.Sequential):
@@ -81,12 +101,140 @@ def _folds(conv: Any, norm: Any) -> bool:
     )
 
 
+# ---- folders -----------------------------------------------------------------------------------------------
+
+
+class ImageConfig(PreTrainedConfig):
+    """What a folder's config.json says of an image model: `architecture`, the name of the function that makes
+    it, the `arguments` of that call, the labels, and the `preprocessing` that it was trained with, arguments
+    of `dlcore.vision.transforms.ImageClassification`.
+
+    Raises ValueError for an unknown architecture and for arguments that are no object.
+
+    >>> config = ImageConfig(architecture="resnet18", arguments={"num_classes": 2})
+    >>> config.num_labels, config.preprocessing["crop_size"]
+    (2, 224)
+    """
+
+    model_type = "image_classification"
+    defaults: ClassVar[dict[str, Any]] = {
+        "architecture": "resnet18",
+        "arguments": {},
+        "preprocessing": {},
+        "tie_word_embeddings": False,
+    }
+
+    architecture: str
+    arguments: dict[str, Any]
+    preprocessing: dict[str, Any]
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if self.architecture not in _ARCHITECTURES:
+            raise ValueError(
+                f"ImageConfig: architecture must be one of {', '.join(_ARCHITECTURES)}, "
+                f"got {self.architecture!r}"
+            )
+        for name in ("arguments", "preprocessing"):
+            if not isinstance(getattr(self, name), dict):
+                raise ValueError(f"ImageConfig: {name} must be an object, got {getattr(self, name)!r}")
+        bad = {"weights", "progress"} & set(self.arguments)
+        if bad:
+            raise ValueError(f"ImageConfig: arguments must not hold {', '.join(sorted(bad))}")
+        if "id2label" not in kwargs:
+            self.num_labels = self.arguments.get("num_classes", 10 if self.architecture == "LeNet5" else 1000)
+        self.preprocessing = {**self._usual_preprocessing(), **self.preprocessing}
+
+    def _usual_preprocessing(self) -> dict[str, Any]:
+        if self.architecture == "LeNet5":
+            size, channels = self.arguments.get("image_size", 28), self.arguments.get("in_channels", 1)
+            return {"crop_size": size, "resize_size": size, "mean": [0.0] * channels, "std": [1.0] * channels}
+        size = self.arguments.get("image_size", 224)
+        mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+        return {"crop_size": size, "resize_size": size * 256 // 224, "mean": mean, "std": std}
+
+
+def _plain(value: Any) -> bool:
+    """Whether JSON gives it back as it was."""
+    if type(value) in (list, tuple):
+        return all(map(_plain, value))
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
 class ImageModel(nn.Module):
-    """Images (N, 3, H, W) -> logits (N, num_classes)."""
+    """Images (N, C, H, W) -> logits (N, num_classes). `config` describes a model that was made by its
+    function, such as `resnet18()`; its labels and preprocessing are there to be set.
+
+    >>> import dlcore
+    >>> ImageModel.from_config(ImageConfig(architecture="LeNet5")).config.num_labels
+    10
+    """
+
+    config: ImageConfig | None = None
 
     def fuse(self) -> Any:
         """See `dlcore.models.fuse`."""
         return fuse(self)
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
+        """Writes config.json and model.safetensors, under torchvision's names.
+
+        Raises ValueError for a model that its class made, not its function, for arguments that JSON does not
+        hold, and for a fused one.
+        """
+        name, config = type(self).__name__, self.config
+        if config is None:
+            raise ValueError(f"{name}.save_pretrained: the model must be made by its function, as resnet18()")
+        if getattr(self, "_fused", False):
+            raise ValueError(f"{name}.save_pretrained: the model must not be fused; save, then fuse")
+        for argument, value in config.arguments.items():
+            if not _plain(value):
+                raise ValueError(
+                    f"{name}.save_pretrained: arguments must be numbers, strings or lists of them, got "
+                    f"{argument}={value!r}"
+                )
+        state = self.state_dict()
+        config.architectures = [config.architecture]
+        config.dtype = next(iter(self.parameters())).dtype.name
+        config.save_pretrained(save_directory)
+        save_file(dict(state), Path(save_directory) / SAFETENSORS, {"format": "pt"})
+
+    @classmethod
+    def from_config(cls, config: PreTrainedConfig) -> Self:
+        """The model with fresh weights. Raises TypeError for one of another class and for arguments that its
+        function does not take.
+        """
+        if not isinstance(config, ImageConfig):
+            raise TypeError(f"{cls.__name__}: config must be an ImageConfig, got {type(config).__name__}")
+        module = importlib.import_module(f"dlcore.models.{_ARCHITECTURES[config.architecture]}")
+        model: Any = getattr(module, config.architecture)(**config.arguments)
+        if not isinstance(model, cls):
+            raise TypeError(f"{cls.__name__}: the configuration is of {config.architecture!r}")
+        if config.dtype == "float64":
+            model.double()
+        model.config = config
+        return model
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        config: PreTrainedConfig | None = None,
+        use_safetensors: bool | None = None,
+        **hub: Any,
+    ) -> Self:
+        """The model of a folder, or of a name on the hub, in eval mode.
+
+        Raises FileNotFoundError where a file is missing, ValueError for corrupt ones, RuntimeError for names
+        and shapes that do not match.
+        """
+        unknown = set(hub) - set(HUB_OPTIONS)
+        if unknown:
+            raise TypeError(f"{cls.__name__}.from_pretrained: unknown options: {', '.join(sorted(unknown))}")
+        found = ImageConfig.from_pretrained(path, **hub) if config is None else config
+        state = _open_weights(path, use_safetensors, hub)
+        return build(cls.__name__, lambda: cls.from_config(found), state, {}, "", {}).eval()
 
 
 # ---- weights -----------------------------------------------------------------------------------------------
@@ -160,7 +308,7 @@ def build(
     that is not the weights', RuntimeError for names and shapes that do not match.
     """
     if weights is None:
-        return make(**kwargs)
+        return _described(name, make(**kwargs), kwargs)
     state, published = _state(name, weights, files)
     if head in state:
         classes = _shape(state, head)[0]
@@ -178,4 +326,11 @@ def build(
         tensors[key] = Tensor(value) if isinstance(value, _C.Array) else value
     tensors._metadata = getattr(state, "_metadata", None)  # type: ignore[attr-defined]
     model.load_state_dict(tensors)
+    return _described(name, model, kwargs)
+
+
+def _described(name: str, model: M, arguments: dict[str, Any]) -> M:
+    """The model with its configuration."""
+    if isinstance(model, ImageModel) and model.config is None and name in _ARCHITECTURES:
+        model.config = ImageConfig(architecture=name, arguments=dict(arguments))
     return model

@@ -12,7 +12,9 @@ from dlcore.models.config import PreTrainedConfig
 __all__ = [
     "AutoConfig",
     "AutoModel",
+    "AutoModelForCTC",
     "AutoModelForCausalLM",
+    "AutoModelForImageClassification",
     "AutoModelForMaskedLM",
     "AutoModelForPreTraining",
     "AutoModelForQuestionAnswering",
@@ -31,11 +33,36 @@ _FAMILIES = {
     "t5": ("t5", "T5"),
 }
 
+# Families whose classes have names of their own: suffix -> classes, the first where config.json names none.
+_OWN: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
+    "bilstm_ctc": ("speech", {"Config": ("CTCConfig",), "ForCTC": ("BiLSTMForCTC",)}),
+    "birnn": (
+        "birnn",
+        {
+            "Config": ("BiRNNConfig",),
+            "ForSequenceClassification": ("BiLSTMClassifier", "BiGRUClassifier"),
+            "ForTokenClassification": ("BiLSTMTagger", "BiGRUTagger"),
+        },
+    ),
+    "image_classification": (
+        "_image",
+        {"Config": ("ImageConfig",), "ForImageClassification": ("ImageModel",)},
+    ),
+}
+
 
 def _find(config: PreTrainedConfig | str, suffixes: tuple[str, ...]) -> Any:
     kind = config if isinstance(config, str) else config.model_type
+    if kind in _OWN:
+        module, classes = _OWN[kind]
+        names = next((classes[s] for s in suffixes if s in classes), None)
+        if names is None:
+            return None
+        wanted = [] if isinstance(config, str) else config.architectures or []
+        name = next((n for n in names if n in wanted), names[0])
+        return getattr(importlib.import_module(f"dlcore.models.{module}"), name)
     if kind not in _FAMILIES:
-        raise ValueError(f"model_type must be one of {', '.join(_FAMILIES)}, got {kind!r}")
+        raise ValueError(f"model_type must be one of {', '.join([*_FAMILIES, *_OWN])}, got {kind!r}")
     module, prefix = _FAMILIES[kind]
     family = importlib.import_module(f"dlcore.models.{module}")
     return next((getattr(family, prefix + s) for s in suffixes if hasattr(family, prefix + s)), None)
@@ -80,7 +107,8 @@ class _Auto:
     @classmethod
     def from_config(cls, config: PreTrainedConfig, **kwargs: Any) -> Any:
         """The model with fresh weights."""
-        return cls._class_for(config)(config, **kwargs)
+        found = cls._class_for(config)
+        return getattr(found, "from_config", found)(config, **kwargs)
 
     @classmethod
     def from_pretrained(
@@ -123,3 +151,11 @@ class AutoModelForTokenClassification(_Auto):
 
 class AutoModelForQuestionAnswering(_Auto):
     _suffixes = ("ForQuestionAnswering",)
+
+
+class AutoModelForImageClassification(_Auto):
+    _suffixes = ("ForImageClassification",)
+
+
+class AutoModelForCTC(_Auto):
+    _suffixes = ("ForCTC",)

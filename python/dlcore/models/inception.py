@@ -227,4 +227,6 @@ def googlenet(weights: Any = None, progress: bool = True, **kwargs: Any) -> Goog
     if not wants_aux:
         model.aux_logits = False
         model.aux1 = model.aux2 = None
+    if model.config is not None:
+        model.config.arguments["aux_logits"] = wants_aux
     return model

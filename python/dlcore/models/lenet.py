@@ -10,12 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dlcore import nn
+from dlcore.models._image import ImageConfig, ImageModel
 from dlcore.tensor import DTypeLike, Tensor
 
 __all__ = ["LeNet5"]
 
 
-class LeNet5(nn.Module):
+class LeNet5(ImageModel):
     """x (N, in_channels, 32, 32), or 28 by 28 with image_size=28 -> logits (N, num_classes).
 
     The layers carry the paper's names: c1, s2, c3, s4, c5, f6, output. 61,706 parameters with the defaults.
@@ -41,6 +42,8 @@ class LeNet5(nn.Module):
         if image_size not in (28, 32):
             raise ValueError(f"LeNet5: image_size must be 28 or 32, got {image_size!r}")
         self.image_size = image_size
+        given = {"num_classes": num_classes, "in_channels": in_channels, "image_size": image_size}
+        self.config = ImageConfig(architecture="LeNet5", arguments=given)
         edge = (32 - image_size) // 2  # the paper sets MNIST's 28 by 28 in a frame of 32 by 32
         self.features = nn.Sequential()
         self.features.add_module("c1", nn.Conv2d(in_channels, 6, 5, padding=edge, device=device, dtype=dtype))

@@ -16,8 +16,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from dlcore import _C, nn
 from dlcore import functional as F
-from dlcore import nn
+from dlcore.autograd import is_grad_enabled
 from dlcore.functional.attention import attention
 from dlcore.functional.multihead import _heads
 from dlcore.generation import GenerationMixin
@@ -203,6 +204,20 @@ class T5Attention(nn.Module):
         index = _bucket_square(queries, keys, not self.is_decoder, *self.buckets, table.device)
         return F.embedding(index, table).permute(2, 0, 1).contiguous().unsqueeze(0)
 
+    def last_bias(self, keys: int, cache: EncoderDecoderCache) -> Tensor:
+        """`compute_bias(1, keys)`, a view of a longer one that the cache keeps for the steps to come."""
+        known = cache.position_bias
+        if known is None or known.shape[3] < keys:
+            cache.position_bias = known = self.compute_bias(1, 1 << keys.bit_length())
+        return Tensor(_C.slice(known.array, 3, known.shape[3] - keys, keys, 1))
+
+    def _split(self, x: Tensor) -> Tensor:
+        """(B, L, H D) -> (B, H, L, D)."""
+        b, n, width = x.shape
+        if n == 1:
+            return x.reshape(b, self.n_heads, 1, width // self.n_heads)
+        return _heads(x, 1, self.n_heads, True)[0]
+
     def _keys_values(
         self, hidden: Tensor, source: Tensor | None, cache: EncoderDecoderCache | None
     ) -> tuple[Tensor, Tensor]:
@@ -214,8 +229,7 @@ class T5Attention(nn.Module):
                 if entry.key is not None and entry.value is not None:
                     return entry.key, entry.value
         x = hidden if source is None else source
-        (key,) = _heads(F.linear(x, self.k.weight), 1, self.n_heads, True)
-        (value,) = _heads(F.linear(x, self.v.weight), 1, self.n_heads, True)
+        key, value = (self._split(F.linear(x, w)) for w in (self.k.weight, self.v.weight))
         if cache is None:
             return key, value
         own = cache.self_attention_cache if source is None else cache.cross_attention_cache
@@ -229,7 +243,7 @@ class T5Attention(nn.Module):
         cache: EncoderDecoderCache | None = None,
         output_attentions: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        (query,) = _heads(F.linear(hidden, self.q.weight), 1, self.n_heads, True)  # (B, H, L, D)
+        query = self._split(F.linear(hidden, self.q.weight))  # (B, H, L, D)
         key, value = self._keys_values(hidden, source, cache)
         p = self.dropout if self.training else 0.0
         weights = None
@@ -238,7 +252,9 @@ class T5Attention(nn.Module):
             y = weights @ value
         else:
             y = attention(query, key, value, seen.mask, seen.lengths, seen.causal, 1.0, p)
-        y = y.permute(0, 2, 1, 3).reshape(*hidden.shape[:2], self.inner_dim)  # (B, L, H D)
+        if hidden.shape[1] > 1:
+            y = y.permute(0, 2, 1, 3)
+        y = y.reshape(*hidden.shape[:2], self.inner_dim)  # (B, L, H D)
         return F.linear(y, self.o.weight), weights
 
 
@@ -414,7 +430,11 @@ class T5Stack(nn.Module):
         seen = seen_source = Seen()
         if len(self.block) > 0:
             first: Any = self.block[0]
-            bias = first.layer[0].SelfAttention.compute_bias(queries, keys)
+            own = first.layer[0].SelfAttention
+            if queries == 1 and cache is not None and not is_grad_enabled():
+                bias = own.last_bias(keys, cache)
+            else:
+                bias = own.compute_bias(queries, keys)
             seen = who_sees_whom(bias, attention_mask, queries, keys, self.is_decoder, x.dtype)
         source = encoder_hidden_states if self.is_decoder else None
         if source is not None:

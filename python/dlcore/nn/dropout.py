@@ -36,7 +36,7 @@ class Dropout(_Dropout):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.dropout(input, self.p, self.training, self.inplace)
+        return F.dropout(input, self.p, True, self.inplace) if self.training else input
 
 
 class Dropout1d(_Dropout):

@@ -1,4 +1,6 @@
-"""`pipeline(task, model)`: from text to an answer in one call, as Transformers' pipelines give it."""
+"""`pipeline(task, model)`: from text, images or speech to an answer in one call, as Transformers' pipelines
+give it.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,10 @@ __all__ = ["Pipeline", "pipeline"]
 
 # task -> (module here, class, the Auto class of its models)
 TASKS = {
+    "automatic-speech-recognition": ("audio", "AutomaticSpeechRecognitionPipeline", "AutoModelForCTC"),
     "feature-extraction": ("text", "FeatureExtractionPipeline", "AutoModel"),
     "fill-mask": ("text", "FillMaskPipeline", "AutoModelForMaskedLM"),
+    "image-classification": ("image", "ImageClassificationPipeline", "AutoModelForImageClassification"),
     "question-answering": ("answers", "QuestionAnsweringPipeline", "AutoModelForQuestionAnswering"),
     "summarization": ("generation", "SummarizationPipeline", "AutoModelForSeq2SeqLM"),
     "text-classification": ("text", "TextClassificationPipeline", "AutoModelForSequenceClassification"),
@@ -22,15 +26,17 @@ TASKS = {
     "token-classification": ("text", "TokenClassificationPipeline", "AutoModelForTokenClassification"),
     "translation": ("generation", "TranslationPipeline", "AutoModelForSeq2SeqLM"),
 }
+WITHOUT_TOKENIZER = {"automatic-speech-recognition", "image-classification"}
 ALIASES = {"ner": "token-classification", "sentiment-analysis": "text-classification"}
 
 
 def pipeline(task: str, model: Any = None, tokenizer: Any = None, **kwargs: Any) -> Pipeline:
     """The pipeline of a task for a model: a folder, a name on the hub, or a model with its tokenizer.
 
-    Tasks: feature-extraction, fill-mask, question-answering, summarization, text-classification
-    (sentiment-analysis), text-generation, text2text-generation, token-classification (ner), translation or
-    translation_en_to_de. `kwargs` are defaults of the pipeline's calls.
+    Tasks: automatic-speech-recognition, feature-extraction, fill-mask, image-classification,
+    question-answering, summarization, text-classification (sentiment-analysis), text-generation,
+    text2text-generation, token-classification (ner), translation or translation_en_to_de. `kwargs` are
+    defaults of the pipeline's calls. Images and speech need no tokenizer.
 
     Raises ValueError for a task that is not known, or where the model or the tokenizer is missing.
 
@@ -50,12 +56,13 @@ def pipeline(task: str, model: Any = None, tokenizer: Any = None, **kwargs: Any)
 
         path = model
         model = getattr(models, auto).from_pretrained(path)
-        tokenizer = path if tokenizer is None else tokenizer
+        if tokenizer is None and name not in WITHOUT_TOKENIZER:
+            tokenizer = path
     if isinstance(tokenizer, (str, os.PathLike)):
         from dlcore.tokenization import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(tokenizer)
-    if tokenizer is None:
+    if tokenizer is None and name not in WITHOUT_TOKENIZER:
         raise ValueError("pipeline: a tokenizer is needed where the model is given as an object")
     made: Pipeline = getattr(importlib.import_module(f"dlcore.pipelines.{module}"), cls)(
         model, tokenizer, task=task, **kwargs

@@ -42,7 +42,8 @@ struct Problem {
 };
 
 constexpr int64_t kDotColumns = 4;
-constexpr int64_t kDotRows = 32;  // the most that the dot path takes
+// The most rows that the dot path takes: with 16 registers its tile spills, and packing wins sooner.
+constexpr int64_t kDotRows = kVecBytes == 32 ? 12 : 32;
 
 // R rows of A (contiguous along k) against Q columns of B (contiguous along k): R x Q vector sums. The first
 // rows to read the columns fetch ahead in them, and at their end in the next ones: a column is too short for

@@ -6,6 +6,7 @@
 #include "kernels/matmul.h"
 
 #include "cpu/gemm.h"
+#include "cpu/stream.h"
 #include "cpu/vmath.h"
 
 namespace dlcore {
@@ -59,6 +60,7 @@ DLCORE_INLINE void dot_tile(const Problem<T>& p, const T* a, int64_t lda, int64_
     for (int r = 0; r < R; ++r) av[r] = load(a + r * lda + k);
 #pragma GCC unroll 4
     for (int q = 0; q < Q; ++q) {
+      __builtin_prefetch(reinterpret_cast<const char*>(b + q * p.b_cs + k) + kStreamAhead, 0, 2);
       const Vec<T> bv = load(b + q * p.b_cs + k);
 #pragma GCC unroll 4
       for (int r = 0; r < R; ++r) acc[r][q] = fma(av[r], bv, acc[r][q]);

@@ -4,6 +4,7 @@
 #include "kernels/quant.h"
 
 #include "cpu/simd.h"
+#include "cpu/stream.h"
 
 namespace dlcore {
 namespace DLCORE_ISA {
@@ -84,8 +85,7 @@ DLCORE_INLINE void tile(const QuantLinearArgs& p, int64_t i, int64_t j) {
     for (int r = 0; r < R; ++r) xv[r] = load(x + r * K + k);
 #pragma GCC unroll 4
     for (int q = 0; q < Q; ++q) {
-      // The next tile's bytes: a row is too short for the hardware to see a stream in it.
-      __builtin_prefetch(w + ((Q + q) * K + k) * size);
+      __builtin_prefetch(w + (q * K + k) * size + kStreamAhead, 0, 2);
       const Vec<T> wv = widen<T, kind>(w + (q * K + k) * size);
 #pragma GCC unroll 4
       for (int r = 0; r < R; ++r) acc[r][q] = fma(xv[r], wv, acc[r][q]);

@@ -396,9 +396,9 @@ void run(const Pass<T>& p) {
   if (depthwise && p.in.sw == 1 && p.in.sc != 1 && p.out_sc != 1 &&
       long_rows<T>(ceil_div(p.w.out, p.w.phases())))
     return depthwise_planes(p);
-  if (p.winograd && winograd(p)) return;
   if (takes_product(p)) return conv_product(p);
   if (takes_image(p)) return conv_image(p);
+  if (p.winograd && winograd(p)) return;
   const bool shared = shares_vectors(p);
   const T* packed = pack_weights(p, shared);
   const Reach reach[3] = {p.d.reach(), p.h.reach(), p.w.reach()};

@@ -65,7 +65,11 @@ DLCORE_INLINE Vec<T> widen_n(const uint8_t* p, int n) {
   return widen<T, kind>(whole);
 }
 
-// R rows of x against Q rows of W from row j on. The first rows of x fetch the tile after this one.
+// Bytes that each row of W is asked for into L2 ahead of its turn: the hardware sees no stream in a few rows
+// side by side, and stops at the ends of pages.
+constexpr int64_t kAhead = 16384;
+
+// R rows of x against Q rows of W from row j on.
 template <class T, Quant kind, int R, int Q>
 DLCORE_INLINE void tile(const QuantLinearArgs& p, int64_t i, int64_t j) {
   constexpr int L = kLanes<T>, size = kind == Quant::int8 ? 1 : 2;
@@ -78,20 +82,13 @@ DLCORE_INLINE void tile(const QuantLinearArgs& p, int64_t i, int64_t j) {
 #pragma GCC unroll 4
     for (int q = 0; q < Q; ++q) acc[r][q] = Vec<T>{};
   int64_t k = 0;
-  // Line after line as they lie in memory, so that the hardware sees one stream and runs ahead of it: a row
-  // is too short for one.
-  constexpr int step = Q * L * size;
-  const uint8_t* next = w + Q * K * size;
-  for (; k + L <= K; k += L, next += step) {
+  for (; k + L <= K; k += L) {
     Vec<T> xv[R];
 #pragma GCC unroll 4
     for (int r = 0; r < R; ++r) xv[r] = load(x + r * K + k);
-    if (i == 0) {
-#pragma GCC unroll 4
-      for (int line = 0; line < step; line += 64) __builtin_prefetch(next + line, 0, 2);
-    }
 #pragma GCC unroll 4
     for (int q = 0; q < Q; ++q) {
+      __builtin_prefetch(w + (q * K + k) * size + kAhead, 0, 2);
       const Vec<T> wv = widen<T, kind>(w + (q * K + k) * size);
 #pragma GCC unroll 4
       for (int r = 0; r < R; ++r) acc[r][q] = fma(xv[r], wv, acc[r][q]);

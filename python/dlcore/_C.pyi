@@ -18,6 +18,7 @@ __all__: list[str] = [
     "abs",
     "activation_backward",
     "adadelta_step",
+    "adafactor_step",
     "adagrad_step",
     "adam_step",
     "adamax_step",
@@ -35,6 +36,7 @@ __all__: list[str] = [
     "available_isas",
     "avg_pool",
     "avg_pool_backward",
+    "axpby_",
     "batch_norm",
     "batch_norm_backward",
     "binary_",
@@ -45,6 +47,7 @@ __all__: list[str] = [
     "check_guards",
     "clamp",
     "clamp_",
+    "clip_grad_norm_",
     "clone",
     "compiler",
     "concatenate",
@@ -95,6 +98,7 @@ __all__: list[str] = [
     "fractional_max_pool",
     "from_dlpack",
     "from_numpy",
+    "ftrl_step",
     "full",
     "gather",
     "ge",
@@ -119,6 +123,7 @@ __all__: list[str] = [
     "kernel_names",
     "kernels_on",
     "kthvalue",
+    "lamb_step",
     "layer_norm",
     "layer_norm_backward",
     "le",
@@ -182,6 +187,7 @@ __all__: list[str] = [
     "rsqrt",
     "scale_",
     "scatter_into",
+    "schedule_free_step",
     "searchsorted",
     "select",
     "set_guard",
@@ -280,6 +286,25 @@ def adadelta_step(
     epsilon: typing.SupportsFloat | typing.SupportsIndex,
     weight_decay: typing.SupportsFloat | typing.SupportsIndex,
     maximize: bool,
+    keep: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex] = [],
+    scale: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex] = [],
+) -> None: ...
+def adafactor_step(
+    params: collections.abc.Sequence[Array],
+    grads: collections.abc.Sequence[Array],
+    rows: collections.abc.Sequence[Array],
+    columns: collections.abc.Sequence[Array],
+    variances: collections.abc.Sequence[Array],
+    fresh: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
+    rates: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
+    keep: typing.SupportsFloat | typing.SupportsIndex,
+    epsilon: typing.SupportsFloat | typing.SupportsIndex,
+    least_mean: typing.SupportsFloat | typing.SupportsIndex,
+    least_variance: typing.SupportsFloat | typing.SupportsIndex,
+    least_rms: typing.SupportsFloat | typing.SupportsIndex,
+    threshold: typing.SupportsFloat | typing.SupportsIndex,
+    maximize: bool = False,
+    full: bool = False,
 ) -> None: ...
 def adagrad_step(
     params: collections.abc.Sequence[Array],
@@ -292,6 +317,8 @@ def adagrad_step(
     weight_decay: typing.SupportsFloat | typing.SupportsIndex,
     maximize: bool,
     epsilon_inside: bool = False,
+    keep: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex] = [],
+    scale: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex] = [],
 ) -> None: ...
 def adam_step(
     params: collections.abc.Sequence[Array],
@@ -309,6 +336,8 @@ def adam_step(
     maximize: bool = False,
     decoupled: bool = False,
     epsilon_hat: bool = False,
+    keep: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex] = [],
+    scale: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex] = [],
 ) -> None: ...
 def adamax_step(
     params: collections.abc.Sequence[Array],
@@ -322,6 +351,9 @@ def adamax_step(
     epsilon: typing.SupportsFloat | typing.SupportsIndex,
     weight_decay: typing.SupportsFloat | typing.SupportsIndex,
     maximize: bool,
+    epsilon_below: bool = False,
+    keep: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex] = [],
+    scale: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex] = [],
 ) -> None: ...
 def adaptive_avg_pool(x: Array, output_size: collections.abc.Sequence[int]) -> Array: ...
 def adaptive_avg_pool_backward(
@@ -417,6 +449,13 @@ def avg_pool_backward(
     divisor_override: typing.SupportsInt | typing.SupportsIndex | None = None,
     channels_last: bool = False,
 ) -> Array: ...
+def axpby_(
+    out: collections.abc.Sequence[Array],
+    a: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
+    x: collections.abc.Sequence[Array],
+    b: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
+    y: collections.abc.Sequence[Array],
+) -> None: ...
 def batch_norm(
     x: Array,
     running_mean: Array | None,
@@ -459,6 +498,12 @@ def clamp_(
     low: typing.SupportsFloat | typing.SupportsIndex,
     high: typing.SupportsFloat | typing.SupportsIndex,
 ) -> None: ...
+def clip_grad_norm_(
+    arrays: collections.abc.Sequence[Array],
+    max_norm: typing.SupportsFloat | typing.SupportsIndex,
+    order: typing.SupportsFloat | typing.SupportsIndex = 2.0,
+    strict: bool = False,
+) -> float: ...
 def clone(x: Array) -> Array: ...
 def compiler() -> str: ...
 def concatenate(
@@ -701,6 +746,20 @@ def fractional_max_pool(
 ) -> tuple[Array, Array]: ...
 def from_dlpack(capsule: typing_extensions.CapsuleType) -> Array: ...
 def from_numpy(x: np.ndarray) -> Array: ...
+def ftrl_step(
+    params: collections.abc.Sequence[Array],
+    grads: collections.abc.Sequence[Array],
+    sum: collections.abc.Sequence[Array],
+    linear: collections.abc.Sequence[Array],
+    lr: typing.SupportsFloat | typing.SupportsIndex,
+    power: typing.SupportsFloat | typing.SupportsIndex,
+    l1: typing.SupportsFloat | typing.SupportsIndex,
+    l2: typing.SupportsFloat | typing.SupportsIndex,
+    shrinkage: typing.SupportsFloat | typing.SupportsIndex,
+    beta: typing.SupportsFloat | typing.SupportsIndex,
+    keep: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex] = [],
+    scale: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex] = [],
+) -> None: ...
 def full(
     shape: collections.abc.Sequence[int], value: float, dtype: npt.DTypeLike, device: str = "cpu"
 ) -> Array: ...
@@ -816,6 +875,19 @@ def kthvalue(
     axis: typing.SupportsInt | typing.SupportsIndex = -1,
     keepdim: bool = False,
 ) -> tuple[Array, Array]: ...
+def lamb_step(
+    params: collections.abc.Sequence[Array],
+    grads: collections.abc.Sequence[Array],
+    exp_avg: collections.abc.Sequence[Array],
+    exp_avg_sq: collections.abc.Sequence[Array],
+    steps: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
+    lr: typing.SupportsFloat | typing.SupportsIndex,
+    beta1: typing.SupportsFloat | typing.SupportsIndex,
+    beta2: typing.SupportsFloat | typing.SupportsIndex,
+    epsilon: typing.SupportsFloat | typing.SupportsIndex,
+    keep: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex] = [],
+    scale: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex] = [],
+) -> None: ...
 def layer_norm(
     x: Array,
     normalized_shape: collections.abc.Sequence[int],
@@ -853,6 +925,8 @@ def lion_step(
     beta2: typing.SupportsFloat | typing.SupportsIndex,
     weight_decay: typing.SupportsFloat | typing.SupportsIndex = 0.0,
     maximize: bool = False,
+    keep: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex] = [],
+    scale: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex] = [],
 ) -> None: ...
 def local_response_norm(
     x: Array,
@@ -996,6 +1070,8 @@ def nadam_step(
     momentum_decay: typing.SupportsFloat | typing.SupportsIndex,
     decoupled: bool,
     maximize: bool,
+    keep: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex] = [],
+    scale: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex] = [],
 ) -> None: ...
 @typing.overload
 def ne(a: Array, b: Array) -> Array: ...
@@ -1115,6 +1191,9 @@ def rmsprop_step(
     centered: bool,
     maximize: bool,
     epsilon_inside: bool = False,
+    rated: bool = False,
+    keep: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex] = [],
+    scale: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex] = [],
 ) -> None: ...
 def rnn(
     kind: str,
@@ -1171,6 +1250,19 @@ def scale_(
 def scatter_into(
     y: Array, axis: typing.SupportsInt | typing.SupportsIndex, index: Array, x: Array, accumulate: bool
 ) -> None: ...
+def schedule_free_step(
+    params: collections.abc.Sequence[Array],
+    grads: collections.abc.Sequence[Array],
+    z: collections.abc.Sequence[Array],
+    exp_avg_sq: collections.abc.Sequence[Array],
+    steps: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
+    lr: typing.SupportsFloat | typing.SupportsIndex,
+    beta1: typing.SupportsFloat | typing.SupportsIndex,
+    beta2: typing.SupportsFloat | typing.SupportsIndex,
+    epsilon: typing.SupportsFloat | typing.SupportsIndex,
+    keep: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex] = [],
+    scale: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex] = [],
+) -> None: ...
 def searchsorted(sorted: Array, x: Array, right: bool = False) -> Array: ...
 def select(
     x: Array,
@@ -1197,6 +1289,9 @@ def sgd_step(
     weight_decay: typing.SupportsFloat | typing.SupportsIndex = 0.0,
     nesterov: bool = False,
     maximize: bool = False,
+    rated: bool = False,
+    keep: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex] = [],
+    scale: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex] = [],
 ) -> None: ...
 def sigmoid(
     x: Array,

@@ -3,8 +3,8 @@
 python examples/t5_two_tasks.py FOLDER [--steps N]: "sentiment" answers whether a film review is "positive" or
 "negative" (FOLDER holds SST-2's train, dev and test as .tsv.gz: text, tab, 0 or 1), "reverse" says up to six
 words in reverse. Both are text in, text out: one model, one generate(), and a loss in which both tasks weigh
-the same, however many words their answers have. Nothing is pre-trained. Prints both accuracies on the test part, and on fresh lists,
-of the step that is best on dev.
+the same, however many words their answers have. Nothing is pre-trained. Prints both accuracies on the test
+part, and on fresh lists, of the step that is best on dev.
 """
 
 import argparse

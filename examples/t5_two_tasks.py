@@ -1,8 +1,10 @@
-"""One small T5 learns two tasks at once, told apart by the first word of its input, from nothing.
+"""One small T5 learns two tasks at once, told apart by the first word of its input: 78 % and 99 % right.
 
 python examples/t5_two_tasks.py FOLDER [--steps N]: "sentiment" answers whether a film review is "positive" or
-"negative" (FOLDER holds SST-2's train.tsv.gz and test.tsv.gz: text, tab, 0 or 1), "reverse" says up to six
-words in reverse. Both are text in, text out: one model, one loss, one generate().
+"negative" (FOLDER holds SST-2's train, dev and test as .tsv.gz: text, tab, 0 or 1), "reverse" says up to six
+words in reverse. Both are text in, text out: one model, one generate(), and a loss in which both tasks weigh
+the same, however many words their answers have. Nothing is pre-trained. Prints both accuracies on the test
+part, and on fresh lists, of the step that is best on dev.
 """
 
 import argparse
@@ -41,22 +43,28 @@ def padded(rows, fill=PAD):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", help="where SST-2's train.tsv.gz and test.tsv.gz are")
-    parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--batch", type=int, default=32, help="examples of each task a step")
-    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("folder", help="where train.tsv.gz, dev.tsv.gz and test.tsv.gz are")
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--batch", type=int, default=32, help="reviews a step, with twice as many lists")
+    parser.add_argument("--width", type=int, default=96)
+    parser.add_argument("--layers", type=int, default=2, help="of the encoder, and of the decoder")
     parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--decay", type=float, default=0.1)
+    parser.add_argument("--dropout", type=float, default=0.15)
+    parser.add_argument("--word-dropout", type=float, default=0.3, help="of a review's words")
+    parser.add_argument("--tasks", nargs="+", default=["sentiment", "reverse"], help="to see what one costs")
+    parser.add_argument("--every", type=int, default=200, help="steps between looks at dev")
     args = parser.parse_args()
     dlcore.manual_seed(0)
-    rng = np.random.default_rng(0)
-    train, test = read(args.folder, "train"), read(args.folder, "test")
+    rng, fresh = np.random.default_rng(0), np.random.default_rng(1)
+    train, dev, test = (read(args.folder, part) for part in ("train", "dev", "test"))
 
     counts = Counter(w for words, _ in train for w in words)
-    known = [w for w, n in counts.most_common() if n > 1]
+    known = [w for w, n in counts.most_common() if n > 2]
     words = ["<pad>", "</s>", "<unk>", "sentiment", "reverse", *ANSWERS]
     words += [w for w in known if w not in words]
     ids = {w: i for i, w in enumerate(words)}
-    common = known[:200]  # what is to be reversed
+    common = known[:100]  # what is to be reversed
 
     def encode(text):
         return [*(ids.get(w, UNKNOWN) for w in text), END]
@@ -69,48 +77,47 @@ def main():
         d_model=args.width,
         d_kv=args.width // 4,
         d_ff=2 * args.width,
-        num_layers=2,
+        num_layers=args.layers,
         num_heads=4,
         relative_attention_num_buckets=32,
-        dropout_rate=0.1,
+        dropout_rate=args.dropout,
+        feed_forward_proj="gated-gelu",
+        scale_decoder_outputs=False,
     )
     model = T5ForConditionalGeneration(config)
+    # T5 draws words from N(0, 1), from which some dozens of sightings cannot move one far enough. From a
+    # smaller N the tied head needs no scale.
+    dlcore.nn.init.normal_(model.shared.weight, 0.0, args.width**-0.5)
     print(f"{model.num_parameters():,} parameters, {len(train):,} reviews, {len(words):,} words", flush=True)
-    optimizer = dlcore.optim.AdamW(model.parameters(), lr=args.rate, weight_decay=0.01)
-    schedule = dlcore.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min((step + 1) / 200, max(0.0, 1 - step / args.steps) + 0.02)
+    optimizer = dlcore.optim.AdamW(model.parameters(), lr=args.rate, weight_decay=args.decay)
+    schedule = dlcore.optim.lr_scheduler.OneCycleLR(
+        optimizer, args.rate, total_steps=args.steps + 1, pct_start=0.1
     )
-    start, losses = time.perf_counter(), []
-    for step in range(1, args.steps + 1):
-        picked = [train[i] for i in rng.integers(0, len(train), args.batch)]
-        pairs = [(["sentiment", *review], [answer]) for review, answer in picked]
-        pairs += [reversal(common, rng) for _ in range(args.batch)]
-        inputs = padded([encode(source) for source, _ in pairs])
-        labels = padded([encode(target) for _, target in pairs], -100)
-        model.train()
-        optimizer.zero_grad()
-        loss = model(
-            dlcore.tensor(inputs),
-            dlcore.tensor((inputs != PAD).astype(np.int64)),
-            labels=dlcore.tensor(labels),
-        ).loss
-        loss.backward()
-        dlcore.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        losses.append(loss.item())
-        if step % 100 == 0:
-            print(
-                f"step {step}, loss {np.mean(losses[-100:]):.3f}, {time.perf_counter() - start:.0f} s",
-                flush=True,
-            )
 
-    model.eval()
+    def reviews():
+        """Batches without end, reviews of like length together."""
+        while True:
+            order = rng.permutation(len(train))
+            for at in range(0, len(order) - 20 * args.batch + 1, 20 * args.batch):
+                pool = sorted(order[at : at + 20 * args.batch], key=lambda i: len(train[i][0]))
+                for g in rng.permutation(20):
+                    picked = [train[i] for i in pool[g * args.batch : (g + 1) * args.batch]]
+                    inputs = padded([encode(["sentiment", *review]) for review, _ in picked])
+                    dropped = (rng.random(inputs.shape) < args.word_dropout) & (inputs > END)
+                    dropped[:, 0] = False
+                    inputs[dropped] = UNKNOWN
+                    yield inputs, padded([encode([answer]) for _, answer in picked], -100)
+
+    def lists():
+        while True:
+            pairs = [reversal(common, rng) for _ in range(2 * args.batch)]
+            yield padded([encode(source) for source, _ in pairs]), padded([encode(t) for _, t in pairs], -100)
 
     def accuracy(pairs):
-        right = 0
-        for at in range(0, len(pairs), 100):
-            part = pairs[at : at + 100]
+        model.eval()
+        right, order = 0, sorted(pairs, key=lambda pair: len(pair[0]))
+        for at in range(0, len(order), 100):
+            part = order[at : at + 100]
             inputs = padded([encode(source) for source, _ in part])
             found = model.generate(
                 dlcore.tensor(inputs),
@@ -121,14 +128,56 @@ def main():
             right += sum(decode(row) == target for row, (_, target) in zip(found.tolist(), part))
         return right / len(pairs)
 
-    fresh = np.random.default_rng(1)
-    reviews = [(["sentiment", *review], [answer]) for review, answer in test]
-    print(f"sentiment: {accuracy(reviews):.3f} of {len(reviews)} test reviews")
-    lists = [reversal(common, fresh) for _ in range(1000)]
-    print(f"reverse: {accuracy(lists):.3f} of {len(lists)} lists of words, word for word")
-    for source, _ in (reviews[0], reviews[1], lists[0], lists[1]):
-        row = model.generate(dlcore.tensor([encode(source)]), max_new_tokens=8, do_sample=False)[0].tolist()
-        print(f"\n  {' '.join(source)}\n  -> {' '.join(decode(row))}")
+    def questions(part, lists):
+        found = {
+            "sentiment": [(["sentiment", *review], [answer]) for review, answer in part],
+            "reverse": [reversal(common, fresh) for _ in range(lists)],
+        }
+        return {task: found[task] for task in args.tasks}
+
+    tasks = {"sentiment": reviews(), "reverse": lists()}
+    tasks = {task: tasks[task] for task in args.tasks}
+    held_out, best = questions(dev, 300), (0.0, 0, {})
+    losses = {task: [] for task in tasks}
+    start, cpu = time.perf_counter(), time.process_time()
+    for step in range(1, args.steps + 1):
+        model.train()
+        optimizer.zero_grad()
+        for task, batches in tasks.items():
+            inputs, labels = next(batches)
+            loss = model(
+                dlcore.tensor(inputs),
+                dlcore.tensor((inputs != PAD).astype(np.int64)),
+                labels=dlcore.tensor(labels),
+            ).loss
+            loss.backward()  # gradients add up
+            losses[task].append(loss.item())
+        dlcore.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        if step % args.every == 0 or step == args.steps:
+            reached = {task: accuracy(pairs) for task, pairs in held_out.items()}
+            if sum(reached.values()) > best[0]:
+                weights = {name: p.detach().numpy().copy() for name, p in model.state_dict().items()}
+                best = (sum(reached.values()), step, weights)
+            told = (
+                f"{task} loss {np.mean(losses[task][-args.every :]):.3f} and {found:.3f} right on dev"
+                for task, found in reached.items()
+            )
+            print(
+                f"step {step}: {', '.join(told)}, {time.perf_counter() - start:.0f} s, "
+                f"{time.process_time() - cpu:.0f} s of processor time",
+                flush=True,
+            )
+
+    model.load_state_dict(best[2])
+    print(f"the weights of step {best[1]}, the best on dev:")
+    for task, pairs in questions(test, 1000).items():
+        print(f"{task}: {accuracy(pairs):.3f} of {len(pairs)}, word for word", flush=True)
+        for source, _ in pairs[:2]:
+            row = model.generate(dlcore.tensor([encode(source)]), max_new_tokens=8, do_sample=False)[0]
+            print(f"  {' '.join(source)}\n  -> {' '.join(decode(row.tolist()))}\n")
+    print(f"{time.process_time() - cpu:.0f} s of processor time in all")
 
 
 if __name__ == "__main__":

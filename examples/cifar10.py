@@ -65,15 +65,15 @@ def googlenet(classes=10):
         nn.MaxPool2d(2),  # (N, 32, 16, 16)
         conv(32, 64),
         nn.MaxPool2d(2),  # (N, 64, 8, 8)
-        Inception(64, 32),
+        Inception(64, 24),
+        Inception(96, 32),
         Inception(128, 40),
-        Inception(160, 48),
-        nn.MaxPool2d(2),  # (N, 192, 4, 4)
-        Inception(192, 64),
-        nn.AdaptiveAvgPool2d(1),  # (N, 256, 1, 1)
+        nn.MaxPool2d(2),  # (N, 160, 4, 4)
+        Inception(160, 56),
+        nn.AdaptiveAvgPool2d(1),  # (N, 224, 1, 1)
         nn.Flatten(),
         nn.Dropout(0.2),
-        nn.Linear(256, classes),
+        nn.Linear(224, classes),
     )
 
 

@@ -111,9 +111,13 @@ class Learner:
         return loss.item()
 
 
-def pretrain(config, rows, epochs, size, rate, rng):
-    """A BertForMaskedLM that has guessed 15 % of the words of all rows, `epochs` times, masked anew each."""
+def pretrain(config, rows, start, epochs, size, rate, rng):
+    """The state of a BertModel that has guessed 15 % of the words of all rows, `epochs` times, masked anew
+    each time, from another such state or a random one.
+    """
     model = BertForMaskedLM(config).train()
+    if start is not None:
+        model.bert.load_state_dict(start)
     learner = Learner(model, rate, epochs * -(-len(rows) // size))
     for epoch in range(1, epochs + 1):
         losses = []
@@ -128,7 +132,7 @@ def pretrain(config, rows, epochs, size, rate, rng):
         print(
             f"pre-training, epoch {epoch}: loss {np.mean(losses):.3f}, {cpu_seconds():.0f} CPU s", flush=True
         )
-    return model
+    return model.bert.state_dict()
 
 
 def finetune(model, data, epochs, size, rate, rng):

@@ -11,8 +11,9 @@ itself. Then the same net is trained on SST-2's 6,920 labels from this start and
 many steps, three seeds each; each run's last state is what is tested. The rate is the one of three that is
 best on dev, which is the same for both.
 
-What it shows is that so little text is not worth having: 0.784 of the test sentences from the pre-trained
-start, 0.811 from the random one."""
+So little text does not help: 0.784 of the test sentences are right from the pre-trained start, 0.811
+from the random one.
+"""
 
 import argparse
 import gzip

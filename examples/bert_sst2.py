@@ -8,7 +8,11 @@ test, .txt.gz), sst2 (train, dev and test, .tsv.gz: text, tab, 0 or 1), uci-sent
 Masked words are guessed in WikiText-2, in SST-2's training sentences and in the other reviews, all without
 their labels, first in all of it and then in the reviews alone: the text is small, and partly that of the task
 itself. Then the same net is trained on SST-2's 6,920 labels from this start and from a random one, equally
-many steps, three seeds each. Rates and epochs were chosen on dev; each run's last state is what is tested.
+many steps, three seeds each; each run's last state is what is tested. The rate is the one of three that is
+best on dev, which is the same for both.
+
+So little text does not help: 0.784 of the test sentences are right from the pre-trained start, 0.811
+from the random one.
 """
 
 import argparse
@@ -181,8 +185,7 @@ def main():
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--rate", type=float, default=1e-3, help="of pre-training")
-    parser.add_argument("--tuning-rate", type=float, default=5e-4, help="from the pre-trained start")
-    parser.add_argument("--random-rate", type=float, default=1e-3, help="from a random start")
+    parser.add_argument("--tuning-rate", type=float, default=5e-4, help="from either start")
     parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
     parts = [reviews(args.folder / "sst2" / f"{part}.tsv.gz") for part in ("train", "dev", "test")]
@@ -214,10 +217,10 @@ def main():
     state = pretrain(config, near, state, args.review_epochs, args.batch, args.rate, 1)
 
     steps = args.tuning_epochs * -(-len(train[0]) // args.batch)
-    for name, start, rate in (("random", None, args.random_rate), ("pre-trained", state, args.tuning_rate)):
+    for name, start in (("random", None), ("pre-trained", state)):
         found = []
         for seed in range(args.seeds):
-            model = finetune(config, train, start, args.tuning_epochs, args.batch, rate, seed)
+            model = finetune(config, train, start, args.tuning_epochs, args.batch, args.tuning_rate, seed)
             found.append((accuracy(model, dev), accuracy(model, test)))
             print(f"{name} start, seed {seed}: dev {found[-1][0]:.4f}, test {found[-1][1]:.4f}", flush=True)
         on_dev, on_test = np.mean(found, 0)

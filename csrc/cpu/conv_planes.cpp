@@ -1,9 +1,9 @@
 // Convolutions of row-major planes that transpose nothing: the vector runs along the row, and what is
 // computed are rows of the output's planes.
 //
-// A few planes, as the first layer of a network sees an image: no pixel's channels would fill a vector. A
-// tile of a few vectors of pixels times R output channels is held in registers; a tap reads consecutive
-// elements of the window (conv_planes.h) and R weights by broadcast.
+// A few planes in or out, as the first layer of a network and the last of a generator see an image: no
+// pixel's channels would fill a vector. A tile of a few vectors of pixels times R output channels is held in
+// registers; a tap reads consecutive elements of the window (conv_planes.h) and R weights by broadcast.
 //
 // One tap: each image is a product, y (O, pixels) = W (O, C) x (C, pixels).
 //
@@ -39,23 +39,35 @@ struct ImageTile {
 template <class T, int R, int V>
 void image_tile(const ImageTile<T>& t) {
   constexpr int L = kLanes<T>;
-  Vec<T> acc[R][V];
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r)
-#pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) acc[r][v] = Vec<T>{};
+  constexpr int64_t kRun = 512;  // as in the dense tiles: rounding errors grow with the run, not with the sum
+  Vec<T> acc[R][V], before[R][V];
   const T* w = t.w;
-  for (int64_t k = 0; k < t.K; ++k, w += R) {
-    const T* x = t.x + t.off[k];
-    Vec<T> xv[V];
+  for (int64_t k = 0;;) {
 #pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) xv[v] = load(x + v * t.x_next);
+    for (int r = 0; r < R; ++r)
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      const Vec<T> wr = splat(w[r]);
+      for (int v = 0; v < V; ++v) acc[r][v] = Vec<T>{};
+    const int64_t begin = k, end = min64(t.K, k + kRun);
+    for (; k < end; ++k, w += R) {
+      const T* x = t.x + t.off[k];
+      Vec<T> xv[V];
 #pragma GCC unroll 8
-      for (int v = 0; v < V; ++v) acc[r][v] = fma(xv[v], wr, acc[r][v]);
+      for (int v = 0; v < V; ++v) xv[v] = load(x + v * t.x_next);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        const Vec<T> wr = splat(w[r]);
+#pragma GCC unroll 8
+        for (int v = 0; v < V; ++v) acc[r][v] = fma(xv[v], wr, acc[r][v]);
+      }
     }
+    if (begin > 0) {
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+        for (int v = 0; v < V; ++v) acc[r][v] += before[r][v];
+    }
+    if (k >= t.K) break;
+    __builtin_memcpy(&before, &acc, sizeof before);
   }
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
@@ -195,17 +207,21 @@ void conv_product(const Pass<T>& p) {
   });
 }
 
-// The sums are short enough for one run; beyond a few channels, pixels with unit channel stride win.
+// A few inputs, or so few outputs that they would leave most of a vector idle; between the two, pixels with
+// unit channel stride win.
 template <class T>
 bool takes_image(const Pass<T>& p) {
-  return p.Ci <= (p.G == 1 ? 8 : 16) && p.in.sw == 1 && p.out_sw == 1 && p.in.sc != 1 && p.out_sc != 1 &&
-         p.in.D == 1 && p.d.out == 1 && p.d.taps == 1 && p.d.pad == 0 && p.h.phases() * p.w.phases() == 1 &&
-         p.Ci * p.taps() <= 512 && long_rows<T>(p.w.out);
+  const bool few = p.Ci <= (p.G == 1 ? 8 : 16) || (p.G == 1 && p.Co <= 4 && 2 * p.Co <= kLanes<T>);
+  return few && p.in.sw == 1 && p.out_sw == 1 && p.in.sc != 1 && p.out_sc != 1 && p.in.D == 1 &&
+         p.d.out == 1 && p.d.taps == 1 && p.d.pad == 0 && p.h.phases() * p.w.phases() == 1 &&
+         long_rows<T>(p.w.out);
 }
 
 template <class T>
 void conv_image(const Pass<T>& p) {
-  if (2 * p.Co <= kChannels)
+  if (p.Co == 1)
+    image_rows<T, 1>(p);
+  else if (2 * p.Co <= kChannels)
     image_rows<T, kChannels / 2>(p);
   else
     image_rows<T, kChannels>(p);

@@ -88,30 +88,6 @@ struct Inputs {
   }
 };
 
-// One tile, all channels; x: its first input in a window.
-void transform_tile(const Window<float>& w, const float* x, const Inputs& v, int64_t tile) {
-  for (int64_t c = 0; c < v.vectors; ++c, x += L) {
-    F half[kIn][kIn];
-#pragma GCC unroll 6
-    for (int j = 0; j < kIn; ++j) {
-      F d[kIn], u[kIn];
-#pragma GCC unroll 6
-      for (int i = 0; i < kIn; ++i) d[i] = load(x + i * w.row + j * w.pix);
-      transform_input(d, u);
-#pragma GCC unroll 6
-      for (int i = 0; i < kIn; ++i) half[i][j] = u[i];
-    }
-    float* out = v.at(0, tile, c);
-#pragma GCC unroll 6
-    for (int i = 0; i < kIn; ++i) {
-      F u[kIn];
-      transform_input(half[i], u);
-#pragma GCC unroll 6
-      for (int j = 0; j < kIn; ++j, out += v.step) store(out, u[j]);
-    }
-  }
-}
-
 // Channels that one register sums up, as in the direct form: rounding errors grow with the run.
 constexpr int64_t kRun = 512;
 
@@ -256,7 +232,9 @@ void load_part(const Pass<float>& p, const Part& part, const Inputs& v, int64_t 
       gradient_window(in, gate, p.gate_act, part.n1 - part.n0, p.in_n, p.gate_n, box, v.vectors * L, 3);
   for (int64_t t = 0; t < part.tiles(); ++t) {
     const int64_t j = t % part.cols(), i = t / part.cols() % part.rows(), n = t / part.cols() / part.rows();
-    transform_tile(w, w.p + n * w.image + i * Out * w.row + j * Out * w.pix, v, first + t);
+    const float* const x = w.p + n * w.image + i * Out * w.row + j * Out * w.pix;
+    transform_tile<kIn>(w, x, v.vectors * L, v.step, transform_input,
+                        [&](int64_t c) { return v.at(0, first + t, c / L); });
   }
 }
 

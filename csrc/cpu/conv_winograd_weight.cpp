@@ -30,32 +30,6 @@ struct Tiles {
   }
 };
 
-// N x N inputs of one tile, all channels of the window, to the 36 points.
-template <int N, class Transform>
-void transform_tile(const Window<float>& w, const float* x, int64_t channels, const Tiles& to, int64_t tile,
-                    const Transform& transform) {
-  for (int64_t c = 0; c < channels; c += L, x += L) {
-    F half[kIn][N];
-#pragma GCC unroll 6
-    for (int j = 0; j < N; ++j) {
-      F d[N], u[kIn];
-#pragma GCC unroll 6
-      for (int i = 0; i < N; ++i) d[i] = load(x + i * w.row + j * w.pix);
-      transform(d, u);
-#pragma GCC unroll 6
-      for (int i = 0; i < kIn; ++i) half[i][j] = u[i];
-    }
-    float* out = to.at(0, c, tile);
-#pragma GCC unroll 6
-    for (int i = 0; i < kIn; ++i) {
-      F u[kIn];
-      transform(half[i], u);
-#pragma GCC unroll 6
-      for (int j = 0; j < kIn; ++j, out += to.step) store(out, u[j]);
-    }
-  }
-}
-
 // One point's operands for the GEMM, at most KC tiles deep.
 struct InputColumns {  // channels as rows
   const float* p;
@@ -127,11 +101,14 @@ bool run(const ConvArgs& p) {
               0, 1, i - p.pad[1], i - p.pad[1] + kIn, box.c0 - p.pad[2], box.c1 - p.pad[2] + Taps - 1};
           const Window<float> xw = window(a, 1, 0, read, Cp, 3);
           for (int64_t t = 0; t < j1 - j0; ++t)
-            transform_tile<kIn>(xw, xw.p + t * Out * xw.pix, Cp, x, first + t, transform_input);
+            transform_tile<kIn>(xw, xw.p + t * Out * xw.pix, Cp, x.step, transform_input,
+                                [&](int64_t c) { return x.at(0, c, first + t); });
           const Window<float> gw = gradient_window(b, c, p.act, 1, 0, 0, box, Op, 3);
           for (int64_t t = 0; t < j1 - j0; ++t)
-            transform_tile<Out>(gw, gw.p + t * Out * gw.pix, Op, dy, first + t,
-                                [](const F(&g)[Out], F(&u)[kIn]) { transform_kernel(g, u); });
+            transform_tile<Out>(
+                gw, gw.p + t * Out * gw.pix, Op, dy.step,
+                [](const F(&g)[Out], F(&u)[kIn]) { transform_kernel(g, u); },
+                [&](int64_t o) { return dy.at(0, o, first + t); });
         }
       });
       parallel_for(kPoints, 1, [&](int64_t p0, int64_t p1) {

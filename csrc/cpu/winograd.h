@@ -25,6 +25,33 @@ DLCORE_INLINE void transform_input(const Vec<float> (&d)[kIn], Vec<float> (&v)[k
   v[5] = fma(splat(-2.5f), d[3], d[1] + d[5]);
 }
 
+// One tile of N x N pixels of a window, `channels` (in vectors), through a transform along both axes: the
+// vector of channel c at point i goes to at(c) + i * step.
+template <int N, class Transform, class At>
+DLCORE_INLINE void transform_tile(const Window<float>& w, const float* x, int64_t channels, int64_t step,
+                                  const Transform& transform, const At& at) {
+  for (int64_t c = 0; c < channels; c += kLanes<float>, x += kLanes<float>) {
+    Vec<float> half[kIn][N];
+#pragma GCC unroll 6
+    for (int j = 0; j < N; ++j) {
+      Vec<float> d[N], u[kIn];
+#pragma GCC unroll 6
+      for (int i = 0; i < N; ++i) d[i] = load(x + i * w.row + j * w.pix);
+      transform(d, u);
+#pragma GCC unroll 6
+      for (int i = 0; i < kIn; ++i) half[i][j] = u[i];
+    }
+    float* out = at(c);
+#pragma GCC unroll 6
+    for (int i = 0; i < kIn; ++i) {
+      Vec<float> u[kIn];
+      transform(half[i], u);
+#pragma GCC unroll 6
+      for (int j = 0; j < kIn; ++j, out += step) store(out, u[j]);
+    }
+  }
+}
+
 // y = (sums of even powers, of odd powers) of the points' products: s the sum and d the difference of a pair
 // of points +-p. A' m in the forward and the weight gradient, N outputs of either.
 template <int N>

@@ -174,14 +174,43 @@ DLCORE_INLINE Vec<T> load_every_second(const T* p, int n) {
   return evens_odds<T>(a, count > L - 1 ? load_n(p + L - 1, count - (L - 1)) : Vec<T>{});
 }
 
-// Columns w0, w0 + s, ...: n of them, `outside` where they are not in [0, W).
+// Columns w0, w0 + 1, ... of a row of W, a vector of them, `outside` where there are none; nothing else is
+// read.
+template <class T>
+DLCORE_INLINE Vec<T> load_within(const T* row, int64_t w0, int64_t W, T outside) {
+  constexpr int L = kLanes<T>;
+  const int lo = static_cast<int>(min64(L, max64(0, -w0))),
+            hi = static_cast<int>(max64(lo, min64(L, W - w0)));
+#if defined(__AVX512F__)
+  const unsigned mask = ((1u << hi) - 1) & ~((1u << lo) - 1);
+  if constexpr (sizeof(T) == 4)
+    return (Vec<T>)_mm512_mask_loadu_ps((__m512)splat(outside), static_cast<__mmask16>(mask), row + w0);
+  else
+    return (Vec<T>)_mm512_mask_loadu_pd((__m512d)splat(outside), static_cast<__mmask8>(mask), row + w0);
+#elif defined(__AVX2__)
+  Vec<Int<T>> lane;
+  for (int l = 0; l < L; ++l) lane[l] = l;
+  const auto inside = (lane >= splat(static_cast<Int<T>>(lo))) & (lane < splat(static_cast<Int<T>>(hi)));
+  if constexpr (sizeof(T) == 4)
+    return inside ? (Vec<T>)_mm256_maskload_ps(row + w0, (__m256i)inside) : splat(outside);
+  else
+    return inside ? (Vec<T>)_mm256_maskload_pd(row + w0, (__m256i)inside) : splat(outside);
+#else
+  T a[L];
+  for (int l = 0; l < L; ++l) a[l] = l >= lo && l < hi ? row[w0 + l] : outside;
+  return load(a);
+#endif
+}
+
+// Columns w0, w0 + s, ...: n of them, `outside` where they are not in [0, W); what the other lanes hold is
+// open.
 template <class T>
 DLCORE_INLINE Vec<T> load_columns(const T* row, int64_t w0, int64_t s, int n, int64_t W, T outside) {
   constexpr int L = kLanes<T>;
-  if (w0 >= 0 && w0 + (n - 1) * s < W) {
-    if (s == 1) return load_upto(row + w0, n);
-    if (s == 2) return load_every_second(row + w0, n);
-  }
+  if (s == 2 && w0 >= 0 && w0 + 2 * (n - 1) < W) return load_every_second(row + w0, n);
+  if (s == 1) return load_within(row, w0, W, outside);
+  if (s == 2)
+    return evens_odds<T>(load_within(row, w0, W, outside), load_within(row, w0 + L - 1, W, outside));
   T a[L];
   for (int l = 0; l < L; ++l) {
     const int64_t w = w0 + l * s;

@@ -84,8 +84,8 @@ DLCORE_INLINE Vec<T> gate_tanh(Vec<T> x) {
 
 // ---- a step's product ----
 
-// The most rows of a tile: accumulators, one operand and a broadcast fit the registers (32, or 16 below
-// AVX-512).
+// The most rows of a tile: accumulators, the fewer of both operands and one of the other fit the registers
+// (32, or 16 below AVX-512).
 constexpr int tile_rows(int V) { return kVecBytes == 64 ? (V == 4 ? 6 : 8) : (V == 4 ? 3 : 4); }
 
 // How many columns of k ahead a sliver is fetched: it streams from L2, and the hardware's prefetcher stops at
@@ -103,15 +103,30 @@ void rows_product(const T* a, int64_t lda, const T* __restrict b, int64_t K, T* 
     for (int v = 0; v < V; ++v) acc[r][v] = Vec<T>{};
 #pragma GCC unroll 2
   for (int64_t k = 0; k < K; ++k) {
-    Vec<T> av[R];
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) av[r] = splat(a[r * lda + k]);
 #pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) {
-      __builtin_prefetch(b + (kAheadSteps * V + v) * L);
-      const Vec<T> bv = load(b + v * L);
+    for (int v = 0; v < V; ++v)  // once a line
+      if (v * kVecBytes % 64 == 0) __builtin_prefetch(b + (kAheadSteps * V + v) * L);
+    // The fewer operands wait in registers, the others pass through one.
+    if constexpr (R < V) {
+      Vec<T> av[R];
 #pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) acc[r][v] = fma(av[r], bv, acc[r][v]);
+      for (int r = 0; r < R; ++r) av[r] = splat(a[r * lda + k]);
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) {
+        const Vec<T> bv = load(b + v * L);
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) acc[r][v] = fma(av[r], bv, acc[r][v]);
+      }
+    } else {
+      Vec<T> bv[V];
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) bv[v] = load(b + v * L);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        const Vec<T> av = splat(a[r * lda + k]);
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) acc[r][v] = fma(av, bv[v], acc[r][v]);
+      }
     }
     b += V * L;
   }

@@ -307,9 +307,9 @@ bool run(const Pass<float>& p) {
 
   // Few channels: each thread takes parts whose tiles stay in its L2, and the weights are read for each.
   // Many: the threads share as many tiles as a buffer in L3 holds, and the weights are read once.
-  constexpr int64_t kPart = 192 * 1024, kShared = 4 * 1024 * 1024, kWeights = 256 * 1024;  // floats
+  constexpr int64_t kPart = 192 * 1024, kShared = 4 * 1024 * 1024, kWeights = 512 * 1024;  // floats
   const int64_t tile = kPoints * (p.Ci + p.Co);
-  if (p.Ci * p.Co * kPoints <= kWeights * 2) {
+  if (p.Ci * p.Co * kPoints <= kWeights) {
     const Parts parts(p, kOut<Taps>, max64(2 * MR, kPart / tile));
     parallel_for(parts.count(), 1, [&](int64_t u0, int64_t u1) {
       for (int64_t u = u0; u < u1; ++u) {

@@ -95,6 +95,8 @@ struct WinogradCost {
   int64_t tiles() const { return N * ceil_div(h, kOut<Taps>) * ceil_div(w, kOut<Taps>); }
   bool pays(double products) const {
     constexpr int L = kLanes<float>;
+    constexpr int64_t kMost = 16 * 1024 * 1024;  // transformed weights: 64 MB stay with the thread, no more
+    if (Ci * Co > kMost / kPoints) return false;
     const double in = static_cast<double>(Ci), out = static_cast<double>(ceil_div(Co, L));
     const double direct = Taps * Taps * static_cast<double>(N * h * w) * in * out;
     const double transforms = 310.0 * static_cast<double>(tiles()) * (in / L + 1 + out) + 800.0 * in * out;

@@ -426,8 +426,8 @@ DLCORE_INLINE void for_rows(const PoolArgs& p, T outside, const F& f) {
   const int64_t work = max64(1, p.w.out * window_size(p)), rows = p.d.out * p.h.out;
   const int64_t reach = (p.w.out - 1) * p.w.stride - p.w.before + (p.w.kernel - 1) * p.w.dilation + 1;
   const int64_t after = max64(0, reach - p.w.in);
-  const bool margins =
-      p.w.kernel > 0 && p.w.stride <= 2 && p.w.out >= kLanes<T> && (p.w.before > 0 || after > 0);
+  // What is missing after the row alone (ceil_mode) concerns its last vector: no reason to copy the row.
+  const bool margins = p.w.kernel > 0 && p.w.stride <= 2 && p.w.out >= kLanes<T> && p.w.before > 0;
   parallel_for(p.N * p.C * rows, max64(1, kGrain / work), [&](int64_t b, int64_t e) {
     for (int64_t t = b; t < e; ++t) {
       const int64_t plane = t / rows, n = plane / p.C, c = plane % p.C;

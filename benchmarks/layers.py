@@ -1,11 +1,12 @@
 """dlcore's layers beside PyTorch's at the sizes of real models, one line of code for both.
 
-    python benchmarks/layers.py [--quick] [--only lstm,conv] [--threads one] [--out benchmarks/results]
+    python benchmarks/layers.py [--quick] [--only lstm,conv] [--threads one] [--dtype float64] [--out DIR]
 
 Because the names are the same, each case is written once, against a library (`L.F`, `L.nn`, `L.optim`,
 `L.tensor`), and each library runs it in a process of its own (benchmarks/peers.py), sampled in turn. Medians
 with quartiles; ratio = PyTorch's time over dlcore's. Cases whose names end in "fwd+bwd" time the forward and
-the gradients of inputs and parameters. Writes layers.json and layers.md.
+the gradients of inputs and parameters. Writes layers.json and layers.md, or layers-float64.* with
+--dtype float64 (shares of limits are then not given: those that are measured are float32's).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -23,6 +25,15 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 Job = Callable[[], Any]
+DTYPE = "DLCORE_BENCH_DTYPE"  # of the environment: what --dtype tells the workers
+
+
+def doubles() -> bool:
+    return os.environ.get(DTYPE) == "float64"
+
+
+def as_asked(a: Any) -> Any:
+    return a.astype(np.float64) if doubles() and a.dtype == np.float32 else a
 
 
 @dataclass(frozen=True)
@@ -42,7 +53,7 @@ class Library:
         from dlcore.nn import functional as F
 
         def tensor(a: Any, grad: bool = False) -> Any:
-            return dlcore.tensor(a, requires_grad=grad)
+            return dlcore.tensor(as_asked(a), requires_grad=grad)
 
         return Library(F, dlcore.nn, dlcore.optim, tensor, dlcore.no_grad)
 
@@ -51,7 +62,7 @@ class Library:
         import torch
 
         def tensor(a: Any, grad: bool = False) -> Any:
-            return torch.tensor(a, requires_grad=grad)
+            return torch.tensor(as_asked(a), requires_grad=grad)
 
         return Library(torch.nn.functional, torch.nn, torch.optim, tensor, torch.no_grad, "torch")
 
@@ -156,6 +167,8 @@ def layer(
 
     def run(L: Library, training: bool) -> Job:
         module = build(L)
+        if doubles():
+            getattr(module, "module", module).double()
         return train(L, module, *args, module=module) if training else forward(L, module, *args)
 
     add(name, group, lambda L: run(L, False), flops, nbytes)
@@ -581,7 +594,8 @@ def geometric_mean(values: list[float]) -> float:
 def markdown(result: dict[str, Any], known: dict[str, Case] = CASES, stem: str = "layers") -> str:
     from compare import seconds_text
 
-    lines = [f"# dlcore's {stem} beside PyTorch's", "", f"Made by `python benchmarks/{stem}.py`.", ""]
+    command = f"{stem}.py".replace("-float64.py", ".py --dtype float64")
+    lines = [f"# dlcore's {stem} beside PyTorch's", "", f"Made by `python benchmarks/{command}`.", ""]
     lines += [f"{k}: {v}  " for k, v in result["environment"].items()]
     for threads, m in result["machine"].items():
         limits = f"FMA peak {m['flops'] / 1e9:.0f} GFLOP/s, memory {m['bandwidth'] / 1e9:.1f} GB/s"
@@ -641,8 +655,13 @@ def main(
     parser.add_argument("--quick", action="store_true", help="few samples: a look, not a measurement")
     parser.add_argument("--only", default="", metavar="A,B", help="cases or groups that contain one of these")
     parser.add_argument("--threads", choices=("default", "one", "both"), default="both")
+    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     parser.add_argument("--out", metavar="DIR", help="default: benchmarks/results, with --quick nowhere")
     arguments = parser.parse_args()
+    os.environ[DTYPE] = arguments.dtype
+    if doubles():
+        known = {name: replace(case, flops=0.0, bytes=0.0) for name, case in known.items()}
+        stem += "-float64"
     words = list(filter(None, arguments.only.split(",")))
     cases = [c for c in known.values() if not words or any(w in c.name or w == c.group for w in words)]
     if not cases:

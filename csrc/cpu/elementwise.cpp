@@ -317,10 +317,8 @@ void where_run(const bool* c, const T* a, const T* b, T* y, int64_t n, int64_t c
 // ---- unary
 // ----------------------------------------------------------------------------------------------------------
 
-constexpr double kSqrtHalf = 0.70710678118654752440;    // 1 / sqrt(2)
-constexpr double kInvSqrt2Pi = 0.39894228040143267794;  // 1 / sqrt(2 pi)
 constexpr double kTwoOverSqrtPi = 1.12837916709551257390;
-constexpr double kGeluSlope = 0.79788456080286535588;  // sqrt(2 / pi)
+constexpr double kGeluScale = 1.59576912160573071176;  // 2 sqrt(2 / pi): (1 + tanh u) / 2 = sigmoid(2 u)
 constexpr double kGeluCubic = 0.044715;
 
 template <class T>
@@ -389,14 +387,14 @@ DLCORE_INLINE Vec<T> value(Vec<T> x, Vec<T> p, Vec<T> q) {
     return by_lane<T>(
         x, [](T v) { return static_cast<T>(sizeof(T) == 4 ? __builtin_truncf(v) : __builtin_trunc(v)); });
   else if constexpr (OP == Unary::gelu)
-    return k(0.5) * x * (one + erf<T>(x * k(kSqrtHalf)));
+    return x * normal<T>(x);
   else if constexpr (OP == Unary::gelu_tanh)
-    return k(0.5) * x * (one + tanh<T>(k(kGeluSlope) * fma(k(kGeluCubic) * x, x * x, x)));
+    return x * sigmoid<T>(k(kGeluScale) * fma(k(kGeluCubic) * x, x * x, x));
   else if constexpr (OP == Unary::silu)
     return x * sigmoid<T>(x);
   else if constexpr (OP == Unary::softplus) {
     const V z = x * p;
-    return z > q ? x : log1p<T>(exp<T>(z)) / p;
+    return z > q ? x : (relu(z) + log1p_exp<T>(z)) * (one / p);
   } else if constexpr (OP == Unary::leaky_relu)
     return x > zero ? x : x * p;
   else if constexpr (OP == Unary::elu)
@@ -407,12 +405,12 @@ DLCORE_INLINE Vec<T> value(Vec<T> x, Vec<T> p, Vec<T> q) {
     z = (z > k(6) ? k(6) : z) * k(1.0 / 6.0);
     return OP == Unary::hardswish ? x * z : z;
   } else if constexpr (OP == Unary::mish) {  // tanh(log(1 + e)) = (e^2 + 2e) / (e^2 + 2e + 2)
-    const V e = exp<T>(x > k(20) ? k(20) : x), n = e * (e + k(2));
-    return x > k(20) ? x : x * (n / (n + k(2)));
+    const V e = exp<T>(at_most<T>(x, T(20))), n = e * (e + k(2));
+    return x > k(20) ? x : x * (n * reciprocal<T>(n + k(2)));
   } else if constexpr (OP == Unary::softsign)
     return x / (one + absolute<T>(x));
   else if constexpr (OP == Unary::logsigmoid)
-    return (x > zero ? zero : x) - log1p<T>(exp<T>(-absolute<T>(x)));
+    return (x > zero ? zero : x) - log1p_exp<T>(x);
   else if constexpr (OP == Unary::threshold)
     return x <= p ? q : x;
   else if constexpr (OP == Unary::hardshrink)
@@ -471,16 +469,15 @@ DLCORE_INLINE Vec<T> gradient(Vec<T> g, Vec<T> s, Vec<T> p, Vec<T> q) {
     return -g * sin<T>(s);
   else if constexpr (OP == Unary::erf)
     return g * k(kTwoOverSqrtPi) * exp<T>(-s * s);
-  else if constexpr (OP == Unary::gelu) {
-    const V cdf = k(0.5) * (one + erf<T>(s * k(kSqrtHalf)));
-    return g * fma(s * k(kInvSqrt2Pi), exp<T>(k(-0.5) * s * s), cdf);
-  } else if constexpr (OP == Unary::gelu_tanh) {
-    const V t = tanh<T>(k(kGeluSlope) * fma(k(kGeluCubic) * s, s * s, s));
-    const V slope = k(kGeluSlope) * fma(k(3 * kGeluCubic), s * s, one);
-    return g * k(0.5) * ((one + t) + s * (one - t * t) * slope);
+  else if constexpr (OP == Unary::gelu)
+    return g * gelu_slope<T>(s);
+  else if constexpr (OP == Unary::gelu_tanh) {
+    const auto y = sigmoid_slope<T>(k(kGeluScale) * fma(k(kGeluCubic) * s, s * s, s));
+    const V slope = k(kGeluScale) * fma(k(3 * kGeluCubic), s * s, one);
+    return g * fma(s * slope, y.slope, y.value);
   } else if constexpr (OP == Unary::silu) {
-    const V y = sigmoid<T>(s);
-    return g * y * fma(s, one - y, one);
+    const auto y = sigmoid_slope<T>(s);
+    return g * fma(s, y.slope, y.value);
   } else if constexpr (OP == Unary::softplus)
     return s * p > q ? g : g * sigmoid<T>(s * p);
   else if constexpr (OP == Unary::leaky_relu)
@@ -492,8 +489,9 @@ DLCORE_INLINE Vec<T> gradient(Vec<T> g, Vec<T> s, Vec<T> p, Vec<T> q) {
   else if constexpr (OP == Unary::hardsigmoid)
     return (s > k(-3)) & (s < k(3)) ? g * k(1.0 / 6.0) : zero;
   else if constexpr (OP == Unary::mish) {
-    const V e = exp<T>(s > k(20) ? k(20) : s), n = e * (e + k(2)), t = n / (n + k(2));
-    return s > k(20) ? g : g * fma(s * (one - t * t), e / (one + e), t);
+    const V e = exp<T>(at_most<T>(s, T(20))), n = e * (e + k(2)), r = reciprocal<T>(n + k(2));
+    const V slope = k(4) * (n + one) * r * r;  // 1 - t^2 of t = n r
+    return s > k(20) ? g : g * fma(s * slope, e * reciprocal<T>(one + e), n * r);
   } else if constexpr (OP == Unary::softsign) {
     const V d = one + absolute<T>(s);
     return g / (d * d);

@@ -406,7 +406,7 @@ DLCORE_INLINE Vec<T> value(Vec<T> x, Vec<T> p, Vec<T> q) {
     return OP == Unary::hardswish ? x * z : z;
   } else if constexpr (OP == Unary::mish) {  // tanh(log(1 + e)) = (e^2 + 2e) / (e^2 + 2e + 2)
     const V e = exp<T>(at_most<T>(x, T(20))), n = e * (e + k(2));
-    return x > k(20) ? x : x * (n * reciprocal<T>(n + k(2)));
+    return x > k(20) ? x : x * quotient<T>(n, n + k(2));
   } else if constexpr (OP == Unary::softsign)
     return x / (one + absolute<T>(x));
   else if constexpr (OP == Unary::logsigmoid)
@@ -489,9 +489,9 @@ DLCORE_INLINE Vec<T> gradient(Vec<T> g, Vec<T> s, Vec<T> p, Vec<T> q) {
   else if constexpr (OP == Unary::hardsigmoid)
     return (s > k(-3)) & (s < k(3)) ? g * k(1.0 / 6.0) : zero;
   else if constexpr (OP == Unary::mish) {
-    const V e = exp<T>(at_most<T>(s, T(20))), n = e * (e + k(2)), r = reciprocal<T>(n + k(2));
+    const V e = exp<T>(at_most<T>(s, T(20))), n = e * (e + k(2)), r = quotient<T>(one, n + k(2));
     const V slope = k(4) * (n + one) * r * r;  // 1 - t^2 of t = n r
-    return s > k(20) ? g : g * fma(s * slope, e * reciprocal<T>(one + e), n * r);
+    return s > k(20) ? g : g * fma(s * slope, quotient<T>(e, one + e), n * r);
   } else if constexpr (OP == Unary::softsign) {
     const V d = one + absolute<T>(s);
     return g / (d * d);

@@ -53,8 +53,14 @@ DLCORE_INLINE Vec<T> at_least(Vec<T> x, T lo) {
     return (Vec<T>)_mm512_maskz_max_ps(0xffff, (__m512)splat(lo), (__m512)x);
   else
     return (Vec<T>)_mm512_maskz_max_pd(0xff, (__m512d)splat(lo), (__m512d)x);
-#endif
+#elif defined(__AVX2__)
+  if constexpr (sizeof(T) == 4)
+    return (Vec<T>)_mm256_max_ps((__m256)splat(lo), (__m256)x);
+  else
+    return (Vec<T>)_mm256_max_pd((__m256d)splat(lo), (__m256d)x);
+#else
   return x < splat(lo) ? splat(lo) : x;
+#endif
 }
 template <class T>
 DLCORE_INLINE Vec<T> at_most(Vec<T> x, T hi) {
@@ -63,8 +69,14 @@ DLCORE_INLINE Vec<T> at_most(Vec<T> x, T hi) {
     return (Vec<T>)_mm512_maskz_min_ps(0xffff, (__m512)splat(hi), (__m512)x);
   else
     return (Vec<T>)_mm512_maskz_min_pd(0xff, (__m512d)splat(hi), (__m512d)x);
-#endif
+#elif defined(__AVX2__)
+  if constexpr (sizeof(T) == 4)
+    return (Vec<T>)_mm256_min_ps((__m256)splat(hi), (__m256)x);
+  else
+    return (Vec<T>)_mm256_min_pd((__m256d)splat(hi), (__m256d)x);
+#else
   return x > splat(hi) ? splat(hi) : x;
+#endif
 }
 
 // |x| and -|x| by the sign bit, and the sign of one on the size of another.
@@ -105,7 +117,7 @@ DLCORE_INLINE Vec<T> exp_within(Vec<T> x) {
   if constexpr (f) {
     const Vec<T> magic = splat(T(786432.0)), index = fma(x, log2e, magic), n = index - magic;
     const Vec<T> r = fma(n, low, fma(n, high, x));
-    const Vec<T> q = fma(fma(r, splat(T(1.0 / 6.0)), splat(T(0.5))), r * r, r);  // e^r - 1
+    const Vec<T> q = fma(fma(r, splat(T(0.16666667)), splat(T(0.5000162))), r * r, r);  // e^r - 1
     const Vec<T> power = permute<T>(load(kPowers), bitcast<Vec<Int<T>>>(index));
     return (Vec<T>)_mm512_maskz_scalef_ps(0xffff, (__m512)fma(power, q, power), (__m512)n);
   } else {
@@ -136,36 +148,44 @@ DLCORE_INLINE Vec<T> exp(Vec<T> x) {
   return exp_within<T>(at_least<T>(at_most<T>(x, kExpHigh<T>), kExpLow<T>));
 }
 
-// 1 / x for 1 <= x < 2^60: <= 1 ulp (an estimate of 14 bits and a step of Newton's) or exactly rounded.
+// a / b for 1 <= b < 2^60: correctly rounded, or (float) an estimate of 1 / b to 14 bits and a step of
+// Newton's: <= 0.6 ulp.
 template <class T>
-DLCORE_INLINE Vec<T> reciprocal(Vec<T> x) {
+DLCORE_INLINE Vec<T> quotient(Vec<T> a, Vec<T> b) {
 #if defined(__AVX512F__)
   if constexpr (sizeof(T) == 4) {
-    const Vec<T> y = (Vec<T>)_mm512_maskz_rcp14_ps(0xffff, (__m512)x);
-    return fma(fma(-x, y, splat(T(1))), y, y);
+    const Vec<T> y = (Vec<T>)_mm512_maskz_rcp14_ps(0xffff, (__m512)b), q = a * y;
+    return fma(fma(-b, q, a), y, q);
   }
 #endif
-  return splat(T(1)) / x;
+  return a / b;
 }
 
-// s = 1 / (1 + e^-x), without overflow at either end, <= 3 ulp, and its slope s (1 - s), without
-// cancellation.
+// e^-|x|.
+template <class T>
+DLCORE_INLINE Vec<T> exp_negative(Vec<T> x) {
+  return exp_within<T>(at_least<T>(negative<T>(x), kExpLow<T>));
+}
+
+// 1 / (1 + e^-x), without overflow at either end. <= 3 ulp.
+template <class T>
+DLCORE_INLINE Vec<T> sigmoid(Vec<T> x) {
+  const Vec<T> one = splat(T(1)), e = exp_negative<T>(x);
+  return quotient<T>(x < Vec<T>{} ? e : one, one + e);
+}
+
+// The same and its slope s (1 - s), without cancellation.
 template <class T>
 struct Sigmoid {
   Vec<T> value, slope;
 };
 template <class T>
 DLCORE_INLINE Sigmoid<T> sigmoid_slope(Vec<T> x) {
-  const Vec<T> one = splat(T(1)), e = exp_within<T>(at_least<T>(negative<T>(x), kExpLow<T>));  // e^-|x|
-  const Vec<T> r = reciprocal<T>(one + e), er = e * r;
+  const Vec<T> one = splat(T(1)), e = exp_negative<T>(x), r = quotient<T>(one, one + e), er = e * r;
   return {x < Vec<T>{} ? er : r, er * r};
 }
-template <class T>
-DLCORE_INLINE Vec<T> sigmoid(Vec<T> x) {
-  return sigmoid_slope<T>(x).value;
-}
 
-// A polynomial in pieces (see vmath_tables.h) at `a`, in [0, lanes - 1/2] once multiplied by `scale`.
+// A polynomial in pieces (see vmath_tables.h) at `a`, in [0, kPieces] once multiplied by `scale`.
 template <int K>
 DLCORE_INLINE Vec<float> in_pieces(const float (&table)[K][kLanes<float>], Vec<float> a, float scale) {
   const Vec<float> magic = splat(12582912.0f), s = splat(scale);  // its low bits are the piece's number
@@ -183,14 +203,13 @@ constexpr bool kInPieces = sizeof(T) == 4;
 #else
 constexpr bool kInPieces = false;
 #endif
-constexpr float kPieces = static_cast<float>(kLanes<float>) - 0.5f;  // a table's length, in pieces
 
-// tanh: a polynomial near 0 (no cancellation), 1 - 2 / (e^2|x| + 1) beyond. <= 4 ulp.
+// tanh: a polynomial near 0 (no cancellation), 1 - 2 / (e^2|x| + 1) beyond (1 at 20). <= 4 ulp.
 template <class T>
 DLCORE_INLINE Vec<T> tanh(Vec<T> x) {
   const Vec<T> one = splat(T(1));
-  const Vec<T> a = x < Vec<T>{} ? -x : x;
-  const Vec<T> big = one - splat(T(2)) / (exp<T>(a + a) + one);
+  const Vec<T> a = without_sign<T>(x);
+  const Vec<T> big = one - quotient<T>(splat(T(2)), exp_within<T>(at_most<T>(a + a, T(40))) + one);
   const Vec<T> z = x * x;
   Vec<T> small;
   if constexpr (sizeof(T) == 4) {  // |x| < 0.625, Cephes' coefficients (Moshier)
@@ -209,9 +228,7 @@ DLCORE_INLINE Vec<T> tanh(Vec<T> x) {
     q = fma(q, z, splat(4.84406305325125486048e3));
     small = fma(x * z, p / q, x);
   }
-  const Vec<T> large = x < Vec<T>{} ? -big : big;
-  const Vec<T> y = a < splat(T(0.625)) ? small : large;
-  return x != x ? x : y;
+  return a < splat(T(0.625)) ? small : copy_sign<T>(big, x);
 }
 
 // f on every lane, through memory: for functions without a vector form (libm's, correctly rounded to < 1
@@ -375,7 +392,7 @@ DLCORE_INLINE Vec<T> log1p(Vec<T> x) {
 // log(1 + e^-|x|), what softplus adds to max(x, 0): <= 3 ulp.
 template <class T>
 DLCORE_INLINE Vec<T> log1p_exp(Vec<T> x) {
-  const Vec<T> e = exp_within<T>(at_least<T>(negative<T>(x), kExpLow<T>));
+  const Vec<T> e = exp_negative<T>(x);
   if constexpr (kInPieces<T>)
     return e * in_pieces(kLog1p, e, kPieces);
   else
@@ -406,26 +423,27 @@ DLCORE_INLINE Vec<T> erf(Vec<T> x) {
   }
 }
 
-// Phi(x), the normal distribution, to an absolute 1e-7 (float) or 2 ulp of 1 (double). NaN may be lost: what
-// multiplies it by x or adds 0 x brings it back.
+// Phi(x), the normal distribution: to an absolute 1e-7 (float; on the left to a relative 3e-4 as well, down
+// to where the table ends) or 2 ulp of 1 (double). NaN may be lost: what multiplies it by x brings it back.
 template <class T>
 DLCORE_INLINE Vec<T> normal(Vec<T> x) {
-  const Vec<T> half = splat(T(0.5));
+  const Vec<T> one = splat(T(1));
   if constexpr (kInPieces<T>) {
-    const Vec<T> a = at_most<T>(without_sign<T>(x), kNormalEnd);
-    return half + copy_sign<T>(in_pieces(kNormal, a, kPieces / kNormalEnd), x);
+    const Vec<T> a = without_sign<T>(x);
+    const Vec<T> tail = a < splat(kNormalEnd) ? in_pieces(kNormalTail, a, kPieces / kNormalEnd) : Vec<T>{};
+    return x < Vec<T>{} ? tail : one - tail;
   } else {
-    return half * (splat(T(1)) + erf<T>(x * splat(T(0.70710678118654752440))));
+    return splat(T(0.5)) * (one + erf<T>(x * splat(T(0.70710678118654752440))));
   }
 }
 
-// Phi(x) + x phi(x), the slope of x Phi(x), likewise.
+// Phi(x) + x phi(x), the slope of x Phi(x), to an absolute 2e-7 (float). NaN of NaN and the infinities.
 template <class T>
 DLCORE_INLINE Vec<T> gelu_slope(Vec<T> x) {
   if constexpr (kInPieces<T>) {
-    const Vec<T> a = at_most<T>(without_sign<T>(x), kGeluSlopeEnd);
-    return fma(x, Vec<T>{}, splat(T(0.5))) +  // NaN of NaN and the infinities
-           copy_sign<T>(in_pieces(kGeluSlope, a, kPieces / kGeluSlopeEnd), x);
+    const Vec<T> a = without_sign<T>(x), zero = Vec<T>{} * x;
+    const Vec<T> tail = a < splat(kGeluEnd) ? in_pieces(kGeluTail, a, kPieces / kGeluEnd) : zero;
+    return x < Vec<T>{} ? tail : splat(T(1)) - tail;
   } else {
     const Vec<T> density = splat(T(0.39894228040143267794)) * exp<T>(splat(T(-0.5)) * x * x);
     return fma(x, density, normal<T>(x));

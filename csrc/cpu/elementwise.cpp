@@ -103,8 +103,8 @@ struct Source {
 // ---- binary
 // ---------------------------------------------------------------------------------------------------------
 
-template <Binary OP, class V>
-DLCORE_INLINE V apply(V a, V b) {
+template <Binary OP, class T>
+DLCORE_INLINE Vec<T> apply(Vec<T> a, Vec<T> b) {
   if constexpr (OP == Binary::add)
     return a + b;
   else if constexpr (OP == Binary::sub)
@@ -115,8 +115,14 @@ DLCORE_INLINE V apply(V a, V b) {
     return a / b;
   else if constexpr (OP == Binary::maximum)
     return a != a ? a : max_nan(a, b);
-  else
+  else if constexpr (OP == Binary::minimum)
     return a != a ? a : min_nan(a, b);
+  else if constexpr (OP == Binary::logistic_slope)
+    return sigmoid<T>(a) - b;
+  else {
+    const Vec<T> lesser = a > Vec<T>{} ? Vec<T>{} : a;  // NaN stays
+    return fma(splat(T(1)) - b, a, log1p_exp<T>(a) - lesser);
+  }
 }
 
 template <class T, Binary OP>
@@ -124,10 +130,10 @@ void binary_run(const T* a, const T* b, T* y, int64_t n, int64_t as, int64_t bs)
   constexpr int L = kLanes<T>;
   const Source<T> x(a, as), z(b, bs);
   int64_t i = 0;
-  for (; i + L <= n; i += L) store(y + i, apply<OP>(x.full(i), z.full(i)));
+  for (; i + L <= n; i += L) store(y + i, apply<OP, T>(x.full(i), z.full(i)));
   if (i < n) {
     const int m = static_cast<int>(n - i);
-    store_n(y + i, apply<OP>(x.part(i, m), z.part(i, m)), m);
+    store_n(y + i, apply<OP, T>(x.part(i, m), z.part(i, m)), m);
   }
 }
 
@@ -249,6 +255,8 @@ BinaryRun<T> find_run(Binary op) {
   }
   if constexpr (kIsFloat<T>) {
     if (op == Binary::div) return run_of<T, Binary::div>();
+    if (op == Binary::logistic_loss) return run_of<T, Binary::logistic_loss>();
+    if (op == Binary::logistic_slope) return run_of<T, Binary::logistic_slope>();
   } else {
     if (op == Binary::logical_and) return run_of<T, Binary::logical_and>();
     if (op == Binary::logical_or) return run_of<T, Binary::logical_or>();
@@ -625,11 +633,18 @@ void binary(const BinaryArgs& p) {
   const int64_t* const strides[] = {p.as, p.bs, p.ys};
   const int64_t as = p.as[p.ndim - 1], bs = p.bs[p.ndim - 1];
   const BinaryRun<T> run = find_run<T>(p.op);
+  const int64_t total = p.y == p.a || p.y == p.b ? 0 : count(p.ndim, p.shape);  // in place: not streamed
   for_runs<3>(p.ndim, p.shape, strides, [&](const int64_t* o, int64_t n) {
-    if (run)
-      run(a + o[0], b + o[1], y + o[2], n, as, bs);
+    auto part = [&](T* to, int64_t i, int64_t m) {
+      if (run)
+        run(a + o[0] + i * as, b + o[1] + i * bs, to, m, as, bs);
+      else
+        scalar_run<T>(p.op, a + o[0] + i * as, b + o[1] + i * bs, to, m, as, bs);
+    };
+    if constexpr (kIsFloat<T>)
+      run_streamed(y + o[2], n, total, part);
     else
-      scalar_run<T>(p.op, a + o[0], b + o[1], y + o[2], n, as, bs);
+      part(y + o[2], 0, n);
   });
 }
 

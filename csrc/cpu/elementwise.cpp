@@ -5,6 +5,7 @@
 #include "kernels/elementwise.h"
 
 #include "cpu/simd.h"
+#include "cpu/stream.h"
 #include "cpu/vmath.h"
 
 namespace dlcore {
@@ -59,18 +60,12 @@ inline void for_runs(int ndim, const int64_t* shape, const int64_t* const (&stri
   });
 }
 
-// Results of this many bytes and more will not be found in a cache by whoever reads them next: they are
-// computed a piece at a time into L1 and streamed past the caches, which saves reading every line before it
-// is overwritten.
-constexpr int64_t kStreamBytes = int64_t{16} << 20;
-
-// Calls run(y, offset, n) for pieces of y's run, streamed where the whole result (`total` elements) is large.
+// Calls run(y, offset, n) for pieces of y's run: where the whole result (`total` elements) is large, a piece
+// is computed into L1 and streamed, which saves reading every line before it is overwritten.
 template <class T, class F>
 DLCORE_INLINE void run_streamed(T* y, int64_t n, int64_t total, const F& run) {
   constexpr int64_t piece = 4096 / sizeof(T), L = kLanes<T>;
-  if (total * static_cast<int64_t>(sizeof(T)) < kStreamBytes || n < piece ||
-      reinterpret_cast<uintptr_t>(y) % kVecBytes)
-    return run(y, 0, n);
+  if (n < piece || !streams(y, piece, total)) return run(y, 0, n);
   alignas(64) T buffer[piece];
   int64_t i = 0;
   for (; i + piece <= n; i += piece) {
@@ -78,9 +73,7 @@ DLCORE_INLINE void run_streamed(T* y, int64_t n, int64_t total, const F& run) {
     for (int64_t k = 0; k < piece; k += L) store_streaming(y + i + k, load(buffer + k));
   }
   if (i < n) run(y + i, i, n - i);
-#if defined(__x86_64__)
-  _mm_sfence();
-#endif
+  fence();
 }
 
 DLCORE_INLINE int64_t count(int ndim, const int64_t* shape) {

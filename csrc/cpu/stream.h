@@ -7,7 +7,7 @@ namespace dlcore {
 namespace DLCORE_ISA {
 
 // Results beyond this size leave the caches before anyone reads them: whole aligned vectors are streamed.
-constexpr int64_t kStreamedBytes = int64_t{16} << 20;
+constexpr int64_t kStreamedBytes = int64_t{8} << 20;
 
 template <class T>
 inline bool streams(const T* y, int64_t run, int64_t total) {

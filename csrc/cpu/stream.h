@@ -21,6 +21,19 @@ DLCORE_INLINE void store_result(T* p, Vec<T> v, int lanes) {
   else
     store_upto(p, v, lanes);
 }
+// y[i ...] = f(i, lanes) for each vector of [0, n), y anywhere: its aligned vectors are streamed, or none is.
+template <class T, class F>
+DLCORE_INLINE void store_row(T* y, int64_t n, bool stream, const F& f) {
+  int64_t i = 0;
+  if (stream) {
+    constexpr int64_t L = kLanes<T>;
+    const auto past = static_cast<int64_t>(reinterpret_cast<uintptr_t>(y) % kVecBytes / sizeof(T));
+    const int head = static_cast<int>(min64(n, past ? L - past : 0));
+    if (head) store_n(y, f(0, head), head);
+    for (i = head; i + L <= n; i += L) store_streaming(y + i, f(i, static_cast<int>(L)));
+  }
+  each_vector<T>(i, n, [&](int64_t j, int lanes) { store_upto(y + j, f(j, lanes), lanes); });
+}
 // Ends a range of streamed stores.
 DLCORE_INLINE void fence() {
 #if defined(__x86_64__)

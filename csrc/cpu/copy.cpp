@@ -2,6 +2,7 @@
 #include "kernels/copy.h"
 
 #include "cpu/simd.h"
+#include "cpu/stream.h"
 
 namespace dlcore {
 namespace DLCORE_ISA {
@@ -15,11 +16,23 @@ DLCORE_INLINE To convert(From x) {
     return static_cast<To>(x);
 }
 
+// memcpy whose whole lines go past the caches.
+inline void copy_streamed(uint8_t* y, const uint8_t* x, int64_t n) {
+  constexpr int64_t kLine = 64;
+  const int64_t head = min64(n, -reinterpret_cast<intptr_t>(y) & (kLine - 1)), end = n - (n - head) % kLine;
+  __builtin_memcpy(y, x, head);
+  for (int64_t i = head; i < end; i += kVecBytes) store_streaming(y + i, load(x + i));
+  __builtin_memcpy(y + end, x + end, n - end);
+}
+
 template <class To, class From>
-inline void copy_row(To* y, const From* x, int64_t n, int64_t ys, int64_t xs) {
+inline void copy_row(To* y, const From* x, int64_t n, int64_t ys, int64_t xs, bool stream) {
   if (ys == 1 && xs == 1) {
     if constexpr (__is_same(To, From)) {
-      __builtin_memcpy(y, x, n * sizeof(To));
+      if (stream)
+        copy_streamed(reinterpret_cast<uint8_t*>(y), reinterpret_cast<const uint8_t*>(x), n * sizeof(To));
+      else
+        __builtin_memcpy(y, x, n * sizeof(To));
     } else {
       for (int64_t i = 0; i < n; ++i) y[i] = convert<To>(x[i]);
     }
@@ -52,9 +65,15 @@ void copy_typed(const CopyArgs& p) {
     *y = convert<To>(*x);
     return;
   }
+  int64_t total = 1;
+  for (int d = 0; d < p.ndim; ++d) total *= p.shape[d];
+  // Short rows would be streamed in pieces of lines.
+  const bool stream = total * static_cast<int64_t>(sizeof(To)) >= kStreamedBytes &&
+                      p.shape[p.ndim - 1] * static_cast<int64_t>(sizeof(To)) >= 1024;
   if (p.ndim == 1) {
     parallel_for(p.shape[0], kGrain, [&](int64_t b, int64_t e) {
-      copy_row(y + b * p.ys[0], x + b * p.xs[0], e - b, p.ys[0], p.xs[0]);
+      copy_row(y + b * p.ys[0], x + b * p.xs[0], e - b, p.ys[0], p.xs[0], stream);
+      fence();
     });
     return;
   }
@@ -80,8 +99,9 @@ void copy_typed(const CopyArgs& p) {
       if (tiled)
         copy_tile(yr, xr, min64(strip, m - r), n, p.ys[prev], p.ys[last], p.xs[prev], p.xs[last]);
       else
-        copy_row(yr, xr, n, p.ys[last], p.xs[last]);
+        copy_row(yr, xr, n, p.ys[last], p.xs[last], stream);
     }
+    fence();
   });
 }
 

@@ -5,6 +5,7 @@
 #include "kernels/elementwise.h"
 
 #include "cpu/simd.h"
+#include "cpu/stream.h"
 #include "cpu/vmath.h"
 
 namespace dlcore {
@@ -59,18 +60,12 @@ inline void for_runs(int ndim, const int64_t* shape, const int64_t* const (&stri
   });
 }
 
-// Results of this many bytes and more will not be found in a cache by whoever reads them next: they are
-// computed a piece at a time into L1 and streamed past the caches, which saves reading every line before it
-// is overwritten.
-constexpr int64_t kStreamBytes = int64_t{16} << 20;
-
-// Calls run(y, offset, n) for pieces of y's run, streamed where the whole result (`total` elements) is large.
+// Calls run(y, offset, n) for pieces of y's run: where the whole result (`total` elements) is large, a piece
+// is computed into L1 and streamed, which saves reading every line before it is overwritten.
 template <class T, class F>
 DLCORE_INLINE void run_streamed(T* y, int64_t n, int64_t total, const F& run) {
   constexpr int64_t piece = 4096 / sizeof(T), L = kLanes<T>;
-  if (total * static_cast<int64_t>(sizeof(T)) < kStreamBytes || n < piece ||
-      reinterpret_cast<uintptr_t>(y) % kVecBytes)
-    return run(y, 0, n);
+  if (n < piece || !streams(y, piece, total)) return run(y, 0, n);
   alignas(64) T buffer[piece];
   int64_t i = 0;
   for (; i + piece <= n; i += piece) {
@@ -78,9 +73,7 @@ DLCORE_INLINE void run_streamed(T* y, int64_t n, int64_t total, const F& run) {
     for (int64_t k = 0; k < piece; k += L) store_streaming(y + i + k, load(buffer + k));
   }
   if (i < n) run(y + i, i, n - i);
-#if defined(__x86_64__)
-  _mm_sfence();
-#endif
+  fence();
 }
 
 DLCORE_INLINE int64_t count(int ndim, const int64_t* shape) {
@@ -103,8 +96,8 @@ struct Source {
 // ---- binary
 // ---------------------------------------------------------------------------------------------------------
 
-template <Binary OP, class V>
-DLCORE_INLINE V apply(V a, V b) {
+template <Binary OP, class T>
+DLCORE_INLINE Vec<T> apply(Vec<T> a, Vec<T> b) {
   if constexpr (OP == Binary::add)
     return a + b;
   else if constexpr (OP == Binary::sub)
@@ -115,8 +108,14 @@ DLCORE_INLINE V apply(V a, V b) {
     return a / b;
   else if constexpr (OP == Binary::maximum)
     return a != a ? a : max_nan(a, b);
-  else
+  else if constexpr (OP == Binary::minimum)
     return a != a ? a : min_nan(a, b);
+  else if constexpr (OP == Binary::logistic_slope)
+    return sigmoid<T>(a) - b;
+  else {
+    const Vec<T> lesser = a > Vec<T>{} ? Vec<T>{} : a;  // NaN stays
+    return fma(splat(T(1)) - b, a, log1p_exp<T>(a) - lesser);
+  }
 }
 
 template <class T, Binary OP>
@@ -124,10 +123,10 @@ void binary_run(const T* a, const T* b, T* y, int64_t n, int64_t as, int64_t bs)
   constexpr int L = kLanes<T>;
   const Source<T> x(a, as), z(b, bs);
   int64_t i = 0;
-  for (; i + L <= n; i += L) store(y + i, apply<OP>(x.full(i), z.full(i)));
+  for (; i + L <= n; i += L) store(y + i, apply<OP, T>(x.full(i), z.full(i)));
   if (i < n) {
     const int m = static_cast<int>(n - i);
-    store_n(y + i, apply<OP>(x.part(i, m), z.part(i, m)), m);
+    store_n(y + i, apply<OP, T>(x.part(i, m), z.part(i, m)), m);
   }
 }
 
@@ -249,6 +248,8 @@ BinaryRun<T> find_run(Binary op) {
   }
   if constexpr (kIsFloat<T>) {
     if (op == Binary::div) return run_of<T, Binary::div>();
+    if (op == Binary::logistic_loss) return run_of<T, Binary::logistic_loss>();
+    if (op == Binary::logistic_slope) return run_of<T, Binary::logistic_slope>();
   } else {
     if (op == Binary::logical_and) return run_of<T, Binary::logical_and>();
     if (op == Binary::logical_or) return run_of<T, Binary::logical_or>();
@@ -317,10 +318,8 @@ void where_run(const bool* c, const T* a, const T* b, T* y, int64_t n, int64_t c
 // ---- unary
 // ----------------------------------------------------------------------------------------------------------
 
-constexpr double kSqrtHalf = 0.70710678118654752440;    // 1 / sqrt(2)
-constexpr double kInvSqrt2Pi = 0.39894228040143267794;  // 1 / sqrt(2 pi)
 constexpr double kTwoOverSqrtPi = 1.12837916709551257390;
-constexpr double kGeluSlope = 0.79788456080286535588;  // sqrt(2 / pi)
+constexpr double kGeluScale = 1.59576912160573071176;  // 2 sqrt(2 / pi): (1 + tanh u) / 2 = sigmoid(2 u)
 constexpr double kGeluCubic = 0.044715;
 
 template <class T>
@@ -389,14 +388,14 @@ DLCORE_INLINE Vec<T> value(Vec<T> x, Vec<T> p, Vec<T> q) {
     return by_lane<T>(
         x, [](T v) { return static_cast<T>(sizeof(T) == 4 ? __builtin_truncf(v) : __builtin_trunc(v)); });
   else if constexpr (OP == Unary::gelu)
-    return k(0.5) * x * (one + erf<T>(x * k(kSqrtHalf)));
+    return x * normal<T>(x);
   else if constexpr (OP == Unary::gelu_tanh)
-    return k(0.5) * x * (one + tanh<T>(k(kGeluSlope) * fma(k(kGeluCubic) * x, x * x, x)));
+    return x * sigmoid<T>(k(kGeluScale) * fma(k(kGeluCubic) * x, x * x, x));
   else if constexpr (OP == Unary::silu)
     return x * sigmoid<T>(x);
   else if constexpr (OP == Unary::softplus) {
     const V z = x * p;
-    return z > q ? x : log1p<T>(exp<T>(z)) / p;
+    return z > q ? x : (relu(z) + log1p_exp<T>(z)) * (one / p);
   } else if constexpr (OP == Unary::leaky_relu)
     return x > zero ? x : x * p;
   else if constexpr (OP == Unary::elu)
@@ -407,12 +406,12 @@ DLCORE_INLINE Vec<T> value(Vec<T> x, Vec<T> p, Vec<T> q) {
     z = (z > k(6) ? k(6) : z) * k(1.0 / 6.0);
     return OP == Unary::hardswish ? x * z : z;
   } else if constexpr (OP == Unary::mish) {  // tanh(log(1 + e)) = (e^2 + 2e) / (e^2 + 2e + 2)
-    const V e = exp<T>(x > k(20) ? k(20) : x), n = e * (e + k(2));
-    return x > k(20) ? x : x * (n / (n + k(2)));
+    const V e = exp<T>(at_most<T>(x, T(20))), n = e * (e + k(2));
+    return x > k(20) ? x : x * quotient<T>(n, n + k(2));
   } else if constexpr (OP == Unary::softsign)
     return x / (one + absolute<T>(x));
   else if constexpr (OP == Unary::logsigmoid)
-    return (x > zero ? zero : x) - log1p<T>(exp<T>(-absolute<T>(x)));
+    return (x > zero ? zero : x) - log1p_exp<T>(x);
   else if constexpr (OP == Unary::threshold)
     return x <= p ? q : x;
   else if constexpr (OP == Unary::hardshrink)
@@ -471,16 +470,15 @@ DLCORE_INLINE Vec<T> gradient(Vec<T> g, Vec<T> s, Vec<T> p, Vec<T> q) {
     return -g * sin<T>(s);
   else if constexpr (OP == Unary::erf)
     return g * k(kTwoOverSqrtPi) * exp<T>(-s * s);
-  else if constexpr (OP == Unary::gelu) {
-    const V cdf = k(0.5) * (one + erf<T>(s * k(kSqrtHalf)));
-    return g * fma(s * k(kInvSqrt2Pi), exp<T>(k(-0.5) * s * s), cdf);
-  } else if constexpr (OP == Unary::gelu_tanh) {
-    const V t = tanh<T>(k(kGeluSlope) * fma(k(kGeluCubic) * s, s * s, s));
-    const V slope = k(kGeluSlope) * fma(k(3 * kGeluCubic), s * s, one);
-    return g * k(0.5) * ((one + t) + s * (one - t * t) * slope);
+  else if constexpr (OP == Unary::gelu)
+    return g * gelu_slope<T>(s);
+  else if constexpr (OP == Unary::gelu_tanh) {
+    const auto y = sigmoid_slope<T>(k(kGeluScale) * fma(k(kGeluCubic) * s, s * s, s));
+    const V slope = k(kGeluScale) * fma(k(3 * kGeluCubic), s * s, one);
+    return g * fma(s * slope, y.slope, y.value);
   } else if constexpr (OP == Unary::silu) {
-    const V y = sigmoid<T>(s);
-    return g * y * fma(s, one - y, one);
+    const auto y = sigmoid_slope<T>(s);
+    return g * fma(s, y.slope, y.value);
   } else if constexpr (OP == Unary::softplus)
     return s * p > q ? g : g * sigmoid<T>(s * p);
   else if constexpr (OP == Unary::leaky_relu)
@@ -492,8 +490,9 @@ DLCORE_INLINE Vec<T> gradient(Vec<T> g, Vec<T> s, Vec<T> p, Vec<T> q) {
   else if constexpr (OP == Unary::hardsigmoid)
     return (s > k(-3)) & (s < k(3)) ? g * k(1.0 / 6.0) : zero;
   else if constexpr (OP == Unary::mish) {
-    const V e = exp<T>(s > k(20) ? k(20) : s), n = e * (e + k(2)), t = n / (n + k(2));
-    return s > k(20) ? g : g * fma(s * (one - t * t), e / (one + e), t);
+    const V e = exp<T>(at_most<T>(s, T(20))), n = e * (e + k(2)), r = quotient<T>(one, n + k(2));
+    const V slope = k(4) * (n + one) * r * r;  // 1 - t^2 of t = n r
+    return s > k(20) ? g : g * fma(s * slope, quotient<T>(e, one + e), n * r);
   } else if constexpr (OP == Unary::softsign) {
     const V d = one + absolute<T>(s);
     return g / (d * d);
@@ -627,11 +626,18 @@ void binary(const BinaryArgs& p) {
   const int64_t* const strides[] = {p.as, p.bs, p.ys};
   const int64_t as = p.as[p.ndim - 1], bs = p.bs[p.ndim - 1];
   const BinaryRun<T> run = find_run<T>(p.op);
+  const int64_t total = p.y == p.a || p.y == p.b ? 0 : count(p.ndim, p.shape);  // in place: not streamed
   for_runs<3>(p.ndim, p.shape, strides, [&](const int64_t* o, int64_t n) {
-    if (run)
-      run(a + o[0], b + o[1], y + o[2], n, as, bs);
+    auto part = [&](T* to, int64_t i, int64_t m) {
+      if (run)
+        run(a + o[0] + i * as, b + o[1] + i * bs, to, m, as, bs);
+      else
+        scalar_run<T>(p.op, a + o[0] + i * as, b + o[1] + i * bs, to, m, as, bs);
+    };
+    if constexpr (kIsFloat<T>)
+      run_streamed(y + o[2], n, total, part);
     else
-      scalar_run<T>(p.op, a + o[0], b + o[1], y + o[2], n, as, bs);
+      part(y + o[2], 0, n);
   });
 }
 

@@ -4,6 +4,7 @@
 #include "kernels/index.h"
 
 #include "cpu/simd.h"
+#include "cpu/stream.h"
 
 namespace dlcore {
 namespace DLCORE_ISA {
@@ -27,20 +28,44 @@ inline void put_row(T* y, const T* x, int64_t n, bool accumulate) {
 
 }  // namespace
 
+// Rows lie anywhere: while one is copied, the one whose turn is kAhead bytes later is asked for, line by
+// line. A large result is streamed past the caches.
 template <class T>
 void take(const TakeArgs& p) {
   const T* x = static_cast<const T*>(p.x);
   T* y = static_cast<T*>(p.y);
+  constexpr int64_t kAhead = 4096, kLine = 64;
+  const int64_t bytes = p.inner * static_cast<int64_t>(sizeof(T));
+  const bool lines = bytes % kLine == 0;
+  const bool stream = lines && streams(y, p.inner, p.outer * p.m * p.inner);
+  const int64_t ahead = ceil_div(kAhead, max64(1, bytes));
   parallel_for(p.outer * p.m, max64(1, kGrain / max64(1, p.inner)), [&](int64_t b, int64_t e) {
     int64_t o = b / p.m, i = b % p.m;
     for (int64_t t = b; t < e; ++t) {
       const T* row = x + o * p.x_os + p.index[i] * p.x_rs;
-      if (p.inner == 1)
+      if (p.inner == 1) {
         y[t] = *row;
-      else
-        __builtin_memcpy(y + t * p.inner, row, p.inner * sizeof(T));
+      } else if (!lines) {
+        __builtin_memcpy(y + t * p.inner, row, bytes);
+      } else {
+        const T* later = i + ahead < p.m ? x + o * p.x_os + p.index[i + ahead] * p.x_rs : row;
+        const auto* from = reinterpret_cast<const uint8_t*>(row);
+        const auto* next = reinterpret_cast<const uint8_t*>(later);
+        auto* to = reinterpret_cast<uint8_t*>(y + t * p.inner);
+        for (int64_t j = 0; j < bytes; j += kLine) {
+          __builtin_prefetch(next + j);
+#pragma GCC unroll 4
+          for (int64_t k = j; k < j + kLine; k += kVecBytes) {
+            if (stream)
+              store_streaming(to + k, load(from + k));
+            else
+              store(to + k, load(from + k));
+          }
+        }
+      }
       if (++i == p.m) i = 0, ++o;
     }
+    if (stream) fence();
   });
 }
 

@@ -7,6 +7,7 @@
 
 #include "cpu/simd.h"
 #include "cpu/softmax.h"
+#include "cpu/stream.h"
 
 namespace dlcore {
 namespace DLCORE_ISA {
@@ -17,28 +18,6 @@ constexpr int64_t kChunk = 16384;
 template <class T>
 DLCORE_INLINE Vec<T> only(Vec<T> v, int lanes) {
   return lanes == kLanes<T> ? v : lanes_below<T>(lanes) ? v : Vec<T>{};
-}
-
-// Results beyond this size leave the caches before anyone reads them: whole aligned vectors are streamed.
-constexpr int64_t kStreamedBytes = int64_t{16} << 20;
-
-template <class T>
-inline bool streams(const T* y, int64_t run, int64_t total) {
-  return total * static_cast<int64_t>(sizeof(T)) >= kStreamedBytes && run % kLanes<T> == 0 &&
-         reinterpret_cast<uintptr_t>(y) % kVecBytes == 0;
-}
-template <bool Stream, class T>
-DLCORE_INLINE void store_result(T* p, Vec<T> v, int lanes) {
-  if constexpr (Stream)
-    store_streaming(p, v);
-  else
-    store_upto(p, v, lanes);
-}
-// Ends a range of streamed stores.
-DLCORE_INLINE void fence() {
-#if defined(__x86_64__)
-  _mm_sfence();
-#endif
 }
 
 // total[k] += what f(i, lanes, acc) adds to acc[k] over [0, n): four chains for one sum, two for more, in

@@ -1,7 +1,9 @@
 // grid_sample: a point's taps (positions in the volume, weights) are the product of its axes' taps; they are
-// made once for a block of points, then used for every channel. Row-major volumes gather them, a lane a
-// point; channels-last ones read runs of channels. The gradient of x scatters, some channels a thread; that
+// made once for a block of points, then used for every channel. Channels-last volumes read runs of channels;
+// row-major ones are turned into lines of channels first, or (few points or channels) gathered, a lane a
+// point. The gradient of x scatters, some channels a thread; that
 // of the grid sums over channels, a lane a point. NaN in a grid counts as -1.
+#include "cpu/conv.h"
 #include "cpu/gather.h"
 #include "kernels/resample.h"
 
@@ -185,12 +187,65 @@ void for_blocks(const GridSampleShape& s, const void* grid, const F& f) {
   });
 }
 
+int64_t taps_of(const GridSampleShape& s) {
+  return s.mode == GridMode::nearest ? 1 : s.mode == GridMode::bicubic ? 16 : s.axes == 3 ? 8 : 4;
+}
+
+// A line of channels: what a tap reads.
+template <class T>
+constexpr int kLine = 64 / static_cast<int>(sizeof(T));
+
+// Row-major volumes through lines [group][place][kLine] of some groups of channels, at most kLines bytes
+// (half of L2) where that is possible; a block's results go through a tile.
+template <class T>
+void forward_lines(const GridSampleArgs& p) {
+  constexpr int L = kLanes<T>, V = kLine<T> / L;
+  constexpr int64_t kLines = int64_t{512} << 10;
+  const int64_t size = p.D * p.H * p.W, groups = ceil_div(p.C, kLine<T>);
+  const int64_t some = max64(1, min64(groups, kLines / (size * 64))), parts = ceil_div(groups, some);
+  const int64_t work = (size + p.points * taps_of(p)) * some;
+  parallel_for(p.N * parts, max64(1, kGrain / work), [&](int64_t b, int64_t e) {
+    Taps<T>* taps = scratch<Taps<T>>(2, 1);
+    T* lines = scratch<T>(3, some * size * kLine<T>);
+    alignas(64) T tile[kPoints * kLine<T>];
+    for (int64_t t = b; t < e; ++t) {
+      const int64_t n = t / parts, g0 = t % parts * some, g1 = min64(groups, g0 + some);
+      auto channels = [&](int64_t g) { return min64(kLine<T>, p.C - g * kLine<T>); };
+      for (int64_t g = g0; g < g1; ++g)
+        transpose(lines + (g - g0) * size * kLine<T>, kLine<T>,
+                  static_cast<const T*>(p.x) + (n * p.C + g * kLine<T>)*size, size, channels(g), size);
+      for (int64_t first = 0; first < p.points; first += kPoints) {
+        const int count = static_cast<int>(min64(kPoints, p.points - first));
+        make_taps<T, false>(p, static_cast<const T*>(p.grid) + (n * p.points + first) * p.axes, count, taps);
+        for (int64_t g = g0; g < g1; ++g) {
+          const T* x = lines + (g - g0) * size * kLine<T>;
+          for (int l = 0; l < count; ++l) {
+            Vec<T> sum[V] = {};
+            for (int k = 0; k < taps->n; ++k) {
+              const int64_t at = taps->at[k][l];
+              if (at < 0) continue;
+              const Vec<T> w = splat(taps->weight[k][l]);
+#pragma GCC unroll 4
+              for (int v = 0; v < V; ++v) sum[v] += load(x + at * kLine<T> + v * L) * w;
+            }
+            for (int v = 0; v < V; ++v) store(tile + l * kLine<T> + v * L, sum[v]);
+          }
+          transpose(static_cast<T*>(p.y) + (n * p.C + g * kLine<T>)*p.points + first, p.points, tile,
+                    kLine<T>, count, channels(g));
+        }
+      }
+    }
+  });
+}
+
 }  // namespace
 
 template <class T>
 void grid_sample_forward(const GridSampleArgs& p) {
   constexpr int L = kLanes<T>;
   const int64_t size = p.D * p.H * p.W;
+  // A gathered element costs two or three times one that is turned.
+  if (!p.channels_last && p.C >= 4 && 2 * p.points * taps_of(p) >= size) return forward_lines<T>(p);
   for_blocks<T, false>(p, p.grid, [&](int64_t n, int64_t first, int count, const Taps<T>& t) {
     const T* x = static_cast<const T*>(p.x) + n * p.C * size;
     T* y = static_cast<T*>(p.y) + n * p.C * p.points;

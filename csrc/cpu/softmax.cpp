@@ -4,6 +4,7 @@
 // NaN, as in torch.
 #include "cpu/softmax.h"
 
+#include "cpu/stream.h"
 #include "kernels/softmax.h"
 
 namespace dlcore {
@@ -26,7 +27,15 @@ template <class F>
 inline void each_row(int64_t outer, int64_t n, const F& f) {
   parallel_for(outer, max64(1, kGrain / 4 / max64(1, n)), [&](int64_t b, int64_t e) {
     for (int64_t r = b; r < e; ++r) f(r * n);
+    fence();
   });
+}
+
+// Rows of a large array are streamed where they are whole lines, or so long that their edges do not count.
+template <class T>
+inline bool streams_rows(int64_t outer, int64_t n) {
+  constexpr int64_t size = sizeof(T);
+  return outer * n * size >= kStreamedBytes && (n * size % 64 == 0 || n * size >= 16384);
 }
 
 }  // namespace
@@ -37,17 +46,16 @@ void softmax_forward(const SoftmaxArgs& p) {
   T* y = static_cast<T*>(p.y);
   const int64_t n = p.n, inner = p.inner;
   if (inner == 1) {
+    const bool stream = streams_rows<T>(p.outer, n);
     each_row(p.outer, n, [&](int64_t at) {
       const T m = row_max(x + at, n);
       if (p.log) {
         const Vec<T> vm = splat(m), vl = splat(scalar_log(row_exp_sum<T, false>(x + at, nullptr, n, m)));
-        each_vector<T>(at, at + n, [&](int64_t i, int lanes) {
-          store_upto(y + i, load_upto(x + i, lanes) - vm - vl, lanes);
-        });
+        store_row(y + at, n, stream,
+                  [&](int64_t i, int lanes) { return load_upto(x + at + i, lanes) - vm - vl; });
       } else {
-        const Vec<T> r = splat(T(1) / row_exp_sum<T, true>(x + at, y + at, n, m));
-        each_vector<T>(at, at + n,
-                       [&](int64_t i, int lanes) { store_upto(y + i, load_upto(y + i, lanes) * r, lanes); });
+        const Vec<T> r = splat(T(1) / row_exp_sum<T, true>(x + at, y + at, n, m));  // in L1: not streamed
+        store_row(y + at, n, false, [&](int64_t i, int lanes) { return load_upto(y + at + i, lanes) * r; });
       }
     });
     return;
@@ -86,13 +94,14 @@ void softmax_backward(const SoftmaxBackwardArgs& p) {
   auto gradient = [log](Vec<T> yv, Vec<T> g, Vec<T> sum)
                       __attribute__((always_inline)) { return log ? g - exp<T>(yv) * sum : yv * (g - sum); };
   if (inner == 1) {
+    const bool stream = streams_rows<T>(p.outer, n);
     each_row(p.outer, n, [&](int64_t at) {
       const Vec<T> sum = splat(row_sum<T>(n, [&](int64_t i, int lanes) {
         const Vec<T> g = load_upto(dy + at + i, lanes);
         return log ? g : g * load_upto(y + at + i, lanes);
       }));
-      each_vector<T>(at, at + n, [&](int64_t i, int lanes) {
-        store_upto(dx + i, gradient(load_upto(y + i, lanes), load_upto(dy + i, lanes), sum), lanes);
+      store_row(dx + at, n, stream, [&](int64_t i, int lanes) __attribute__((always_inline)) {
+        return gradient(load_upto(y + at + i, lanes), load_upto(dy + at + i, lanes), sum);
       });
     });
     return;

@@ -2,7 +2,9 @@
 // (tests/test_vmath.py); NaN propagates, infinities go to the right limits.
 #pragma once
 
+#include "cpu/gather.h"
 #include "cpu/simd.h"
+#include "cpu/vmath_tables.h"
 
 namespace dlcore {
 namespace DLCORE_ISA {
@@ -43,44 +45,171 @@ DLCORE_INLINE Vec<T> exp_reduced(Vec<T> r) {
   return fma(p, r * r, r) + splat(T(1));
 }
 
-// e^x. float: <= 1 ulp; double: <= 2 ulp. Overflows to inf above ln(max), goes through the subnormals to 0
-// below. x = n ln2 + r with |r| <= ln2/2 (Cody & Waite two-part ln2), e^r by its Taylor polynomial, then two
-// scalings by powers of two so that results in the subnormal range round once.
+// The larger (smaller) of x and a bound; NaN stays.
 template <class T>
-DLCORE_INLINE Vec<T> exp(Vec<T> x) {
+DLCORE_INLINE Vec<T> at_least(Vec<T> x, T lo) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4)
+    return (Vec<T>)_mm512_maskz_max_ps(0xffff, (__m512)splat(lo), (__m512)x);
+  else
+    return (Vec<T>)_mm512_maskz_max_pd(0xff, (__m512d)splat(lo), (__m512d)x);
+#elif defined(__AVX2__)
+  if constexpr (sizeof(T) == 4)
+    return (Vec<T>)_mm256_max_ps((__m256)splat(lo), (__m256)x);
+  else
+    return (Vec<T>)_mm256_max_pd((__m256d)splat(lo), (__m256d)x);
+#else
+  return x < splat(lo) ? splat(lo) : x;
+#endif
+}
+template <class T>
+DLCORE_INLINE Vec<T> at_most(Vec<T> x, T hi) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4)
+    return (Vec<T>)_mm512_maskz_min_ps(0xffff, (__m512)splat(hi), (__m512)x);
+  else
+    return (Vec<T>)_mm512_maskz_min_pd(0xff, (__m512d)splat(hi), (__m512d)x);
+#elif defined(__AVX2__)
+  if constexpr (sizeof(T) == 4)
+    return (Vec<T>)_mm256_min_ps((__m256)splat(hi), (__m256)x);
+  else
+    return (Vec<T>)_mm256_min_pd((__m256d)splat(hi), (__m256d)x);
+#else
+  return x > splat(hi) ? splat(hi) : x;
+#endif
+}
+
+// |x| and -|x| by the sign bit, and the sign of one on the size of another.
+template <class T>
+DLCORE_INLINE Vec<T> without_sign(Vec<T> x) {
+  using VI = Vec<Int<T>>;
+  return bitcast<Vec<T>>(bitcast<VI>(x) & ~bitcast<VI>(splat(T(-0.0))));
+}
+template <class T>
+DLCORE_INLINE Vec<T> negative(Vec<T> x) {
+  using VI = Vec<Int<T>>;
+  return bitcast<Vec<T>>(bitcast<VI>(x) | bitcast<VI>(splat(T(-0.0))));
+}
+template <class T>
+DLCORE_INLINE Vec<T> copy_sign(Vec<T> size, Vec<T> sign) {
+  using VI = Vec<Int<T>>;
+  const VI bit = bitcast<VI>(splat(T(-0.0)));
+  return bitcast<Vec<T>>((bitcast<VI>(size) & ~bit) | (bitcast<VI>(sign) & bit));
+}
+
+// The bounds within which exp_within is e^x to the last bit, and beyond which e^x is 0 or inf.
+template <class T>
+constexpr T kExpLow = sizeof(T) == 4 ? T(-104.0) : T(-746.0);
+template <class T>
+constexpr T kExpHigh = sizeof(T) == 4 ? T(89.0) : T(710.0);
+
+// e^x for kExpLow <= x <= kExpHigh or NaN. x = n ln2 + r (Cody & Waite's two-part ln2), e^r by a polynomial,
+// then the scaling by 2^n.
+template <class T>
+DLCORE_INLINE Vec<T> exp_within(Vec<T> x) {
+  constexpr bool f = sizeof(T) == 4;
+  const Vec<T> log2e = splat(T(1.4426950408889634));
+  const Vec<T> high = splat(f ? T(-0.693359375) : T(-6.93145751953125e-1));
+  const Vec<T> low = splat(f ? T(2.12194440e-4) : T(-1.42860682030941723212e-6));
+#if defined(__AVX512F__)
+  // In hardware: a scaling by 2^floor(n), which goes through the subnormals. float: n is in sixteenths, whose
+  // powers of two are a table's, so that |r| <= ln2 / 32 and a cubic does.
+  if constexpr (f) {
+    const Vec<T> magic = splat(T(786432.0)), index = fma(x, log2e, magic), n = index - magic;
+    const Vec<T> r = fma(n, low, fma(n, high, x));
+    const Vec<T> q = fma(fma(r, splat(T(0.16666667)), splat(T(0.5000162))), r * r, r);  // e^r - 1
+    const Vec<T> power = permute<T>(load(kPowers), bitcast<Vec<Int<T>>>(index));
+    return (Vec<T>)_mm512_maskz_scalef_ps(0xffff, (__m512)fma(power, q, power), (__m512)n);
+  } else {
+    const Vec<T> n = round_small<T>(x * log2e);
+    const Vec<T> p = exp_reduced<T>(fma(n, low, fma(n, high, x)));
+    return (Vec<T>)_mm512_maskz_scalef_pd(0xff, (__m512d)p, (__m512d)n);
+  }
+#else
   using I = Int<T>;
   using VI = Vec<I>;
-  constexpr bool f = sizeof(T) == 4;
-  const Vec<T> hi = splat(f ? T(89.0) : T(710.0)), lo = splat(f ? T(-104.0) : T(-746.0));
-  Vec<T> y = x > hi ? hi : x;  // NaN stays
-  y = y < lo ? lo : y;
-  const Vec<T> n = round_small<T>(y * splat(T(1.4426950408889634)));
-  Vec<T> r = fma(n, splat(f ? T(-0.693359375) : T(-6.93145751953125e-1)), y);
-  r = fma(n, splat(f ? T(2.12194440e-4) : T(-1.42860682030941723212e-6)), r);
-  Vec<T> p = exp_reduced<T>(r);
-  // 2^n in two halves: n / 2 and n - n / 2 both have normal exponents.
+  const Vec<T> n = round_small<T>(x * log2e);
+  const Vec<T> p = exp_reduced<T>(fma(n, low, fma(n, high, x)));
+  // 2^n in two halves: n / 2 and n - n / 2 both have normal exponents, and results in the subnormal range
+  // round once.
   const VI ni = __builtin_convertvector(n, VI);
   const VI half = ni >> 1, rest = ni - half;
   constexpr int bias = f ? 127 : 1023, mantissa = f ? 23 : 52;
   const VI s1 = (half + bias) << mantissa, s2 = (rest + bias) << mantissa;
-  p = p * bitcast<Vec<T>>(s1) * bitcast<Vec<T>>(s2);
-  return x != x ? x : p;
+  const Vec<T> y = p * bitcast<Vec<T>>(s1) * bitcast<Vec<T>>(s2);
+  return x != x ? x : y;
+#endif
+}
+
+// e^x. float: <= 1 ulp; double: <= 2 ulp. Overflows to inf above ln(max), goes through the subnormals to 0
+// below.
+template <class T>
+DLCORE_INLINE Vec<T> exp(Vec<T> x) {
+  return exp_within<T>(at_least<T>(at_most<T>(x, kExpHigh<T>), kExpLow<T>));
+}
+
+// a / b for 1 <= b < 2^60: correctly rounded, or (float) an estimate of 1 / b to 14 bits and a step of
+// Newton's: <= 0.6 ulp.
+template <class T>
+DLCORE_INLINE Vec<T> quotient(Vec<T> a, Vec<T> b) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) {
+    const Vec<T> y = (Vec<T>)_mm512_maskz_rcp14_ps(0xffff, (__m512)b), q = a * y;
+    return fma(fma(-b, q, a), y, q);
+  }
+#endif
+  return a / b;
+}
+
+// e^-|x|.
+template <class T>
+DLCORE_INLINE Vec<T> exp_negative(Vec<T> x) {
+  return exp_within<T>(at_least<T>(negative<T>(x), kExpLow<T>));
 }
 
 // 1 / (1 + e^-x), without overflow at either end. <= 3 ulp.
 template <class T>
 DLCORE_INLINE Vec<T> sigmoid(Vec<T> x) {
-  const Vec<T> e = exp<T>(x < Vec<T>{} ? x : -x);  // e^-|x|
-  const Vec<T> one = splat(T(1));
-  return (x < Vec<T>{} ? e : one) / (one + e);
+  const Vec<T> one = splat(T(1)), e = exp_negative<T>(x);
+  return quotient<T>(x < Vec<T>{} ? e : one, one + e);
 }
 
-// tanh: a polynomial near 0 (no cancellation), 1 - 2 / (e^2|x| + 1) beyond. <= 4 ulp.
+// The same and its slope s (1 - s), without cancellation.
+template <class T>
+struct Sigmoid {
+  Vec<T> value, slope;
+};
+template <class T>
+DLCORE_INLINE Sigmoid<T> sigmoid_slope(Vec<T> x) {
+  const Vec<T> one = splat(T(1)), e = exp_negative<T>(x), r = quotient<T>(one, one + e), er = e * r;
+  return {x < Vec<T>{} ? er : r, er * r};
+}
+
+// A polynomial in pieces (see vmath_tables.h) at `a`, in [0, kPieces] once multiplied by `scale`.
+template <int K>
+DLCORE_INLINE Vec<float> in_pieces(const float (&table)[K][kLanes<float>], Vec<float> a, float scale) {
+  const Vec<float> magic = splat(12582912.0f), s = splat(scale);  // its low bits are the piece's number
+  const Vec<float> index = fma(a, s, magic), r = fma(a, s, -(index - magic));
+  const auto piece = bitcast<Vec<int32_t>>(index);
+  Vec<float> p = permute<float>(load(table[0]), piece);
+#pragma GCC unroll 16
+  for (int k = 1; k < K; ++k) p = fma(p, r, permute<float>(load(table[k]), piece));
+  return p;
+}
+// Whether they are there for T: a table's piece is one instruction away.
+template <class T>
+#if defined(__AVX512F__) || defined(__AVX2__)
+constexpr bool kInPieces = sizeof(T) == 4;
+#else
+constexpr bool kInPieces = false;
+#endif
+
+// tanh: a polynomial near 0 (no cancellation), 1 - 2 / (e^2|x| + 1) beyond (1 at 20). <= 4 ulp.
 template <class T>
 DLCORE_INLINE Vec<T> tanh(Vec<T> x) {
   const Vec<T> one = splat(T(1));
-  const Vec<T> a = x < Vec<T>{} ? -x : x;
-  const Vec<T> big = one - splat(T(2)) / (exp<T>(a + a) + one);
+  const Vec<T> a = without_sign<T>(x);
+  const Vec<T> big = one - quotient<T>(splat(T(2)), exp_within<T>(at_most<T>(a + a, T(40))) + one);
   const Vec<T> z = x * x;
   Vec<T> small;
   if constexpr (sizeof(T) == 4) {  // |x| < 0.625, Cephes' coefficients (Moshier)
@@ -99,9 +228,7 @@ DLCORE_INLINE Vec<T> tanh(Vec<T> x) {
     q = fma(q, z, splat(4.84406305325125486048e3));
     small = fma(x * z, p / q, x);
   }
-  const Vec<T> large = x < Vec<T>{} ? -big : big;
-  const Vec<T> y = a < splat(T(0.625)) ? small : large;
-  return x != x ? x : y;
+  return a < splat(T(0.625)) ? small : copy_sign<T>(big, x);
 }
 
 // f on every lane, through memory: for functions without a vector form (libm's, correctly rounded to < 1
@@ -262,6 +389,16 @@ DLCORE_INLINE Vec<T> log1p(Vec<T> x) {
   return (u <= Vec<T>{}) | (u == inf) ? y : x == Vec<T>{} ? x : z;
 }
 
+// log(1 + e^-|x|), what softplus adds to max(x, 0): <= 3 ulp.
+template <class T>
+DLCORE_INLINE Vec<T> log1p_exp(Vec<T> x) {
+  const Vec<T> e = exp_negative<T>(x);
+  if constexpr (kInPieces<T>)
+    return e * in_pieces(kLog1p, e, kPieces);
+  else
+    return log1p<T>(e);
+}
+
 // erf x. float: <= 3 ulp, minimax-weighted fits of erf(x)/x - 1 in x^2 (|x| < 475/512) and of -log(erfc(t))/t
 // - 1 in t; double: libm's.
 template <class T>
@@ -283,6 +420,33 @@ DLCORE_INLINE Vec<T> erf(Vec<T> x) {
     q = x < Vec<float>{} ? -q : q;
     q = a < splat(475.0f / 512.0f) ? p : q;
     return x != x ? x : q;
+  }
+}
+
+// Phi(x), the normal distribution: to an absolute 1e-7 (float; on the left to a relative 3e-4 as well, down
+// to where the table ends) or 2 ulp of 1 (double). NaN may be lost: what multiplies it by x brings it back.
+template <class T>
+DLCORE_INLINE Vec<T> normal(Vec<T> x) {
+  const Vec<T> one = splat(T(1));
+  if constexpr (kInPieces<T>) {
+    const Vec<T> a = without_sign<T>(x);
+    const Vec<T> tail = a < splat(kNormalEnd) ? in_pieces(kNormalTail, a, kPieces / kNormalEnd) : Vec<T>{};
+    return x < Vec<T>{} ? tail : one - tail;
+  } else {
+    return splat(T(0.5)) * (one + erf<T>(x * splat(T(0.70710678118654752440))));
+  }
+}
+
+// Phi(x) + x phi(x), the slope of x Phi(x), to an absolute 2e-7 (float). NaN of NaN and the infinities.
+template <class T>
+DLCORE_INLINE Vec<T> gelu_slope(Vec<T> x) {
+  if constexpr (kInPieces<T>) {
+    const Vec<T> a = without_sign<T>(x), zero = Vec<T>{} * x;
+    const Vec<T> tail = a < splat(kGeluEnd) ? in_pieces(kGeluTail, a, kPieces / kGeluEnd) : zero;
+    return x < Vec<T>{} ? tail : splat(T(1)) - tail;
+  } else {
+    const Vec<T> density = splat(T(0.39894228040143267794)) * exp<T>(splat(T(-0.5)) * x * x);
+    return fma(x, density, normal<T>(x));
   }
 }
 

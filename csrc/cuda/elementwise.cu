@@ -21,6 +21,10 @@ struct Unsigned<int64_t> {
 };
 
 template <class T>
+__device__ T sigmoid(T x) {
+  return T(1) / (T(1) + exp(-x));
+}
+ttemplate <class T>
 __device__ T float_binary(Binary op, T a, T b) {
   switch (op) {
     case Binary::add:
@@ -60,6 +64,10 @@ __device__ T float_binary(Binary op, T a, T b) {
       return static_cast<T>(a != 0 || b != 0);
     case Binary::logical_xor:
       return static_cast<T>((a != 0) != (b != 0));
+    case Binary::logistic_loss:
+      return (T(1) - b) * a + (log1p(exp(-fabs(a))) - (a > T(0) ? T(0) : a));
+    case Binary::logistic_slope:
+      return sigmoid(a) - b;
   }
   return a;
 }
@@ -104,7 +112,7 @@ __device__ T integer_binary(Binary op, T a, T b) {
       return overflow ? static_cast<T>(U(0) - U(a)) : static_cast<T>(a / b - (adjust ? 1 : 0));
     }
     default:
-      return 0;  // div, atan2: of floats alone
+      return 0;  // div, atan2, logistic_loss, logistic_slope: of floats alone
   }
 }
 
@@ -157,11 +165,7 @@ __device__ bool apply_compare(Compare op, T a, T b) {
   return false;
 }
 
-template <class T>
-__device__ T sigmoid(T x) {
-  return T(1) / (T(1) + exp(-x));
-}
-template <class T>
+emplate <class T>
 __device__ T relu6(T z) {
   return z < T(0) ? T(0) : z > T(6) ? T(6) : z;
 }

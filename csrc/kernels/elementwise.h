@@ -18,11 +18,12 @@ struct FillArgs {
 };
 
 // floor_divide, remainder: Python's, the sign of the divisor; an integer divided by 0 gives 0 (the op has
-// refused it).
+// refused it). logistic_loss: -log of the probability that sigmoid(a) gives to b, log(1 + e^a) - a b;
+// logistic_slope: its derivative, sigmoid(a) - b.
 // clang-format off
 #define DLCORE_BINARY(X)                                                                                      \
   X(add) X(sub) X(mul) X(div) X(maximum) X(minimum) X(floor_divide) X(remainder) X(fmod) X(pow) X(atan2)      \
-  X(logical_and) X(logical_or) X(logical_xor)
+  X(logical_and) X(logical_or) X(logical_xor) X(logistic_loss) X(logistic_slope)
 // clang-format on
 enum class Binary : int {
 #define DLCORE_ENUM(name) name,

@@ -148,7 +148,10 @@ Array scalar_like(const char* op, const Array& a, const Scalar& s) {
 bool integer_only(Binary op) {
   return op == Binary::logical_and || op == Binary::logical_or || op == Binary::logical_xor;
 }
-bool float_only(Binary op) { return op == Binary::div || op == Binary::atan2; }
+bool float_only(Binary op) {
+  return op == Binary::div || op == Binary::atan2 || op == Binary::logistic_loss ||
+         op == Binary::logistic_slope;
+}
 
 const char* name_of(Binary op) {
   switch (op) {

@@ -183,6 +183,8 @@ CASES = [
     binary("maximum", np.maximum, F.maximum),
     binary("minimum", np.minimum, F.minimum),
     binary("atan2", np.arctan2, F.atan2),
+    binary("logistic_loss", ref.logistic_loss),
+    binary("logistic_slope", ref.logistic_slope),
     binary("floor_divide", np.floor_divide, low=0.5),
     binary("remainder", np.remainder, low=0.5),
     binary("fmod", np.fmod, low=0.5),

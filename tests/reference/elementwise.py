@@ -64,6 +64,14 @@ def logsigmoid(x):
     return np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
 
 
+def logistic_loss(a, b):
+    return (1 - b) * a - logsigmoid(a)
+
+
+def logistic_slope(a, b):
+    return sigmoid(a) - b
+
+
 def threshold(x, p=0.0, q=0.0):
     return np.where(x <= p, x.dtype.type(q), x)
 

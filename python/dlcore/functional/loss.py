@@ -394,10 +394,10 @@ def binary_cross_entropy(
 def _logistic(input: Tensor, target: Tensor) -> Tensor:
     """(1 - t) x - log s(x), with slopes s(x) - t and -x."""
     x, t = input.array, target.array
-    y = _C.sub(_C.mul(_C.sub(1.0, t), x), _C.logsigmoid(x))
+    y = _C.logistic_loss(x, t)
 
     def logistic_backward(g: _C.Array, needs: tuple[bool, ...]) -> tuple[_C.Array | None, ...]:
-        dx = _C.mul(g, _C.sub(_C.sigmoid(x), t)) if needs[0] else None
+        dx = _C.mul(g, _C.logistic_slope(x, t)) if needs[0] else None
         return dx, _C.neg(_C.mul(g, x)) if needs[1] else None
 
     return record(y, (input, target), logistic_backward)

@@ -71,6 +71,8 @@ __all__ = [
     "logical_and",
     "logical_or",
     "logical_xor",
+    "logistic_loss",
+    "logistic_slope",
     "logsigmoid",
     "logsigmoid_backward",
     "lt",
@@ -213,6 +215,8 @@ atan2 = _binary("atan2", "the angle of the point (b, a)")
 logical_and = _binary("logical_and", "a and b, of bools")
 logical_or = _binary("logical_or", "a or b, of bools")
 logical_xor = _binary("logical_xor", "a != b, of bools")
+logistic_loss = _binary("logistic_loss", "log(1 + e^a) - a b")
+logistic_slope = _binary("logistic_slope", "1 / (1 + e^-a) - b")
 eq = _binary("eq", "a == b")
 ne = _binary("ne", "a != b")
 lt = _binary("lt", "a < b")

@@ -198,12 +198,11 @@ DLCORE_INLINE bool shares_vectors(const Pass<T>& p) {
 // Dense: [group][sliver of NR output channels][taps in phase order][Ci][NR]. Shared: [taps][Ci][channels
 // rounded up].
 template <class T>
-const T* pack_weights(const Pass<T>& p, bool shared) {
+void pack_weights(const Pass<T>& p, bool shared, T* packed) {
   constexpr int NR = Tile<T>::NR, L = kLanes<T>;
   const int64_t taps = p.taps();
   const int64_t slivers = ceil_div(p.Co, NR);
   const int64_t channels = p.G * p.Co, wide = round_up(channels, L);
-  T* packed = scratch<T>(2, shared ? taps * p.Ci * wide : p.G * slivers * taps * p.Ci * NR);
   const int64_t units = shared ? 1 : p.G * slivers;
   // Taps that lie side by side, as in (O,C,R,S): all of them at once, by a transposition in registers.
   const bool by_taps = !shared && taps > 1 && taps <= 1024 && p.w_w == 1 && p.w_h == p.w.taps &&
@@ -244,7 +243,13 @@ const T* pack_weights(const Pass<T>& p, bool shared) {
       });
     }
   });
-  return packed;
+}
+
+template <class T>
+const T* packed_weights(const Pass<T>& p, bool shared) {
+  const int64_t wide = shared ? round_up(p.G * p.Co, kLanes<T>) : p.G * round_up(p.Co, Tile<T>::NR);
+  return kept_weights(p, shared ? Packing::shared : Packing::slivers, p.taps() * p.Ci * wide, 2,
+                      [&](T* room) { pack_weights(p, shared, room); });
 }
 
 // Outputs z0..z1 x i0..i1 x j0..j1 (in phase units) of one image: groups g0..g1 of a shared pass, else all
@@ -400,7 +405,7 @@ void run(const Pass<T>& p) {
   if (takes_image(p)) return conv_image(p);
   if (p.winograd && winograd(p)) return;
   const bool shared = shares_vectors(p);
-  const T* packed = pack_weights(p, shared);
+  const T* packed = packed_weights(p, shared);
   const Reach reach[3] = {p.d.reach(), p.h.reach(), p.w.reach()};
 
   // Blocks whose input and output stay in L2; an element does not depend on the block that it falls in.
@@ -456,6 +461,7 @@ void set_axes(Pass<T>* p, const ConvArgs& c, const int64_t (&in)[3], const int64
   p->N = c.N, p->G = c.groups;
   p->wt = static_cast<const T*>(c.w), p->w_d = c.ws[2], p->w_h = c.ws[3], p->w_w = c.ws[4];
   p->bias = static_cast<const T*>(c.bias), p->winograd = c.winograd;
+  p->keep = backward ? nullptr : c.keep;
 }
 
 template <class T>

@@ -192,8 +192,11 @@ bool takes_product(const Pass<T>& p) {
 
 template <class T>
 void conv_product(const Pass<T>& p) {
-  T* const room = scratch<T>(2, PackedRows<T>::size(p.Co, p.Ci));
-  const PackedRows<T> weights = prepack<T, Tile<T>::MR>(room, p.wt, p.Co, p.Ci, p.w_co, p.w_ci);
+  const T* const packed =
+      kept_weights(p, Packing::product, PackedRows<T>::size(p.Co, p.Ci), 2, [&](T* room) {
+        prepack<T, Tile<T>::MR>(room, p.wt, p.Co, p.Ci, p.w_co, p.w_ci);
+      });
+  const PackedRows<T> weights = {packed, round_up(p.Co, Tile<T>::MR)};
   auto image = [&](int64_t n) {
     gemm<T>(p.Co, p.w.out, p.Ci, weights, PackCols<T>{p.in.p + n * p.in_n, p.in.sc, 1}, p.out + n * p.out_n,
             p.out_sc, false, ChannelBias<T>{p.bias, p.act});

@@ -34,10 +34,9 @@ struct Weights {
 };
 
 template <int Taps>
-Weights transform_weights(const Pass<float>& p) {
+void transform_weights(const Pass<float>& p, float* out) {
   constexpr int kTaps = Taps * Taps;
   const int64_t slivers = ceil_div(p.Co, NR);
-  float* const out = scratch<float>(2, kPoints * slivers * p.Ci * NR);
   int64_t tap_h[Taps], tap_w[Taps];  // the taps in the order of the inputs that they read
   const int64_t lo_h = p.h.reach().lo, lo_w = p.w.reach().lo;
   for (int64_t r = 0; r < Taps; ++r) {
@@ -75,7 +74,14 @@ Weights transform_weights(const Pass<float>& p) {
       }
     }
   });
-  return {out, p.Ci, slivers};
+}
+
+template <int Taps>
+Weights transformed_weights(const Pass<float>& p) {
+  const int64_t slivers = ceil_div(p.Co, NR);
+  return {kept_weights(p, Packing::winograd, kPoints * slivers * p.Ci * NR, 2,
+                       [&](float* room) { transform_weights<Taps>(p, room); }),
+          p.Ci, slivers};
 }
 
 // Transformed inputs of a block: [point][sliver of MR tiles][vector of channels][MR][L]: a tile's channels
@@ -303,7 +309,7 @@ bool run(const Pass<float>& p) {
     }
     return true;
   }
-  const Weights weights = transform_weights<Taps>(p);
+  const Weights weights = transformed_weights<Taps>(p);
 
   // Few channels: each thread takes parts whose tiles stay in its L2, and the weights are read for each.
   // Many: the threads share as many tiles as a buffer in L3 holds, and the weights are read once.

@@ -27,6 +27,7 @@ struct ConvArgs {
   int64_t xs[5], ws[5], ys[5], os[5];     // (N,C,size), (O,C/groups,kernel), (N,O,result), (N,O,result)
   Act act;
   bool winograd;  // may Winograd's algorithm be taken, with its larger rounding errors?
+  Keeper* keep;   // of w (optional, forward): the weights are expected to come again
 };
 
 // clang-format off

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <optional>
 
+#include "kept.h"
 #include "ops/ops.h"
 
 namespace dlcore {
@@ -259,7 +260,7 @@ const char* name_of(const Dims& stride, bool transposed, bool backward) {
 
 Array conv(const Array& x, const Array& weight, const std::optional<Array>& bias, const Dims& stride,
            const Dims& before, const Dims& after, const Dims& dilation, int64_t groups,
-           const std::string& activation) {
+           const std::string& activation, bool keep) {
   const char* op = name_of(stride, false, false);
   Geometry g = check_conv(op, x, weight, {stride, before, after, dilation}, groups);
   ConvArgs& a = g.args;
@@ -269,7 +270,10 @@ Array conv(const Array& x, const Array& weight, const std::optional<Array>& bias
   if (y.numel() > 0) {
     a.x = g.x.data(), a.w = g.w.data(), a.y = y.data(), a.bias = bias ? b.data() : nullptr;
     set_strides(a.ys, y);
+    std::optional<CallKeeper> keeper;
+    if (keep && x.device().kind == Device::cpu) a.keep = &keeper.emplace(weight);
     DLCORE_LAUNCH(conv_forward, x.dtype(), x.device(), a);
+    if (keeper) keeper->commit();
   }
   return lower(y, g);
 }
@@ -383,7 +387,7 @@ void bind_conv(py::module_& m) {
   m.def("winograd", [] { return winograd_flag().load(); });
   m.def("set_winograd", [](bool on) { winograd_flag() = on; }, "enabled"_a);
   def_op(m, "conv", &conv, "x"_a, "weight"_a, "bias"_a, "stride"_a, "padding_before"_a, "padding_after"_a,
-         "dilation"_a, "groups"_a, "activation"_a);
+         "dilation"_a, "groups"_a, "activation"_a, "keep"_a = false);
   def_op(m, "conv_backward", &conv_backward, "dy"_a, "x"_a, "weight"_a, "y"_a, "stride"_a, "padding_before"_a,
          "padding_after"_a, "dilation"_a, "groups"_a, "activation"_a, "need_x"_a, "need_w"_a, "need_b"_a);
   def_op(m, "conv_transpose", &conv_transpose, "x"_a, "weight"_a, "bias"_a, "stride"_a, "padding_before"_a,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dlcore import _C
-from dlcore.autograd import record
+from dlcore.autograd import is_grad_enabled, record
 from dlcore.geometry import Margin, Padding, Size, plan, plan_transpose
 from dlcore.tensor import Tensor
 
@@ -24,7 +24,9 @@ def _conv(
 ) -> Tensor:
     xa, wa = x.array, weight.array
     st, before, after, di = plan(op, wa, stride, padding, dilation, nd)
-    y = _C.conv(xa, wa, None if bias is None else bias.array, st, before, after, di, groups, activation)
+    b = None if bias is None else bias.array
+    keep = not is_grad_enabled()  # weights that stay as they are may stay packed
+    y = _C.conv(xa, wa, b, st, before, after, di, groups, activation, keep)
     out = y if activation else None
 
     def conv_backward(g: _C.Array, needs: tuple[bool, ...]) -> tuple[_C.Array | None, ...]:

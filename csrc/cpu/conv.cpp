@@ -90,6 +90,9 @@ void dense_tile(const TileArgs<T>& t) {
   Vec<T> acc[M][V], before[M][V];
   const T* b = t.b;
   const int64_t s = t.x_step;
+#pragma GCC unroll 16
+  for (int i = 0; i < M; ++i)  // the outputs arrive while the sums are made
+    for (int v = 0; v < V; ++v) __builtin_prefetch(pixel_of<M>(t, i) + v * L, 1);
   for (int64_t k = 0;;) {
 #pragma GCC unroll 16
     for (int i = 0; i < M; ++i)
@@ -264,7 +267,11 @@ void run_block(const Pass<T>& p, const Block& b, const T* packed, bool shared, c
   const int64_t Fd = p.d.phases(), Fh = p.h.phases(), Fw = p.w.phases();
   const int64_t step_d = p.d.step(), step_h = p.h.step(), step_w = p.w.step();
   const int64_t channels = (b.g1 - b.g0) * p.Co;
-  const int64_t cp = shared ? round_up(channels, L) : p.in.C;
+  // Pixels of a tile that lie a multiple of 4 KB apart fall into one set of L1: such are copied, a line more
+  // each.
+  auto conflicts = [&](int64_t pixel) { return step_w * pixel * int64_t{sizeof(T)} % 4096 == 0; };
+  int64_t cp = shared ? round_up(channels, L) : p.in.C;
+  if (!shared && (p.in.sc != 1 || (conflicts(p.in.sw) && p.Co >= 4 * NR)) && conflicts(cp)) cp += L;
 
   const int64_t d0 = max64(0, b.z0 * step_d + reach[0].lo);  // planes outside are never read
   const Box box = {d0,

@@ -84,29 +84,40 @@ Weights transformed_weights(const Pass<float>& p) {
           p.Ci, slivers};
 }
 
-// Transformed inputs of a block: [point][sliver of MR tiles][vector of channels][MR][L]: a tile's channels
+// A sliver holds MR tiles, of which the last is computed by halves; or halves alone where they waste less.
+constexpr int64_t kHalf = MR / 2 + MR / 2 % 2;
+struct Height {
+  int64_t tiles, rows;  // of a sliver, and of all as they are computed
+  explicit Height(int64_t n) {
+    const int64_t rest = n % MR;
+    const int64_t whole = n - rest + (rest == 0 ? 0 : rest <= kHalf ? kHalf : MR), halves = round_up(n, kHalf);
+    tiles = halves < whole ? kHalf : MR, rows = min64(whole, halves);
+  }
+};
+
+// Transformed inputs of a block: [point][sliver of tiles][vector of channels][height][L]: a tile's channels
 // lie in vectors, as they are written, and a column of a sliver at constant steps, as it is read.
 struct Inputs {
   float* p;
-  int64_t slivers, vectors, step;  // step: from point to point
+  int64_t height, vectors, step;  // step: from point to point
   float* at(int64_t point, int64_t tile, int64_t vector) const {
-    return p + point * step + ((tile / MR * vectors + vector) * MR + tile % MR) * L;
+    return p + point * step + ((tile / height * vectors + vector) * height + tile % height) * L;
   }
 };
 
 // Channels that one register sums up, as in the direct form: rounding errors grow with the run.
 constexpr int64_t kRun = 512;
 
-// R tiles x V vectors of outputs at one point.
+// R tiles x V vectors of outputs at one point; `next` from a vector of channels to the next.
 template <int R, int V>
-void multiply(const float* a, const float* b, int64_t Ci, float* m, int64_t ldm) {
+void multiply(const float* a, int64_t next, const float* b, int64_t Ci, float* m, int64_t ldm) {
   for (int64_t c0 = 0; c0 < Ci; c0 += kRun) {
     F acc[R][V];
 #pragma GCC unroll 16
     for (int i = 0; i < R; ++i)
 #pragma GCC unroll 4
       for (int v = 0; v < V; ++v) acc[i][v] = F{};
-    for (int64_t c = c0; c < min64(Ci, c0 + kRun); c += L, a += MR * L) {
+    for (int64_t c = c0; c < min64(Ci, c0 + kRun); c += L, a += next) {
       const int64_t lanes = min64(L, Ci - c);
       for (int64_t k = 0; k < lanes; ++k, b += NR) {
         F bv[V];
@@ -139,17 +150,17 @@ struct Products {
 // Sliver o of the outputs at one point, for the first `tiles` tiles.
 void multiply_point(const Weights& w, const Inputs& v, const Products& m, int64_t tiles, int64_t Co,
                     int64_t point, int64_t o) {
-  constexpr int kHalf = MR / 2 + MR / 2 % 2;
   const bool wide = Co - o * NR > L;
-  for (int64_t t = 0; t < tiles; t += MR) {
+  const float* const b = w.at(point, o);
+  for (int64_t t = 0; t < tiles; t += v.height) {
     const float* const a = v.at(point, t, 0);
     float* const to = m.p + point * m.step + t * m.ld + o * NR;
-    if (tiles - t <= kHalf)
-      wide ? multiply<kHalf, NV>(a, w.at(point, o), w.Ci, to, m.ld)
-           : multiply<kHalf, 1>(a, w.at(point, o), w.Ci, to, m.ld);
+    if (min64(v.height, tiles - t) <= kHalf)
+      wide ? multiply<kHalf, NV>(a, v.height * L, b, w.Ci, to, m.ld)
+           : multiply<kHalf, 1>(a, v.height * L, b, w.Ci, to, m.ld);
     else
-      wide ? multiply<MR, NV>(a, w.at(point, o), w.Ci, to, m.ld)
-           : multiply<MR, 1>(a, w.at(point, o), w.Ci, to, m.ld);
+      wide ? multiply<MR, NV>(a, v.height * L, b, w.Ci, to, m.ld)
+           : multiply<MR, 1>(a, v.height * L, b, w.Ci, to, m.ld);
   }
 }
 
@@ -279,24 +290,23 @@ void finish_part(const Pass<float>& p, const Part& part, const Products& m, int6
 // Buffers of `tiles` tiles in the calling thread's workspace; a line more a point, so that the points of a
 // tile do not all fall into one set of the caches.
 Inputs inputs(const Pass<float>& p, int64_t tiles) {
-  const int64_t slivers = ceil_div(tiles, MR), vectors = ceil_div(p.Ci, L),
-                step = slivers * vectors * MR * L + L;
-  const Inputs v = {scratch<float>(1, kPoints * step), slivers, vectors, step};
-  for (int64_t t = tiles; t < slivers * MR; ++t)  // computed with the rest, never read
+  const Height h(tiles);
+  const int64_t vectors = ceil_div(p.Ci, L), step = round_up(tiles, h.tiles) * vectors * L + L;
+  const Inputs v = {scratch<float>(1, kPoints * step), h.tiles, vectors, step};
+  for (int64_t t = tiles; t < h.rows; ++t)  // computed with the rest, never read
     for (int64_t point = 0; point < kPoints; ++point)
       for (int64_t c = 0; c < vectors; ++c) store(v.at(point, t, c), F{});
   return v;
 }
 Products products(const Weights& w, int64_t tiles) {
-  const int64_t ld = w.slivers * NR, step = round_up(tiles, MR) * ld + L;
+  const int64_t ld = w.slivers * NR, step = Height(tiles).rows * ld + L;
   return {scratch<float>(0, kPoints * step), ld, step};
 }
 
 template <int Taps>
 bool run(const Pass<float>& p) {
-  const WinogradCost<Taps> cost = {p.N, p.h.out, p.w.out, p.Ci, p.Co};
-  // A register block's rows are computed by halves.
-  const int64_t rows = round_up(cost.tiles(), MR / 2);
+  const WinogradCost<Taps> cost = {p.N, p.h.out, p.w.out, p.Ci, p.Co, p.keep != nullptr};
+  const int64_t rows = Height(cost.tiles()).rows;
   if (!cost.pays(static_cast<double>(rows) * static_cast<double>(p.Ci * round_up(p.Co, L)))) return false;
   if (p.G > 1) {
     for (int64_t g = 0; g < p.G; ++g) {

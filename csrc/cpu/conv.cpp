@@ -271,7 +271,8 @@ void run_block(const Pass<T>& p, const Block& b, const T* packed, bool shared, c
   // each.
   auto conflicts = [&](int64_t pixel) { return step_w * pixel * int64_t{sizeof(T)} % 4096 == 0; };
   int64_t cp = shared ? round_up(channels, L) : p.in.C;
-  if (!shared && (p.in.sc != 1 || (conflicts(p.in.sw) && p.Co >= 4 * NR)) && conflicts(cp)) cp += L;
+  const bool must_copy = !shared && p.in.sc == 1 && conflicts(p.in.sw) && p.Co >= 4 * NR;
+  if (!shared && (must_copy || p.in.sc != 1) && conflicts(cp)) cp += L;
 
   const int64_t d0 = max64(0, b.z0 * step_d + reach[0].lo);  // planes outside are never read
   const Box box = {d0,
@@ -285,7 +286,7 @@ void run_block(const Pass<T>& p, const Block& b, const T* packed, bool shared, c
   in.p += b.n * p.in_n + c0 * in.sc;
   if (p.gate_act != Act::none) gate.p += b.n * p.gate_n + c0 * gate.sc;
   if (shared) in.C = gate.C = channels;
-  const Window<T> x = gradient_window(in, gate, p.gate_act, 1, 0, 0, box, cp, 3);
+  const Window<T> x = gradient_window(in, gate, p.gate_act, 1, 0, 0, box, cp, 3, must_copy);
 
   // The block's corner of the output, or of its channels-last copy.
   const int64_t z0 = b.z0 * Fd, z1 = min64(p.d.out, b.z1 * Fd);

@@ -199,8 +199,9 @@ DLCORE_INLINE Vec<T> gated(Act act, Vec<T> dy, Vec<T> out) {
 // `slot`+1.
 template <class T>
 inline Window<T> gradient_window(const Volume<T>& dy, const Volume<T>& out, Act act, int64_t images,
-                                 int64_t dy_step, int64_t out_step, const Box& b, int64_t cp, int slot) {
-  if (act == Act::none) return window(dy, images, dy_step, b, cp, slot);
+                                 int64_t dy_step, int64_t out_step, const Box& b, int64_t cp, int slot,
+                                 bool must_copy = false) {
+  if (act == Act::none) return window(dy, images, dy_step, b, cp, slot, must_copy);
   const Window<T> g = window(dy, images, dy_step, b, cp, slot, true);
   const Window<T> o = window(out, images, out_step, b, cp, slot + 1);
   constexpr int L = kLanes<T>;

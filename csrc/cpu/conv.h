@@ -339,13 +339,16 @@ struct Pass {
   int64_t taps() const { return d.taps * h.taps * w.taps; }
   const T* bias;
   Act act, gate_act;
-  bool winograd;  // allowed
-  Keeper* keep;   // of the weights (optional, forward passes)
+  bool winograd;   // allowed
+  Keeper* keep;    // of the weights (optional, forward passes)
+  const T* scale;  // of the sums (optional)
+  bool adds;       // what lies `add_at` elements behind out is added to it, before the activation
+  int64_t add_at;
 };
 
-// Packed or transformed weights, n elements: made by make(room), unless they were kept from a call before. What
-// is made depends on what the key says of the pass, and nothing else. `slot` of the workspace where they are
-// not kept.
+// Packed or transformed weights, n elements: made by make(room), unless they were kept from a call before.
+// What is made depends on what the key says of the pass, and nothing else. `slot` of the workspace where they
+// are not kept.
 enum class Packing : int64_t { slivers, shared, product, winograd };
 template <class T, class Make>
 const T* kept_weights(const Pass<T>& p, Packing kind, int64_t n, int slot, const Make& make) {

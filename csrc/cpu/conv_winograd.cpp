@@ -90,7 +90,11 @@ struct Height {
   int64_t tiles, rows;  // of a sliver, and of all as they are computed
   explicit Height(int64_t n) {
     const int64_t rest = n % MR;
-    const int64_t whole = n - rest + (rest == 0 ? 0 : rest <= kHalf ? kHalf : MR), halves = round_up(n, kHalf);
+    const int64_t whole = n - rest +
+                          (rest == 0       ? 0
+                           : rest <= kHalf ? kHalf
+                                           : MR),
+                  halves = round_up(n, kHalf);
     tiles = halves < whole ? kHalf : MR, rows = min64(whole, halves);
   }
 };
@@ -187,17 +191,20 @@ void finish_tile(const Pass<float>& p, const float* m, int64_t step, float* y, c
 #pragma GCC unroll 4
       for (int i = 0; i < Out; ++i) half[i][j] = out[i];
     }
+    const F scale = p.scale ? load_upto(p.scale + o, n) : splat(1.0f);
     const F bias = p.bias ? load_upto(p.bias + o, n) : F{};
     for (int i = 0; i < rows; ++i) {
       F out[Out];
       transform_output(half[i], out);
       for (int j = 0; j < cols; ++j) {
-        F x = out[j] + bias;
+        F x = fma(out[j], scale, bias);
+        float* const at = y + i * to.row + j * to.pix;
+        if (p.adds) x += load_upto(at + p.add_at, n);
         if (p.act == Act::relu)
           x = relu(x);
         else if (p.act != Act::none)
           x = activate<float>(p.act, x);
-        store_upto(y + i * to.row + j * to.pix, x, n);
+        store_upto(at, x, n);
       }
     }
   }
@@ -315,6 +322,7 @@ bool run(const Pass<float>& p) {
       q.in.p += g * p.Ci * p.in.sc, q.out += g * p.Co * p.out_sc, q.wt += g * p.w_g;
       if (p.gate_act != Act::none) q.gate.p += g * p.Ci * p.gate.sc;
       if (p.bias) q.bias += g * p.Co;
+      if (p.scale) q.scale += g * p.Co;
       run<Taps>(q);
     }
     return true;

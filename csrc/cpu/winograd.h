@@ -100,7 +100,8 @@ struct WinogradCost {
     if (Ci * Co > kMost / kPoints) return false;
     const double in = static_cast<double>(Ci), out = static_cast<double>(ceil_div(Co, L));
     const double direct = Taps * Taps * static_cast<double>(N * h * w) * in * out;
-    const double transforms = 310.0 * static_cast<double>(tiles()) * (in / L + 1 + out) + (kept ? 250.0 : 800.0) * in * out;
+    const double transforms =
+        310.0 * static_cast<double>(tiles()) * (in / L + 1 + out) + (kept ? 250.0 : 800.0) * in * out;
     return kPoints * products / L + transforms < 0.9 * direct;
   }
 };

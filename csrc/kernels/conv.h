@@ -28,6 +28,9 @@ struct ConvArgs {
   Act act;
   bool winograd;  // may Winograd's algorithm be taken, with its larger rounding errors?
   Keeper* keep;   // of w (optional, forward): the weights are expected to come again
+  // The forward's y = act(sum * scale + bias + add): scale (optional, O), add (optional) of y's strides.
+  const void* scale;
+  const void* add;
 };
 
 // clang-format off

@@ -39,6 +39,29 @@ def _conv(
     return record(y, (x, weight) if bias is None else (x, weight, bias), conv_backward)
 
 
+def conv2d_folded(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Size,
+    padding: Padding,
+    dilation: Size,
+    groups: int,
+    activation: str,
+    norm: tuple[Tensor, Tensor, Tensor | None, Tensor | None, float] | None,
+    residual: Tensor | None,
+) -> Tensor:
+    """act(norm(conv2d(x)) + residual) as one kernel, for inference: nothing is recorded. `norm` is a batch
+    normalisation's running mean and variance, weight, bias and eps.
+    """
+    st, before, after, di = plan("conv2d", weight.array, stride, padding, dilation, 2)
+    folded = None if norm is None else (*[t and t.array for t in norm[:4]], norm[4])
+    b, r = (None if t is None else t.array for t in (bias, residual))
+    return Tensor(
+        _C.conv(x.array, weight.array, b, st, before, after, di, groups, activation, True, folded, r)
+    )
+
+
 def _conv_transpose(
     op: str,
     nd: int,

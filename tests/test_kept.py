@@ -19,7 +19,7 @@ SHAPES = {
     "dense": ((2, 20, 9, 9), (70, 20, 3, 3), {"stride": 2, "padding": 1}),
     "winograd": ((1, 64, 28, 28), (64, 64, 3, 3), {"padding": 1}),
     "winograd 5": ((1, 32, 27, 27), (64, 32, 5, 5), {"padding": 2}),
-    "groups": ((1, 32, 12, 12), (32, 4, 3, 3), {"groups": 8, "padding": 1}),
+    "groups": ((1, 32, 10, 10), (32, 4, 3, 3), {"groups": 8, "padding": 1}),
     "winograd groups": ((1, 128, 28, 28), (128, 64, 3, 3), {"groups": 2, "padding": 1}),
 }
 
@@ -93,7 +93,7 @@ def load(w):
 
 
 def edit_by_dlpack(w):
-    np.from_dlpack(w.detach())[...] = 0.25
+    dlcore.from_dlpack(w.detach()).fill_(0.25)
 
 
 def initialise(w):
@@ -266,7 +266,7 @@ def test_norm_residual_and_activation_are_one_kernel(name, last, dtype, rng):
                 eps = np.finfo(dtype).eps
                 scale = float(abs(plain).max().item())
                 np.testing.assert_allclose(results[0].numpy(), wanted.numpy(), rtol=0, atol=60 * eps * scale)
-                assert results[0].stride() == plain.stride()
+                assert results[0].stride() == conv(x).stride()
 
 
 def test_a_residual_of_another_shape_is_refused():

@@ -111,6 +111,10 @@ void dense_tile(const TileArgs<T>& t) {
 #pragma GCC unroll 16
   for (int i = 0; i < M; ++i)  // the outputs arrive while the sums are made
     for (int v = 0; v < V; ++v) __builtin_prefetch(pixel_of<M>(t, i) + v * L, 1);
+  if (t.adds)
+#pragma GCC unroll 16
+    for (int i = 0; i < M; ++i)
+      for (int v = 0; v < V; ++v) __builtin_prefetch(pixel_of<M>(t, i) + t.add_at + v * L);
   for (int64_t k = 0;;) {
 #pragma GCC unroll 16
     for (int i = 0; i < M; ++i)

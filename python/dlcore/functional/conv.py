@@ -39,6 +39,10 @@ def _conv(
     return record(y, (x, weight) if bias is None else (x, weight, bias), conv_backward)
 
 
+def _array(t: Tensor | None) -> _C.Array | None:
+    return None if t is None else t.array
+
+
 def conv2d_folded(
     x: Tensor,
     weight: Tensor,
@@ -55,11 +59,13 @@ def conv2d_folded(
     normalisation's running mean and variance, weight, bias and eps.
     """
     st, before, after, di = plan("conv2d", weight.array, stride, padding, dilation, 2)
-    folded = None if norm is None else (*[t and t.array for t in norm[:4]], norm[4])
-    b, r = (None if t is None else t.array for t in (bias, residual))
-    return Tensor(
-        _C.conv(x.array, weight.array, b, st, before, after, di, groups, activation, True, folded, r)
-    )
+    b, r = _array(bias), _array(residual)
+    folded = None
+    if norm is not None:
+        mean, variance, scale, shift, eps = norm
+        folded = (mean.array, variance.array, _array(scale), _array(shift), eps)
+    y = _C.conv(x.array, weight.array, b, st, before, after, di, groups, activation, True, folded, r)
+    return Tensor(y)
 
 
 def _conv_transpose(

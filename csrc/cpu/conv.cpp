@@ -110,11 +110,11 @@ void dense_tile(const TileArgs<T>& t) {
   const int64_t s = t.x_step;
 #pragma GCC unroll 16
   for (int i = 0; i < M; ++i)  // the outputs arrive while the sums are made
-    for (int v = 0; v < V; ++v) __builtin_prefetch(pixel_of<M>(t, i) + v * L, 1);
+    for (int v = 0; v < V; ++v) __builtin_prefetch(pixel_of<M>(t, i) + v * L, 0, 2);
   if (t.adds)
 #pragma GCC unroll 16
     for (int i = 0; i < M; ++i)
-      for (int v = 0; v < V; ++v) __builtin_prefetch(pixel_of<M>(t, i) + t.add_at + v * L);
+      for (int v = 0; v < V; ++v) __builtin_prefetch(pixel_of<M>(t, i) + t.add_at + v * L, 0, 2);
   for (int64_t k = 0;;) {
 #pragma GCC unroll 16
     for (int i = 0; i < M; ++i)
@@ -400,15 +400,30 @@ void run_block(const Pass<T>& p, const Block& b, const T* packed, bool shared, c
               [&](int64_t m) { run_shared<T, kSharedPixels>(m, t); });
       }
     } else {
-      const int64_t slivers = ceil_div(p.Co, NR);
-      for (int64_t u = b.u0; u < b.u1; ++u) {
-        const int64_t g = u / slivers, o = u % slivers * NR;
-        t.b_step = NR, t.n = min64(NR, p.Co - o);
-        t.bias = p.bias ? p.bias + g * p.Co + o : nullptr;
-        t.scale = p.scale ? p.scale + g * p.Co + o : nullptr;
-        sweep(x.p + g * p.Ci, yp + g * p.Co + o - o0, packed + (u * taps + done) * p.Ci * NR,
-              [&](int64_t m) { run_dense<T, MR>(m, t); });
-      }
+      // All slivers of `count` from u on, of one group, for one tile after the other.
+      const int64_t slivers = ceil_div(p.Co, NR), sliver = taps * p.Ci * NR;
+      t.b_step = NR;
+      auto sweep_slivers = [&](int64_t u, int64_t count) {
+        const int64_t g = u / slivers;
+        sweep(x.p + g * p.Ci, yp + g * p.Co + u % slivers * NR - o0, packed + u * sliver + done * p.Ci * NR,
+              [&](int64_t m) {
+                TileArgs<T> s = t;
+                for (int64_t k = u; k < u + count; ++k, s.b += sliver, s.y += NR) {
+                  const int64_t o = k % slivers * NR;
+                  s.n = min64(NR, p.Co - o);
+                  s.bias = p.bias ? p.bias + g * p.Co + o : nullptr;
+                  s.scale = p.scale ? p.scale + g * p.Co + o : nullptr;
+                  run_dense<T, MR>(m, s);
+                }
+              });
+      };
+      // Weights that stay in L2 meet each tile of pixels, whose outputs are then written (and what is added
+      // to them is read) in one run; others are read once, and the window again and again.
+      constexpr int64_t kStay = 256 * 1024 / sizeof(T);
+      if (p.G == 1 && (b.u1 - b.u0) * sliver <= kStay)
+        sweep_slivers(b.u0, b.u1 - b.u0);
+      else
+        for (int64_t u = b.u0; u < b.u1; ++u) sweep_slivers(u, 1);
     }
     done += here;
   });
@@ -532,7 +547,9 @@ void run(const Pass<T>& p) {
   const Reach reach[3] = {p.d.reach(), p.h.reach(), p.w.reach()};
 
   // Blocks whose input and output stay in L2; an element does not depend on the block that it falls in.
-  constexpr int64_t kBlock = 49152;
+  // Outputs that are written where they belong need no room there.
+  const bool direct = p.out_sc == 1 && !shared;
+  const int64_t block_size = direct ? 393216 / int64_t{sizeof(T)} : 49152;
   const int64_t F = p.d.phases() * p.h.phases() * p.w.phases(), dense = p.d.step() * p.h.step() * p.w.step();
   const int64_t nz = ceil_div(p.d.out, p.d.phases()), ni = ceil_div(p.h.out, p.h.phases()),
                 nj = ceil_div(p.w.out, p.w.phases());
@@ -540,10 +557,10 @@ void run(const Pass<T>& p) {
   const int64_t lump = shared && p.in.sc != 1 ? min64(p.G, 4 * kLanes<T> / p.Ci) : p.G,
                 lumps = ceil_div(p.G, lump);
   const int64_t in_C = shared ? lump * p.Ci : p.in.C;
-  const int64_t pixel = max64(p.w.step() * in_C, F * lump * p.Co);  // elements a column
-  const int64_t most = max64(4 * Tile<T>::MR, kBlock / 2 / max64(1, pixel));
+  const int64_t pixel = max64(p.w.step() * in_C, direct ? 1 : F * lump * p.Co);  // elements a column
+  const int64_t most = max64(4 * Tile<T>::MR, block_size / 2 / max64(1, pixel));
   int64_t bj = nj <= most ? nj : round_up(ceil_div(nj, ceil_div(nj, most)), Tile<T>::MR);
-  const int64_t rows = max64(1, kBlock / max64(1, bj * max64(pixel, dense * in_C)));
+  const int64_t rows = max64(1, block_size / max64(1, bj * max64(pixel, dense * in_C)));
   const int64_t bi = min64(ni, rows), bz = bi == ni && bj == nj ? min64(nz, max64(1, rows / ni)) : 1;
   // Two rows that share a tile stay together.
   Cut planes(nz, 1, ceil_div(nz, bz)), lines(ni, 2 * nj <= Tile<T>::MR ? 2 : 1, ceil_div(ni, bi)),

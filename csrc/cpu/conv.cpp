@@ -502,22 +502,22 @@ int64_t split(const Pass<T>& p, int64_t threads, int64_t images, bool chunks, Cu
     // The time of the slowest thread, in units of an even share: what is uneven; weights, of which a vector
     // costs some three multiply-adds to fetch; the window, which each thread makes for itself.
     auto uneven = [&](const Cut& c, int64_t others) {
-      return c.parts == 1 || others * c.parts >= 8 * threads
+      const int64_t units = ceil_div(c.n, c.unit);
+      return c.parts == 1 || others % threads == 0 || others * c.parts >= 8 * threads
                  ? 1.0
-                 : static_cast<double>(ceil_div(ceil_div(c.n, c.unit), c.parts) * c.unit * c.parts) /
+                 : static_cast<double>(ceil_div(units, threads) * c.unit * threads) /
                        static_cast<double>(c.n);
     };
+    const int64_t parts = images * z.parts * i.parts * j.parts;
     const auto pixels = static_cast<double>(images * planes->n * lines->n * columns->n);
-    const double by_pixels = uneven(z, images * i.parts * j.parts) * uneven(i, images * z.parts * j.parts) *
-                                 uneven(j, images * z.parts * i.parts) *
-                                 (images * z.parts * i.parts * j.parts < threads ? 2 : 1) +
+    const double by_pixels = uneven(z, parts / z.parts) * uneven(i, parts / i.parts) *
+                                 uneven(j, parts / j.parts) * (parts < threads ? 2 : 1) +
                              3.0 * static_cast<double>(threads) / pixels;
-    const bool padded = p.h.pad || p.w.pad;
-    const double copied = p.in.sc != 1 ? 0.6 : padded ? 0.15 : 0.05;
+    const double read = p.in.sc != 1 ? 0.8 : p.h.pad || p.w.pad ? 0.4 : 0.3;  // an element of the window
     const double by_outputs =
         static_cast<double>(ceil_div(slivers, threads) * threads) / static_cast<double>(slivers) +
         3.0 / pixels +
-        copied * static_cast<double>((threads - 1) * kLanes<T>) / static_cast<double>(p.taps() * p.Co);
+        read * static_cast<double>((threads - 1) * kLanes<T>) / static_cast<double>(p.taps() * p.Co);
     if (by_outputs < by_pixels) return threads;
   }
   *planes = z, *lines = i, *columns = j;

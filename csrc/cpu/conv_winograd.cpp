@@ -219,22 +219,25 @@ struct Part {
 };
 
 // Parts of at most `most` tiles: whole images where they are small, else rows of tiles of one, else pieces of
-// a row.
+// a row; as many as the threads share evenly, or many.
 struct Parts {
   int64_t N, th, tw;   // images, tiles of an image
-  int64_t bn, bi, bj;  // images, rows and columns of a part
   int64_t ns, is, js;  // parts along each
   Parts(const Pass<float>& p, int64_t out, int64_t most)
       : N(p.N), th(ceil_div(p.h.out, out)), tw(ceil_div(p.w.out, out)) {
-    js = ceil_div(tw, most), bj = ceil_div(tw, js);
-    is = js > 1 ? th : ceil_div(th, max64(1, most / tw)), bi = ceil_div(th, is);
-    ns = js * is > 1 ? N : ceil_div(N, max64(1, most / (th * tw))), bn = ceil_div(N, ns);
-    js = ceil_div(tw, bj), is = ceil_div(th, bi), ns = ceil_div(N, bn);
+    js = ceil_div(tw, most);
+    is = js > 1 ? th : ceil_div(th, max64(1, most / tw));
+    ns = js * is > 1 ? N : ceil_div(N, max64(1, most / (th * tw)));
+    const int64_t threads = num_threads();
+    auto uneven = [&] { return count() % threads != 0 && count() < 8 * threads; };
+    while (ns < N && uneven()) ++ns;
+    while (ns == N && is < th && uneven()) ++is;
   }
   int64_t count() const { return ns * is * js; }
   Part operator[](int64_t u) const {
-    const int64_t n = u / js / is * bn, i = u / js % is * bi, j = u % js * bj;
-    return {n, min64(N, n + bn), i, min64(th, i + bi), j, min64(tw, j + bj)};
+    const int64_t n = u / js / is, i = u / js % is, j = u % js;
+    return {part_begin(N, n, ns),      part_begin(N, n + 1, ns), part_begin(th, i, is),
+            part_begin(th, i + 1, is), part_begin(tw, j, js),    part_begin(tw, j + 1, js)};
   }
 };
 

@@ -1,5 +1,5 @@
-"""Packed weights that stay between calls: the same results whatever happens to the weight, bounded memory; and
-convolution, batch normalisation, addition and activation as one kernel.
+"""Packed weights that stay between calls: the same results whatever happens to the weight, bounded memory;
+and convolution, batch normalisation, addition and activation as one kernel.
 """
 
 from __future__ import annotations

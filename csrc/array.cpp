@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "check.h"
+#include "kept.h"
 #include "memory.h"
 
 namespace dlcore {
@@ -81,6 +82,7 @@ Storage::Storage(void* data, size_t bytes, Device device, bool writable, std::sh
       owner_(std::move(owner)) {}
 
 Storage::~Storage() {
+  if (kept_) forget_kept(this);
   if (ours_) deallocate(data_, bytes_, device_);
 }
 
@@ -92,6 +94,7 @@ TapeState& tape_state() {
 }
 
 void Array::touch() const {
+  if (storage_) storage_->note_change();
   if (!storage_ || untracked_ || tape_state().walking || storage_->written() == kNever) return;
   storage_->set_written(g_clock.fetch_add(1, std::memory_order_relaxed) + 1);
 }

@@ -73,11 +73,22 @@ class Storage {
   int64_t written() const { return written_.load(std::memory_order_relaxed); }
   void set_written(int64_t tick) { written_.store(tick, std::memory_order_relaxed); }
 
+  // What may be kept of this memory (kept.h): nothing while others can write to it unseen, and not for longer
+  // than `changes` stays the same. Every write in place counts, the untracked ones as well.
+  int64_t changes() const { return changes_.load(std::memory_order_relaxed); }
+  void note_change() { changes_.fetch_add(1, std::memory_order_relaxed); }
+  void lend() { lent_.fetch_add(1, std::memory_order_relaxed); }  // to NumPy, or through DLPack
+  void give_back() { note_change(), lent_.fetch_sub(1, std::memory_order_relaxed); }
+  bool private_memory() const { return ours_ && lent_.load(std::memory_order_relaxed) == 0; }
+  void set_kept() { kept_.store(true, std::memory_order_relaxed); }
+
  private:
   void* data_;
   size_t bytes_;
   Device device_;
-  std::atomic<int64_t> written_{0};
+  std::atomic<int64_t> written_{0}, changes_{0};
+  std::atomic<int> lent_{0};
+  std::atomic<bool> kept_{false};  // is anything kept of it?
   bool writable_ = true;
   bool ours_;
   std::shared_ptr<void> owner_;
@@ -110,6 +121,7 @@ class Array {
     return storage_.use_count() == 1 && storage_->ours();
   }  // nothing else sees this memory
   bool shares_storage(const Array& o) const { return storage_ == o.storage_; }
+  Storage* storage() const { return storage_.get(); }
   int64_t written() const { return storage_ && !untracked_ ? storage_->written() : 0; }
   void touch() const;             // its memory is about to be changed in place
   void supersede() const;         // nobody may read this memory any more

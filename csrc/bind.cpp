@@ -10,6 +10,7 @@
 #include "device.h"
 #include "dispatch.h"
 #include "dlpack.h"
+#include "kept.h"
 #include "memory.h"
 #include "ops/ops.h"
 #include "parallel.h"
@@ -105,8 +106,13 @@ static py::array to_numpy(const Array& a) {
     shape.push_back(a.dim(i));
     strides.push_back(a.stride(i) * size);
   }
-  py::array out(py::reinterpret_borrow<py::dtype>(numpy_dtype(a.dtype())), shape, strides, a.data(),
-                py::cast(a));
+  // While any view of it lives, the memory may change unseen.
+  py::capsule owner(new Array(a), [](void* p) {
+    const std::unique_ptr<Array> lent(static_cast<Array*>(p));
+    if (lent->storage()) lent->storage()->give_back();
+  });
+  if (a.storage()) a.storage()->lend();
+  py::array out(py::reinterpret_borrow<py::dtype>(numpy_dtype(a.dtype())), shape, strides, a.data(), owner);
   if (!a.writable()) out.attr("setflags")(false);
   return out;
 }
@@ -181,7 +187,11 @@ static void bind_array(py::module_& m) {
       .def_property_readonly("writable", &Array::writable)
       .def_property_readonly("is_contiguous", &Array::contiguous)
       .def_property_readonly("exclusive", &Array::exclusive)
-      .def_property_readonly("data_ptr", [](const Array& a) { return reinterpret_cast<uintptr_t>(a.data()); })
+      .def_property_readonly("data_ptr",
+                             [](const Array& a) {
+                               if (a.storage()) a.storage()->lend();  // for good
+                               return reinterpret_cast<uintptr_t>(a.data());
+                             })
       .def("numpy", &to_numpy)
       .def("item", &item)
       .def("shares_memory", &Array::shares_storage, "other"_a)
@@ -214,7 +224,17 @@ static void bind_runtime(py::module_& m) {
   m.def("kernels_on", &kernels_on, "device"_a);
   m.def("memory_stats", &stats, "device"_a = "cpu");
   m.def("reset_peak_memory", [](const std::string& d) { reset_peak(parse_device(d)); }, "device"_a = "cpu");
-  m.def("empty_cache", [](const std::string& d) { empty_cache(parse_device(d)); }, "device"_a = "cpu");
+  m.def(
+      "empty_cache",
+      [](const std::string& d) {
+        const Device device = parse_device(d);
+        if (device.kind == Device::cpu) forget_all_kept();
+        empty_cache(device);
+      },
+      "device"_a = "cpu");
+  m.def("kept_bytes", &kept_bytes);
+  m.def("kept_limit", &kept_limit);
+  m.def("set_kept_limit", &set_kept_limit, "bytes"_a);
   m.def("debug_memory", &debug_memory);
   m.def("check_guards", &check_guards);
   m.def("num_threads", &num_threads);

@@ -65,6 +65,7 @@ struct Exported {
 py::capsule to_dlpack(const Array& a) {
   if (!a.writable()) throw py::buffer_error("__dlpack__: read-only memory cannot be exported");
   auto* e = new Exported{a, {}};
+  if (a.storage()) a.storage()->lend();  // the consumer may write to it unseen
   DLTensor& t = e->managed.dl_tensor;
   t.data = a.data();
   t.device = {a.device().kind == Device::cpu ? kDLCPU : kDLCUDA, a.device().index};
@@ -73,7 +74,10 @@ py::capsule to_dlpack(const Array& a) {
   t.shape = const_cast<int64_t*>(e->array.shape().v);
   t.strides = const_cast<int64_t*>(e->array.strides().v);
   e->managed.manager_ctx = e;
-  e->managed.deleter = [](DLManagedTensor* m) { delete static_cast<Exported*>(m->manager_ctx); };
+  e->managed.deleter = [](DLManagedTensor* m) {
+    const std::unique_ptr<Exported> lent(static_cast<Exported*>(m->manager_ctx));
+    if (lent->array.storage()) lent->array.storage()->give_back();
+  };
   return py::capsule(&e->managed, "dltensor", [](PyObject* capsule) {
     if (!PyCapsule_IsValid(capsule, "dltensor")) return;  // consumed
     auto* m = static_cast<DLManagedTensor*>(PyCapsule_GetPointer(capsule, "dltensor"));

@@ -33,6 +33,9 @@ struct TileArgs {
   int64_t y_step, n;       // n valid output channels
   int64_t x_half, y_half;  // from pixel 0 to pixel M / 2: the second half may lie in the next row
   const T* bias;
+  const T* scale;
+  bool adds;
+  int64_t add_at;  // from an output to what is added to it
   Act act;
   int64_t group;  // of a shared vector: channels in a group
 };
@@ -45,13 +48,28 @@ DLCORE_INLINE T* pixel_of(const TileArgs<T>& t, int i) {
 template <class T, int M, int V>
 DLCORE_INLINE void finish(Vec<T> (&acc)[M][V], const TileArgs<T>& t) {
   constexpr int L = kLanes<T>;
+  if (t.scale) {
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+      const Vec<T> s = load_upto(t.scale + v * L, static_cast<int>(min64(L, t.n - v * L)));
+#pragma GCC unroll 16
+      for (int i = 0; i < M; ++i) acc[i][v] *= s;
+    }
+  }
   if (t.bias) {
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) {
-      const int n = static_cast<int>(min64(L, t.n - v * L));
-      const Vec<T> b = n == L ? load(t.bias + v * L) : load_n(t.bias + v * L, n);
+      const Vec<T> b = load_upto(t.bias + v * L, static_cast<int>(min64(L, t.n - v * L)));
 #pragma GCC unroll 16
       for (int i = 0; i < M; ++i) acc[i][v] += b;
+    }
+  }
+  if (t.adds) {
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+      const int n = static_cast<int>(min64(L, t.n - v * L));
+#pragma GCC unroll 16
+      for (int i = 0; i < M; ++i) acc[i][v] += load_upto(pixel_of<M>(t, i) + t.add_at + v * L, n);
     }
   }
   if (t.act == Act::relu) {
@@ -90,6 +108,13 @@ void dense_tile(const TileArgs<T>& t) {
   Vec<T> acc[M][V], before[M][V];
   const T* b = t.b;
   const int64_t s = t.x_step;
+#pragma GCC unroll 16
+  for (int i = 0; i < M; ++i)  // the outputs arrive while the sums are made
+    for (int v = 0; v < V; ++v) __builtin_prefetch(pixel_of<M>(t, i) + v * L, 0, 2);
+  if (t.adds)
+#pragma GCC unroll 16
+    for (int i = 0; i < M; ++i)
+      for (int v = 0; v < V; ++v) __builtin_prefetch(pixel_of<M>(t, i) + t.add_at + v * L, 0, 2);
   for (int64_t k = 0;;) {
 #pragma GCC unroll 16
     for (int i = 0; i < M; ++i)
@@ -198,12 +223,11 @@ DLCORE_INLINE bool shares_vectors(const Pass<T>& p) {
 // Dense: [group][sliver of NR output channels][taps in phase order][Ci][NR]. Shared: [taps][Ci][channels
 // rounded up].
 template <class T>
-const T* pack_weights(const Pass<T>& p, bool shared) {
+void pack_weights(const Pass<T>& p, bool shared, T* packed) {
   constexpr int NR = Tile<T>::NR, L = kLanes<T>;
   const int64_t taps = p.taps();
   const int64_t slivers = ceil_div(p.Co, NR);
   const int64_t channels = p.G * p.Co, wide = round_up(channels, L);
-  T* packed = scratch<T>(2, shared ? taps * p.Ci * wide : p.G * slivers * taps * p.Ci * NR);
   const int64_t units = shared ? 1 : p.G * slivers;
   // Taps that lie side by side, as in (O,C,R,S): all of them at once, by a transposition in registers.
   const bool by_taps = !shared && taps > 1 && taps <= 1024 && p.w_w == 1 && p.w_h == p.w.taps &&
@@ -244,13 +268,20 @@ const T* pack_weights(const Pass<T>& p, bool shared) {
       });
     }
   });
-  return packed;
+}
+
+template <class T>
+const T* packed_weights(const Pass<T>& p, bool shared) {
+  const int64_t wide = shared ? round_up(p.G * p.Co, kLanes<T>) : p.G * round_up(p.Co, Tile<T>::NR);
+  return kept_weights(p, shared ? Packing::shared : Packing::slivers, p.taps() * p.Ci * wide, 2,
+                      [&](T* room) { pack_weights(p, shared, room); });
 }
 
 // Outputs z0..z1 x i0..i1 x j0..j1 (in phase units) of one image: groups g0..g1 of a shared pass, else all
 // channels.
 struct Block {
   int64_t n, g0, g1, z0, z1, i0, i1, j0, j1;
+  int64_t u0, u1;  // slivers of a dense pass; a part of them where there is one group
 };
 
 template <class T>
@@ -259,7 +290,12 @@ void run_block(const Pass<T>& p, const Block& b, const T* packed, bool shared, c
   const int64_t Fd = p.d.phases(), Fh = p.h.phases(), Fw = p.w.phases();
   const int64_t step_d = p.d.step(), step_h = p.h.step(), step_w = p.w.step();
   const int64_t channels = (b.g1 - b.g0) * p.Co;
-  const int64_t cp = shared ? round_up(channels, L) : p.in.C;
+  // Pixels of a tile that lie a multiple of 4 KB apart fall into one set of L1: such are copied, a line more
+  // each.
+  auto conflicts = [&](int64_t pixel) { return step_w * pixel * int64_t{sizeof(T)} % 4096 == 0; };
+  int64_t cp = shared ? round_up(channels, L) : p.in.C;
+  const bool must_copy = !shared && p.in.sc == 1 && conflicts(p.in.sw) && p.Co >= 4 * NR;
+  if (!shared && (must_copy || p.in.sc != 1) && conflicts(cp)) cp += L;
 
   const int64_t d0 = max64(0, b.z0 * step_d + reach[0].lo);  // planes outside are never read
   const Box box = {d0,
@@ -273,15 +309,17 @@ void run_block(const Pass<T>& p, const Block& b, const T* packed, bool shared, c
   in.p += b.n * p.in_n + c0 * in.sc;
   if (p.gate_act != Act::none) gate.p += b.n * p.gate_n + c0 * gate.sc;
   if (shared) in.C = gate.C = channels;
-  const Window<T> x = gradient_window(in, gate, p.gate_act, 1, 0, 0, box, cp, 3);
+  const Window<T> x = gradient_window(in, gate, p.gate_act, 1, 0, 0, box, cp, 3, must_copy);
 
   // The block's corner of the output, or of its channels-last copy.
   const int64_t z0 = b.z0 * Fd, z1 = min64(p.d.out, b.z1 * Fd);
   const int64_t h0 = b.i0 * Fh, h1 = min64(p.h.out, b.i1 * Fh);
   const int64_t w0 = b.j0 * Fw, w1 = min64(p.w.out, b.j1 * Fw);
-  T* const out = p.out + b.n * p.out_n + c0 * p.out_sc + z0 * p.out_sd + h0 * p.out_sh + w0 * p.out_sw;
-  const bool direct = p.out_sc == 1 || channels == 1;
-  const int64_t y_pix = direct ? p.out_sw : channels, y_row = direct ? p.out_sh : (w1 - w0) * channels;
+  const int64_t o0 = p.G == 1 && !shared ? b.u0 * NR : 0;
+  const int64_t outs = p.G == 1 && !shared ? min64(p.Co, b.u1 * NR) - o0 : channels;
+  T* const out = p.out + b.n * p.out_n + (c0 + o0) * p.out_sc + z0 * p.out_sd + h0 * p.out_sh + w0 * p.out_sw;
+  const bool direct = p.out_sc == 1 || outs == 1;
+  const int64_t y_pix = direct ? p.out_sw : outs, y_row = direct ? p.out_sh : (w1 - w0) * outs;
   const int64_t y_plane = direct ? p.out_sd : (h1 - h0) * y_row;
   T* const y = direct ? out : scratch<T>(5, (z1 - z0) * y_plane);
 
@@ -313,6 +351,7 @@ void run_block(const Pass<T>& p, const Block& b, const T* packed, bool shared, c
     const bool pairs = !shared && 2 * ceil_div(p.w.out, Fw) <= MR;
     TileArgs<T> t;
     t.x_step = step_w * x.pix, t.y_step = Fw * y_pix, t.act = p.act;
+    t.adds = p.adds, t.add_at = p.add_at;
     auto sweep = [&](const T* xs, T* ys, const T* weights, auto tile) {  // all pixels of the phase
       for (int64_t z = 0; z < planes; ++z) {
         // Planes of taps that only see padding are left out: front <= tap plane < back.
@@ -356,18 +395,35 @@ void run_block(const Pass<T>& p, const Block& b, const T* packed, bool shared, c
       for (int64_t c = 0; c < channels; c += L) {
         t.n = min64(L, channels - c);
         t.bias = p.bias ? p.bias + c0 + c : nullptr;
+        t.scale = p.scale ? p.scale + c0 + c : nullptr;
         sweep(x.p + c, yp + c, packed + done * t.b_step + c0 + c,
               [&](int64_t m) { run_shared<T, kSharedPixels>(m, t); });
       }
     } else {
-      const int64_t slivers = ceil_div(p.Co, NR);
-      for (int64_t u = 0; u < p.G * slivers; ++u) {
-        const int64_t g = u / slivers, o = u % slivers * NR;
-        t.b_step = NR, t.n = min64(NR, p.Co - o);
-        t.bias = p.bias ? p.bias + g * p.Co + o : nullptr;
-        sweep(x.p + g * p.Ci, yp + g * p.Co + o, packed + (u * taps + done) * p.Ci * NR,
-              [&](int64_t m) { run_dense<T, MR>(m, t); });
-      }
+      // All slivers of `count` from u on, of one group, for one tile after the other.
+      const int64_t slivers = ceil_div(p.Co, NR), sliver = taps * p.Ci * NR;
+      t.b_step = NR;
+      auto sweep_slivers = [&](int64_t u, int64_t count) {
+        const int64_t g = u / slivers;
+        sweep(x.p + g * p.Ci, yp + g * p.Co + u % slivers * NR - o0, packed + u * sliver + done * p.Ci * NR,
+              [&](int64_t m) {
+                TileArgs<T> s = t;
+                for (int64_t k = u; k < u + count; ++k, s.b += sliver, s.y += NR) {
+                  const int64_t o = k % slivers * NR;
+                  s.n = min64(NR, p.Co - o);
+                  s.bias = p.bias ? p.bias + g * p.Co + o : nullptr;
+                  s.scale = p.scale ? p.scale + g * p.Co + o : nullptr;
+                  run_dense<T, MR>(m, s);
+                }
+              });
+      };
+      // Weights that stay in L2 meet each tile of pixels, whose outputs are then written (and what is added
+      // to them is read) in one run; others are read once, and the window again and again.
+      constexpr int64_t kStay = 256 * 1024 / sizeof(T);
+      if (p.G == 1 && (b.u1 - b.u0) * sliver <= kStay)
+        sweep_slivers(b.u0, b.u1 - b.u0);
+      else
+        for (int64_t u = b.u0; u < b.u1; ++u) sweep_slivers(u, 1);
     }
     done += here;
   });
@@ -380,17 +436,104 @@ void run_block(const Pass<T>& p, const Block& b, const T* packed, bool shared, c
       const T* src = y + z * y_plane + i * y_row;
       T* dst = out + z * p.out_sd + i * p.out_sh;
       if (p.out_sw == 1)
-        transpose(dst, p.out_sc, src, channels, flat ? h * w : w, channels);
+        transpose(dst, p.out_sc, src, outs, flat ? h * w : w, outs);
       else
         for (int64_t j = 0; j < w; ++j)
-          for (int64_t c = 0; c < channels; ++c) dst[j * p.out_sw + c * p.out_sc] = src[j * channels + c];
+          for (int64_t c = 0; c < outs; ++c) dst[j * p.out_sw + c * p.out_sc] = src[j * outs + c];
     }
+}
+
+// act(y * scale + bias + what is added), where the pass itself has done none of it.
+template <class T>
+void finish_late(const Pass<T>& p) {
+  const int64_t O = p.G * p.Co, rows = p.d.out * p.h.out;
+  const bool last = p.out_sc == 1;  // vectors of channels, or of columns, or single elements
+  const int64_t run = last ? O : p.w.out, runs = last ? p.w.out : O;
+  const int64_t run_step = last ? 1 : p.out_sw, next = last ? p.out_sw : p.out_sc;
+  parallel_for(p.N * rows * runs, max64(1, kGrain / max64(1, run)), [&](int64_t b, int64_t e) {
+    for (int64_t u = b; u < e; ++u) {
+      const int64_t n = u / runs / rows, z = u / runs % rows / p.h.out, h = u / runs % p.h.out, i = u % runs;
+      T* const y = p.out + n * p.out_n + z * p.out_sd + h * p.out_sh + i * next;
+      auto finished = [&](Vec<T> x, int64_t k, int64_t at, int m) {
+        if (p.scale) x *= last ? load_upto(p.scale + k, m) : splat(p.scale[i]);
+        if (p.bias) x += last ? load_upto(p.bias + k, m) : splat(p.bias[i]);
+        if (p.adds) x += load_upto(y + p.add_at + at, m);
+        return p.act == Act::none ? x : activate<T>(p.act, x);
+      };
+      if (run_step == 1)
+        each_vector<T>(
+            0, run, [&](int64_t k, int m) { store_upto(y + k, finished(load_upto(y + k, m), k, k, m), m); });
+      else
+        for (int64_t k = 0; k < run; ++k)
+          store_n(y + k * run_step, finished(load_n(y + k * run_step, 1), k, k * run_step, 1), 1);
+    }
+  });
+}
+
+// [0, n) in near-equal parts that begin at multiples of `unit`.
+struct Cut {
+  int64_t n, unit, parts;
+  Cut(int64_t length, int64_t least, int64_t count)
+      : n(length), unit(least), parts(min64(count, ceil_div(length, least))) {}
+  int64_t begin(int64_t k) const { return min64(n, unit * part_begin(ceil_div(n, unit), k, parts)); }
+  // More parts, until `others` times as many can be dealt out evenly, or are many.
+  void share(int64_t threads, int64_t others) {
+    const int64_t most = ceil_div(n, unit);
+    int64_t k = parts;
+    while (k < most && others * k % threads != 0 && others * k < 8 * threads) ++k;
+    parts = k;
+  }
+};
+
+// How the threads share a pass: more blocks of pixels (fewer planes, lines or columns each), or, where there
+// may be `chunks`, each its own slivers of outputs. Returns the number of chunks.
+template <class T>
+int64_t split(const Pass<T>& p, int64_t threads, int64_t images, bool chunks, Cut* planes, Cut* lines,
+              Cut* columns) {
+  if (threads == 1) return 1;
+  const int64_t natural = images * planes->parts * lines->parts * columns->parts;
+  if (natural >= 8 * threads) return 1;
+  Cut z = *planes, i = *lines, j = *columns;
+  z.share(threads, images * i.parts * j.parts);
+  i.share(threads, images * z.parts * j.parts);
+  j.share(threads, images * z.parts * i.parts);
+  const int64_t slivers = ceil_div(p.Co, Tile<T>::NR);
+  if (chunks && slivers >= threads) {
+    // The time of the slowest thread, in units of an even share: what is uneven; weights, of which a vector
+    // costs some three multiply-adds to fetch; the window, which each thread makes for itself.
+    auto uneven = [&](const Cut& c, int64_t others) {
+      const int64_t units = ceil_div(c.n, c.unit);
+      return c.parts == 1 || others % threads == 0 || others * c.parts >= 8 * threads
+                 ? 1.0
+                 : static_cast<double>(ceil_div(units, threads) * c.unit * threads) /
+                       static_cast<double>(c.n);
+    };
+    const int64_t parts = images * z.parts * i.parts * j.parts;
+    const auto pixels = static_cast<double>(images * planes->n * lines->n * columns->n);
+    const double by_pixels = uneven(z, parts / z.parts) * uneven(i, parts / i.parts) *
+                                 uneven(j, parts / j.parts) * (parts < threads ? 2 : 1) +
+                             3.0 * static_cast<double>(threads) / pixels;
+    const double read = p.in.sc != 1 ? 0.8 : p.h.pad || p.w.pad ? 0.4 : 0.3;  // an element of the window
+    const double by_outputs =
+        static_cast<double>(ceil_div(slivers, threads) * threads) / static_cast<double>(slivers) +
+        3.0 / pixels +
+        read * static_cast<double>((threads - 1) * kLanes<T>) / static_cast<double>(p.taps() * p.Co);
+    if (by_outputs < by_pixels) return threads;
+  }
+  *planes = z, *lines = i, *columns = j;
+  return 1;
 }
 
 template <class T>
 void run(const Pass<T>& p) {
   if (p.N * p.d.out * p.h.out * p.w.out * p.G * p.Co == 0) return;
   const bool depthwise = p.Ci == 1 && p.Co == 1 && p.G > 1;
+  if ((p.scale && depthwise) || (p.adds && (depthwise || (p.out_sc != 1 && !takes_product(p))))) {
+    Pass<T> q = p;
+    q.scale = q.bias = nullptr, q.adds = false, q.act = Act::none;
+    run(q);
+    return finish_late(p);
+  }
   if (depthwise && p.in.sc == 1 && p.out_sc == 1 && p.gate_act == Act::none && p.G >= kLanes<T>)
     return depthwise_pixels(p);
   if (depthwise && p.in.sw == 1 && p.in.sc != 1 && p.out_sc != 1 &&
@@ -400,11 +543,13 @@ void run(const Pass<T>& p) {
   if (takes_image(p)) return conv_image(p);
   if (p.winograd && winograd(p)) return;
   const bool shared = shares_vectors(p);
-  const T* packed = pack_weights(p, shared);
+  const T* packed = packed_weights(p, shared);
   const Reach reach[3] = {p.d.reach(), p.h.reach(), p.w.reach()};
 
   // Blocks whose input and output stay in L2; an element does not depend on the block that it falls in.
-  constexpr int64_t kBlock = 49152;
+  // Outputs that are written where they belong need no room there.
+  const bool direct = p.out_sc == 1 && !shared;
+  const int64_t block_size = direct ? 393216 / int64_t{sizeof(T)} : 49152;
   const int64_t F = p.d.phases() * p.h.phases() * p.w.phases(), dense = p.d.step() * p.h.step() * p.w.step();
   const int64_t nz = ceil_div(p.d.out, p.d.phases()), ni = ceil_div(p.h.out, p.h.phases()),
                 nj = ceil_div(p.w.out, p.w.phases());
@@ -412,35 +557,41 @@ void run(const Pass<T>& p) {
   const int64_t lump = shared && p.in.sc != 1 ? min64(p.G, 4 * kLanes<T> / p.Ci) : p.G,
                 lumps = ceil_div(p.G, lump);
   const int64_t in_C = shared ? lump * p.Ci : p.in.C;
-  const int64_t pixel = max64(p.w.step() * in_C, F * lump * p.Co);  // elements a column
-  const int64_t most = max64(4 * Tile<T>::MR, kBlock / 2 / max64(1, pixel));
+  const int64_t pixel = max64(p.w.step() * in_C, direct ? 1 : F * lump * p.Co);  // elements a column
+  const int64_t most = max64(4 * Tile<T>::MR, block_size / 2 / max64(1, pixel));
   int64_t bj = nj <= most ? nj : round_up(ceil_div(nj, ceil_div(nj, most)), Tile<T>::MR);
-  const int64_t rows = max64(1, kBlock / max64(1, bj * max64(pixel, dense * in_C)));
-  int64_t bi = min64(ni, rows);
-  int64_t bz = bi == ni && bj == nj ? min64(nz, max64(1, rows / ni)) : 1;
+  const int64_t rows = max64(1, block_size / max64(1, bj * max64(pixel, dense * in_C)));
+  const int64_t bi = min64(ni, rows), bz = bi == ni && bj == nj ? min64(nz, max64(1, rows / ni)) : 1;
+  // Two rows that share a tile stay together.
+  Cut planes(nz, 1, ceil_div(nz, bz)), lines(ni, 2 * nj <= Tile<T>::MR ? 2 : 1, ceil_div(ni, bi)),
+      columns(nj, Tile<T>::MR, ceil_div(nj, bj));
   const int64_t threads = num_threads();
-  if (threads > 1) {
-    if (bz > 1 && p.N * lumps * ceil_div(nz, bz) < 4 * threads)
-      bz = min64(bz, max64(1, ceil_div(nz, ceil_div(4 * threads, p.N * lumps))));
-    const int64_t planes = p.N * lumps * ceil_div(nz, bz);
-    if (planes * ceil_div(nj, bj) * ceil_div(ni, bi) < 4 * threads)
-      bi = min64(bi, max64(1, ceil_div(ni, ceil_div(4 * threads, planes * ceil_div(nj, bj)))));
-    if (planes * ceil_div(nj, bj) * ceil_div(ni, bi) < 2 * threads)
-      bj = min64(bj, round_up(ceil_div(nj, 2 * threads), Tile<T>::MR));
-  }
-  if (2 * nj <= Tile<T>::MR) bi = round_up(bi, 2);
-  const int64_t bzs = ceil_div(nz, bz), bis = ceil_div(ni, bi), bjs = ceil_div(nj, bj);
-  const int64_t work = bz * bi * bj * lump * p.Co * p.Ci * p.taps();
-  parallel_for(
-      p.N * lumps * bzs * bis * bjs, max64(1, 8 * kGrain / max64(1, work)), [&](int64_t b0, int64_t b1) {
-        for (int64_t b = b0; b < b1; ++b) {
-          const int64_t n = b / bjs / bis / bzs / lumps, g = b / bjs / bis / bzs % lumps * lump;
-          const int64_t z = b / bjs / bis % bzs * bz, i = b / bjs % bis * bi, j = b % bjs * bj;
-          const Block block = {
-              n, g, min64(p.G, g + lump), z, min64(nz, z + bz), i, min64(ni, i + bi), j, min64(nj, j + bj)};
-          run_block<T>(p, block, packed, shared, reach);
-        }
-      });
+  const int64_t chunks =  // of the outputs
+      split<T>(p, threads, p.N * lumps, !shared && p.G == 1, &planes, &lines, &columns);
+  const int64_t slivers = shared ? 1 : p.G * ceil_div(p.Co, Tile<T>::NR);
+  const int64_t blocks = p.N * lumps * planes.parts * lines.parts * columns.parts;
+  const int64_t work = p.N * nz * ni * nj * p.G * p.Co * p.Ci * p.taps() / max64(1, blocks * chunks);
+  // A thread's outputs, and so its weights, are the same in all blocks.
+  parallel_for(chunks * blocks, max64(1, 8 * kGrain / max64(1, work)), [&](int64_t b0, int64_t b1) {
+    for (int64_t b = b0; b < b1; ++b) {
+      const int64_t u = b / blocks;
+      const int64_t j = b % columns.parts, i = b / columns.parts % lines.parts,
+                    z = b / columns.parts / lines.parts % planes.parts;
+      const int64_t k = b % blocks / columns.parts / lines.parts / planes.parts, g = k % lumps * lump;
+      const Block block = {k / lumps,
+                           g,
+                           min64(p.G, g + lump),
+                           planes.begin(z),
+                           planes.begin(z + 1),
+                           lines.begin(i),
+                           lines.begin(i + 1),
+                           columns.begin(j),
+                           columns.begin(j + 1),
+                           part_begin(slivers, u, chunks),
+                           part_begin(slivers, u + 1, chunks)};
+      run_block<T>(p, block, packed, shared, reach);
+    }
+  });
 }
 
 template <class T>
@@ -456,6 +607,7 @@ void set_axes(Pass<T>* p, const ConvArgs& c, const int64_t (&in)[3], const int64
   p->N = c.N, p->G = c.groups;
   p->wt = static_cast<const T*>(c.w), p->w_d = c.ws[2], p->w_h = c.ws[3], p->w_w = c.ws[4];
   p->bias = static_cast<const T*>(c.bias), p->winograd = c.winograd;
+  p->keep = backward ? nullptr : c.keep;
 }
 
 template <class T>
@@ -476,6 +628,11 @@ void conv_forward(const ConvArgs& a) {
   p.Ci = c.C / c.groups, p.Co = c.O / c.groups;
   p.w_g = p.Co * c.ws[0], p.w_ci = c.ws[1], p.w_co = c.ws[0];
   p.act = c.act;
+  p.scale = static_cast<const T*>(c.scale), p.adds = c.add != nullptr;
+  if (p.adds)
+    p.add_at = (static_cast<int64_t>(reinterpret_cast<uintptr_t>(c.add)) -
+                static_cast<int64_t>(reinterpret_cast<uintptr_t>(c.y))) /
+               static_cast<int64_t>(sizeof(T));
   run(p);
 }
 

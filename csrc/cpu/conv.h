@@ -199,8 +199,9 @@ DLCORE_INLINE Vec<T> gated(Act act, Vec<T> dy, Vec<T> out) {
 // `slot`+1.
 template <class T>
 inline Window<T> gradient_window(const Volume<T>& dy, const Volume<T>& out, Act act, int64_t images,
-                                 int64_t dy_step, int64_t out_step, const Box& b, int64_t cp, int slot) {
-  if (act == Act::none) return window(dy, images, dy_step, b, cp, slot);
+                                 int64_t dy_step, int64_t out_step, const Box& b, int64_t cp, int slot,
+                                 bool must_copy = false) {
+  if (act == Act::none) return window(dy, images, dy_step, b, cp, slot, must_copy);
   const Window<T> g = window(dy, images, dy_step, b, cp, slot, true);
   const Window<T> o = window(out, images, out_step, b, cp, slot + 1);
   constexpr int L = kLanes<T>;
@@ -338,8 +339,44 @@ struct Pass {
   int64_t taps() const { return d.taps * h.taps * w.taps; }
   const T* bias;
   Act act, gate_act;
-  bool winograd;  // allowed
+  bool winograd;   // allowed
+  Keeper* keep;    // of the weights (optional, forward passes)
+  const T* scale;  // of the sums (optional)
+  bool adds;       // what lies `add_at` elements behind out is added to it, before the activation
+  int64_t add_at;
 };
+
+// Packed or transformed weights, n elements: made by make(room), unless they were kept from a call before.
+// What is made depends on what the key says of the pass, and nothing else. `slot` of the workspace where they
+// are not kept.
+enum class Packing : int64_t { slivers, shared, product, winograd };
+template <class T, class Make>
+const T* kept_weights(const Pass<T>& p, Packing kind, int64_t n, int slot, const Make& make) {
+  const auto bytes = static_cast<size_t>(n) * sizeof(T);
+  bool ready = false;
+  void* room = nullptr;
+  if (p.keep) {
+    const int64_t key[Keeper::kKey] = {static_cast<int64_t>(kind),
+                                       sizeof(T),
+                                       static_cast<int64_t>(reinterpret_cast<uintptr_t>(p.wt)),
+                                       p.G,
+                                       p.Ci,
+                                       p.Co,
+                                       p.d.taps,
+                                       p.h.taps,
+                                       p.w.taps,
+                                       p.w_g,
+                                       p.w_ci,
+                                       p.w_co,
+                                       p.w_d,
+                                       p.w_h,
+                                       p.w_w};
+    room = p.keep->find(p.keep, key, bytes, &ready);
+  }
+  T* const to = room ? static_cast<T*>(room) : scratch<T>(slot, n);
+  if (!ready) make(to);
+  return to;
+}
 
 // Calls f(fd, fh, fw) for the phases of the output.
 template <class T, class F>

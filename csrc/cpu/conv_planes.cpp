@@ -122,7 +122,8 @@ void image_rows(const Pass<T>& p) {
       for (int64_t c = 0; c < p.Ci; ++c)
         for (int64_t r = 0; r < p.h.taps; ++r) {
           const T* const from = p.wt + g * p.w_g + o * p.w_co + c * p.w_ci + r * p.w_h;
-          for (int64_t t = 0; t < p.w.taps; ++t) *(w += R) = from[t * p.w_w];
+          const T scale = p.scale ? p.scale[g * p.Co + o] : T(1);
+          for (int64_t t = 0; t < p.w.taps; ++t) *(w += R) = from[t * p.w_w] * scale;
         }
     }
 
@@ -166,10 +167,14 @@ void image_rows(const Pass<T>& p) {
 
 template <class T>
 struct ChannelBias {
-  const T* bias;  // a row's (optional)
+  const T *scale, *bias;  // a row's (optional)
+  const T* add;           // to each element (optional)
+  int64_t ld;
   Act act;
-  DLCORE_INLINE Vec<T> operator()(Vec<T> x, int64_t row, int64_t, int) const {
+  DLCORE_INLINE Vec<T> operator()(Vec<T> x, int64_t row, int64_t col, int n) const {
+    if (scale) x *= splat(scale[row]);
     if (bias) x += splat(bias[row]);
+    if (add) x += load_upto(add + row * ld + col, n);
     return act == Act::none ? x : activate<T>(act, x);
   }
 };
@@ -192,11 +197,15 @@ bool takes_product(const Pass<T>& p) {
 
 template <class T>
 void conv_product(const Pass<T>& p) {
-  T* const room = scratch<T>(2, PackedRows<T>::size(p.Co, p.Ci));
-  const PackedRows<T> weights = prepack<T, Tile<T>::MR>(room, p.wt, p.Co, p.Ci, p.w_co, p.w_ci);
+  const T* const packed = kept_weights(p, Packing::product, PackedRows<T>::size(p.Co, p.Ci), 2, [&](T* room) {
+    prepack<T, Tile<T>::MR>(room, p.wt, p.Co, p.Ci, p.w_co, p.w_ci);
+  });
+  const PackedRows<T> weights = {packed, round_up(p.Co, Tile<T>::MR)};
   auto image = [&](int64_t n) {
-    gemm<T>(p.Co, p.w.out, p.Ci, weights, PackCols<T>{p.in.p + n * p.in_n, p.in.sc, 1}, p.out + n * p.out_n,
-            p.out_sc, false, ChannelBias<T>{p.bias, p.act});
+    T* const y = p.out + n * p.out_n;
+    const ChannelBias<T> finish = {p.scale, p.bias, p.adds ? y + p.add_at : nullptr, p.out_sc, p.act};
+    gemm<T>(p.Co, p.w.out, p.Ci, weights, PackCols<T>{p.in.p + n * p.in_n, p.in.sc, 1}, y, p.out_sc, false,
+            finish);
   };
   if (p.N < 2 * num_threads()) {  // the threads share each
     for (int64_t n = 0; n < p.N; ++n) image(n);

@@ -34,10 +34,9 @@ struct Weights {
 };
 
 template <int Taps>
-Weights transform_weights(const Pass<float>& p) {
+void transform_weights(const Pass<float>& p, float* out) {
   constexpr int kTaps = Taps * Taps;
   const int64_t slivers = ceil_div(p.Co, NR);
-  float* const out = scratch<float>(2, kPoints * slivers * p.Ci * NR);
   int64_t tap_h[Taps], tap_w[Taps];  // the taps in the order of the inputs that they read
   const int64_t lo_h = p.h.reach().lo, lo_w = p.w.reach().lo;
   for (int64_t r = 0; r < Taps; ++r) {
@@ -75,32 +74,54 @@ Weights transform_weights(const Pass<float>& p) {
       }
     }
   });
-  return {out, p.Ci, slivers};
 }
 
-// Transformed inputs of a block: [point][sliver of MR tiles][vector of channels][MR][L]: a tile's channels
+template <int Taps>
+Weights transformed_weights(const Pass<float>& p) {
+  const int64_t slivers = ceil_div(p.Co, NR);
+  return {kept_weights(p, Packing::winograd, kPoints * slivers * p.Ci * NR, 2,
+                       [&](float* room) { transform_weights<Taps>(p, room); }),
+          p.Ci, slivers};
+}
+
+// A sliver holds MR tiles, of which the last is computed by halves; or halves alone where they waste less.
+constexpr int64_t kHalf = MR / 2 + MR / 2 % 2;
+struct Height {
+  int64_t tiles, rows;  // of a sliver, and of all as they are computed
+  explicit Height(int64_t n) {
+    const int64_t rest = n % MR;
+    const int64_t whole = n - rest +
+                          (rest == 0       ? 0
+                           : rest <= kHalf ? kHalf
+                                           : MR),
+                  halves = round_up(n, kHalf);
+    tiles = halves < whole ? kHalf : MR, rows = min64(whole, halves);
+  }
+};
+
+// Transformed inputs of a block: [point][sliver of tiles][vector of channels][height][L]: a tile's channels
 // lie in vectors, as they are written, and a column of a sliver at constant steps, as it is read.
 struct Inputs {
   float* p;
-  int64_t slivers, vectors, step;  // step: from point to point
+  int64_t height, vectors, step;  // step: from point to point
   float* at(int64_t point, int64_t tile, int64_t vector) const {
-    return p + point * step + ((tile / MR * vectors + vector) * MR + tile % MR) * L;
+    return p + point * step + ((tile / height * vectors + vector) * height + tile % height) * L;
   }
 };
 
 // Channels that one register sums up, as in the direct form: rounding errors grow with the run.
 constexpr int64_t kRun = 512;
 
-// R tiles x V vectors of outputs at one point.
+// R tiles x V vectors of outputs at one point; `next` from a vector of channels to the next.
 template <int R, int V>
-void multiply(const float* a, const float* b, int64_t Ci, float* m, int64_t ldm) {
+void multiply(const float* a, int64_t next, const float* b, int64_t Ci, float* m, int64_t ldm) {
   for (int64_t c0 = 0; c0 < Ci; c0 += kRun) {
     F acc[R][V];
 #pragma GCC unroll 16
     for (int i = 0; i < R; ++i)
 #pragma GCC unroll 4
       for (int v = 0; v < V; ++v) acc[i][v] = F{};
-    for (int64_t c = c0; c < min64(Ci, c0 + kRun); c += L, a += MR * L) {
+    for (int64_t c = c0; c < min64(Ci, c0 + kRun); c += L, a += next) {
       const int64_t lanes = min64(L, Ci - c);
       for (int64_t k = 0; k < lanes; ++k, b += NR) {
         F bv[V];
@@ -133,17 +154,17 @@ struct Products {
 // Sliver o of the outputs at one point, for the first `tiles` tiles.
 void multiply_point(const Weights& w, const Inputs& v, const Products& m, int64_t tiles, int64_t Co,
                     int64_t point, int64_t o) {
-  constexpr int kHalf = MR / 2 + MR / 2 % 2;
   const bool wide = Co - o * NR > L;
-  for (int64_t t = 0; t < tiles; t += MR) {
+  const float* const b = w.at(point, o);
+  for (int64_t t = 0; t < tiles; t += v.height) {
     const float* const a = v.at(point, t, 0);
     float* const to = m.p + point * m.step + t * m.ld + o * NR;
-    if (tiles - t <= kHalf)
-      wide ? multiply<kHalf, NV>(a, w.at(point, o), w.Ci, to, m.ld)
-           : multiply<kHalf, 1>(a, w.at(point, o), w.Ci, to, m.ld);
+    if (min64(v.height, tiles - t) <= kHalf)
+      wide ? multiply<kHalf, NV>(a, v.height * L, b, w.Ci, to, m.ld)
+           : multiply<kHalf, 1>(a, v.height * L, b, w.Ci, to, m.ld);
     else
-      wide ? multiply<MR, NV>(a, w.at(point, o), w.Ci, to, m.ld)
-           : multiply<MR, 1>(a, w.at(point, o), w.Ci, to, m.ld);
+      wide ? multiply<MR, NV>(a, v.height * L, b, w.Ci, to, m.ld)
+           : multiply<MR, 1>(a, v.height * L, b, w.Ci, to, m.ld);
   }
 }
 
@@ -170,17 +191,20 @@ void finish_tile(const Pass<float>& p, const float* m, int64_t step, float* y, c
 #pragma GCC unroll 4
       for (int i = 0; i < Out; ++i) half[i][j] = out[i];
     }
+    const F scale = p.scale ? load_upto(p.scale + o, n) : splat(1.0f);
     const F bias = p.bias ? load_upto(p.bias + o, n) : F{};
     for (int i = 0; i < rows; ++i) {
       F out[Out];
       transform_output(half[i], out);
       for (int j = 0; j < cols; ++j) {
-        F x = out[j] + bias;
+        F x = fma(out[j], scale, bias);
+        float* const at = y + i * to.row + j * to.pix;
+        if (p.adds) x += load_upto(at + p.add_at, n);
         if (p.act == Act::relu)
           x = relu(x);
         else if (p.act != Act::none)
           x = activate<float>(p.act, x);
-        store_upto(y + i * to.row + j * to.pix, x, n);
+        store_upto(at, x, n);
       }
     }
   }
@@ -195,22 +219,25 @@ struct Part {
 };
 
 // Parts of at most `most` tiles: whole images where they are small, else rows of tiles of one, else pieces of
-// a row.
+// a row; as many as the threads share evenly, or many.
 struct Parts {
   int64_t N, th, tw;   // images, tiles of an image
-  int64_t bn, bi, bj;  // images, rows and columns of a part
   int64_t ns, is, js;  // parts along each
   Parts(const Pass<float>& p, int64_t out, int64_t most)
       : N(p.N), th(ceil_div(p.h.out, out)), tw(ceil_div(p.w.out, out)) {
-    js = ceil_div(tw, most), bj = ceil_div(tw, js);
-    is = js > 1 ? th : ceil_div(th, max64(1, most / tw)), bi = ceil_div(th, is);
-    ns = js * is > 1 ? N : ceil_div(N, max64(1, most / (th * tw))), bn = ceil_div(N, ns);
-    js = ceil_div(tw, bj), is = ceil_div(th, bi), ns = ceil_div(N, bn);
+    js = ceil_div(tw, most);
+    is = js > 1 ? th : ceil_div(th, max64(1, most / tw));
+    ns = js * is > 1 ? N : ceil_div(N, max64(1, most / (th * tw)));
+    const int64_t threads = num_threads();
+    auto uneven = [&] { return count() % threads != 0 && count() < 8 * threads; };
+    while (ns < N && uneven()) ++ns;
+    while (ns == N && is < th && uneven()) ++is;
   }
   int64_t count() const { return ns * is * js; }
   Part operator[](int64_t u) const {
-    const int64_t n = u / js / is * bn, i = u / js % is * bi, j = u % js * bj;
-    return {n, min64(N, n + bn), i, min64(th, i + bi), j, min64(tw, j + bj)};
+    const int64_t n = u / js / is, i = u / js % is, j = u % js;
+    return {part_begin(N, n, ns),      part_begin(N, n + 1, ns), part_begin(th, i, is),
+            part_begin(th, i + 1, is), part_begin(tw, j, js),    part_begin(tw, j + 1, js)};
   }
 };
 
@@ -273,24 +300,23 @@ void finish_part(const Pass<float>& p, const Part& part, const Products& m, int6
 // Buffers of `tiles` tiles in the calling thread's workspace; a line more a point, so that the points of a
 // tile do not all fall into one set of the caches.
 Inputs inputs(const Pass<float>& p, int64_t tiles) {
-  const int64_t slivers = ceil_div(tiles, MR), vectors = ceil_div(p.Ci, L),
-                step = slivers * vectors * MR * L + L;
-  const Inputs v = {scratch<float>(1, kPoints * step), slivers, vectors, step};
-  for (int64_t t = tiles; t < slivers * MR; ++t)  // computed with the rest, never read
+  const Height h(tiles);
+  const int64_t vectors = ceil_div(p.Ci, L), step = round_up(tiles, h.tiles) * vectors * L + L;
+  const Inputs v = {scratch<float>(1, kPoints * step), h.tiles, vectors, step};
+  for (int64_t t = tiles; t < h.rows; ++t)  // computed with the rest, never read
     for (int64_t point = 0; point < kPoints; ++point)
       for (int64_t c = 0; c < vectors; ++c) store(v.at(point, t, c), F{});
   return v;
 }
 Products products(const Weights& w, int64_t tiles) {
-  const int64_t ld = w.slivers * NR, step = round_up(tiles, MR) * ld + L;
+  const int64_t ld = w.slivers * NR, step = Height(tiles).rows * ld + L;
   return {scratch<float>(0, kPoints * step), ld, step};
 }
 
 template <int Taps>
 bool run(const Pass<float>& p) {
-  const WinogradCost<Taps> cost = {p.N, p.h.out, p.w.out, p.Ci, p.Co};
-  // A register block's rows are computed by halves.
-  const int64_t rows = round_up(cost.tiles(), MR / 2);
+  const WinogradCost<Taps> cost = {p.N, p.h.out, p.w.out, p.Ci, p.Co, p.keep != nullptr};
+  const int64_t rows = Height(cost.tiles()).rows;
   if (!cost.pays(static_cast<double>(rows) * static_cast<double>(p.Ci * round_up(p.Co, L)))) return false;
   if (p.G > 1) {
     for (int64_t g = 0; g < p.G; ++g) {
@@ -299,11 +325,12 @@ bool run(const Pass<float>& p) {
       q.in.p += g * p.Ci * p.in.sc, q.out += g * p.Co * p.out_sc, q.wt += g * p.w_g;
       if (p.gate_act != Act::none) q.gate.p += g * p.Ci * p.gate.sc;
       if (p.bias) q.bias += g * p.Co;
+      if (p.scale) q.scale += g * p.Co;
       run<Taps>(q);
     }
     return true;
   }
-  const Weights weights = transform_weights<Taps>(p);
+  const Weights weights = transformed_weights<Taps>(p);
 
   // Few channels: each thread takes parts whose tiles stay in its L2, and the weights are read for each.
   // Many: the threads share as many tiles as a buffer in L3 holds, and the weights are read once.

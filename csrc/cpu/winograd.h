@@ -92,6 +92,7 @@ DLCORE_INLINE void transform_kernel(const Vec<float> (&g)[N], Vec<float> (&u)[kI
 template <int Taps>
 struct WinogradCost {
   int64_t N, h, w, Ci, Co;
+  bool kept = false;  // the transformed weights: they are only read, four times what the direct form reads
   int64_t tiles() const { return N * ceil_div(h, kOut<Taps>) * ceil_div(w, kOut<Taps>); }
   bool pays(double products) const {
     constexpr int L = kLanes<float>;
@@ -99,7 +100,8 @@ struct WinogradCost {
     if (Ci * Co > kMost / kPoints) return false;
     const double in = static_cast<double>(Ci), out = static_cast<double>(ceil_div(Co, L));
     const double direct = Taps * Taps * static_cast<double>(N * h * w) * in * out;
-    const double transforms = 310.0 * static_cast<double>(tiles()) * (in / L + 1 + out) + 800.0 * in * out;
+    const double transforms =
+        310.0 * static_cast<double>(tiles()) * (in / L + 1 + out) + (kept ? 250.0 : 800.0) * in * out;
     return kPoints * products / L + transforms < 0.9 * direct;
   }
 };

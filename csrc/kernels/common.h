@@ -22,6 +22,14 @@ constexpr int kNumDTypes = 7;
 // Activations that epilogues fuse. Their gradients follow from the OUTPUT alone, so nothing else is saved.
 enum class Act : int { none = 0, relu = 1, sigmoid = 2, tanh = 3 };
 
+// Where a kernel may keep what it makes of an operand, such as packed weights, for its next calls, until the
+// operand changes. `find` gives the room of a key (and what it was made for: all that decides its content), or
+// null: make it in scratch memory. *ready: it was filled by a call before.
+struct Keeper {
+  static constexpr int kKey = 16;
+  void* (*find)(Keeper* self, const int64_t (&key)[kKey], size_t bytes, bool* ready);
+};
+
 template <class Args>
 using KernelFn = void (*)(const Args&);
 

@@ -27,6 +27,10 @@ struct ConvArgs {
   int64_t xs[5], ws[5], ys[5], os[5];     // (N,C,size), (O,C/groups,kernel), (N,O,result), (N,O,result)
   Act act;
   bool winograd;  // may Winograd's algorithm be taken, with its larger rounding errors?
+  Keeper* keep;   // of w (optional, forward): the weights are expected to come again
+  // The forward's y = act(sum * scale + bias + add): scale (optional, O), add (optional) of y's strides.
+  const void* scale;
+  const void* add;
 };
 
 // clang-format off

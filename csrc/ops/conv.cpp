@@ -1,11 +1,15 @@
 // Convolution and its transpose in one to three dimensions: geometry, memory formats, allocation. The kernels
 // have three dimensions; fewer are a depth (and a height) of 1. The output's memory format is the input's:
 // channels-last in, channels-last out, and the same for the gradients.
+#include <pybind11/stl.h>
+
 #include <atomic>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <optional>
 
+#include "kept.h"
 #include "ops/ops.h"
 
 namespace dlcore {
@@ -257,19 +261,77 @@ const char* name_of(const Dims& stride, bool transposed, bool backward) {
   return kNames[transposed][backward][stride.n - 1];
 }
 
+// A batch normalisation with the statistics that it has: mean, variance, weight, bias, eps.
+using Norm = std::tuple<Array, Array, std::optional<Array>, std::optional<Array>, double>;
+
+// y = (x - mean) / sqrt(variance + eps) * weight + bias of a convolution with `bias` is conv(x) * scale +
+// shift.
+template <class T>
+void fold_norm(const Norm& norm, const Array& bias, const Array& scale, const Array& shift) {
+  const auto& [mean, variance, weight, offset, eps] = norm;
+  const Array m = contiguous(mean), v = contiguous(variance), w = weight ? contiguous(*weight) : Array(),
+              b = offset ? contiguous(*offset) : Array();
+  for (int64_t i = 0; i < scale.numel(); ++i) {
+    const T s = static_cast<T>((weight ? static_cast<double>(w.ptr<T>()[i]) : 1.0) /
+                               std::sqrt(static_cast<double>(v.ptr<T>()[i]) + eps));
+    scale.ptr<T>()[i] = s;
+    shift.ptr<T>()[i] =
+        ((bias.defined() ? bias.ptr<T>()[i] : T(0)) - m.ptr<T>()[i]) * s + (offset ? b.ptr<T>()[i] : T(0));
+  }
+}
+
+void check_norm(const char* op, const Array& x, const Norm& norm, int64_t channels) {
+  if (x.device().kind != Device::cpu) device_error(op, "a norm can be folded on the CPU only", {{"x", x}});
+  const auto& [mean, variance, weight, offset, eps] = norm;
+  const std::pair<const char*, const Array*> all[] = {{"mean", &mean},
+                                                      {"variance", &variance},
+                                                      {"norm's weight", weight ? &*weight : nullptr},
+                                                      {"norm's bias", offset ? &*offset : nullptr}};
+  for (const auto& [name, a] : all) {
+    if (!a) continue;
+    check_same(op, "x", x, name, *a);
+    check_shape(op, name, *a, {channels});
+  }
+}
+
+// act(norm(conv(x)) + residual); the residual has the result's shape.
 Array conv(const Array& x, const Array& weight, const std::optional<Array>& bias, const Dims& stride,
            const Dims& before, const Dims& after, const Dims& dilation, int64_t groups,
-           const std::string& activation) {
+           const std::string& activation, bool keep, const std::optional<Norm>& norm,
+           const std::optional<Array>& residual) {
   const char* op = name_of(stride, false, false);
   Geometry g = check_conv(op, x, weight, {stride, before, after, dilation}, groups);
   ConvArgs& a = g.args;
   a.act = parse_act(op, activation);
-  const Array b = bias ? check_bias(op, x, *bias, a.O) : Array();
+  Array b = bias ? check_bias(op, x, *bias, a.O) : Array();
   const Array y = empty_as({a.N, a.O, a.result[0], a.result[1], a.result[2]}, channels_last(g.x), x);
+  Array scale, add;
+  if (norm) {
+    check_norm(op, x, *norm, a.O);
+    scale = Array::empty({a.O}, x.dtype());
+    const Array shift = Array::empty({a.O}, x.dtype());
+    x.dtype() == DType::f32 ? fold_norm<float>(*norm, b, scale, shift)
+                            : fold_norm<double>(*norm, b, scale, shift);
+    b = shift, a.scale = scale.data();
+  }
+  if (residual) {
+    add = lift_result(op, "residual", *residual, g, x);
+    bool alike = true;
+    for (int i = 0; i < 5; ++i) alike = alike && (y.dim(i) == 1 || add.stride(i) == y.stride(i));
+    if (!alike) {
+      const Array copy = empty_as(y.shape(), channels_last(g.x), x);
+      copy_into(copy, add);
+      add = copy;
+    }
+    a.add = add.data();
+  }
   if (y.numel() > 0) {
-    a.x = g.x.data(), a.w = g.w.data(), a.y = y.data(), a.bias = bias ? b.data() : nullptr;
+    a.x = g.x.data(), a.w = g.w.data(), a.y = y.data(), a.bias = b.defined() ? b.data() : nullptr;
     set_strides(a.ys, y);
+    std::optional<CallKeeper> keeper;
+    if (keep && x.device().kind == Device::cpu) a.keep = &keeper.emplace(weight);
     DLCORE_LAUNCH(conv_forward, x.dtype(), x.device(), a);
+    if (keeper) keeper->commit();
   }
   return lower(y, g);
 }
@@ -383,7 +445,8 @@ void bind_conv(py::module_& m) {
   m.def("winograd", [] { return winograd_flag().load(); });
   m.def("set_winograd", [](bool on) { winograd_flag() = on; }, "enabled"_a);
   def_op(m, "conv", &conv, "x"_a, "weight"_a, "bias"_a, "stride"_a, "padding_before"_a, "padding_after"_a,
-         "dilation"_a, "groups"_a, "activation"_a);
+         "dilation"_a, "groups"_a, "activation"_a, "keep"_a = false, "norm"_a = py::none(),
+         "residual"_a = py::none());
   def_op(m, "conv_backward", &conv_backward, "dy"_a, "x"_a, "weight"_a, "y"_a, "stride"_a, "padding_before"_a,
          "padding_after"_a, "dilation"_a, "groups"_a, "activation"_a, "need_x"_a, "need_w"_a, "need_b"_a);
   def_op(m, "conv_transpose", &conv_transpose, "x"_a, "weight"_a, "bias"_a, "stride"_a, "padding_before"_a,

@@ -190,7 +190,13 @@ static Array select(const Array& a, int64_t axis, int64_t index) {
   return a.view(shape, strides, i * a.stride(d));
 }
 
-// Joins arrays of one dtype and device along an axis.
+// Channels-last and dense, (N,C,H,W).
+static bool channels_last(const Array& a) {
+  return a.ndim() == 4 && a.dim(1) > 1 && a.stride(1) == 1 && a.stride(3) == a.dim(1) &&
+         a.stride(2) == a.dim(3) * a.stride(3) && (a.dim(0) == 1 || a.stride(0) == a.dim(2) * a.stride(2));
+}
+
+// Joins arrays of one dtype and device along an axis; channels-last where all of them are.
 static Array concatenate(const std::vector<Array>& arrays, int64_t axis) {
   if (arrays.empty()) throw ValueError("cat: there must be at least one array");
   const Array& first = arrays[0];
@@ -206,7 +212,11 @@ static Array concatenate(const std::vector<Array>& arrays, int64_t axis) {
         value_error("cat", "sizes must agree off the axis", {{"axis", d}, {"first", first}, {"other", a}});
     shape[d] += a.dim(d);
   }
-  Array out = Array::empty(shape, first.dtype(), first.device());
+  bool last = true;
+  for (const Array& a : arrays) last = last && channels_last(a);
+  Array out = last ? Array::empty({shape[0], shape[2], shape[3], shape[1]}, first.dtype(), first.device())
+                         .permute({0, 3, 1, 2})
+                   : Array::empty(shape, first.dtype(), first.device());
   int64_t at = 0;
   for (const Array& a : arrays) {
     Dims part = out.shape();

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dlcore import _C
-from dlcore.autograd import record
+from dlcore.autograd import is_grad_enabled, record
 from dlcore.geometry import Margin, Padding, Size, plan, plan_transpose
 from dlcore.tensor import Tensor
 
@@ -24,7 +24,9 @@ def _conv(
 ) -> Tensor:
     xa, wa = x.array, weight.array
     st, before, after, di = plan(op, wa, stride, padding, dilation, nd)
-    y = _C.conv(xa, wa, None if bias is None else bias.array, st, before, after, di, groups, activation)
+    b = None if bias is None else bias.array
+    keep = not is_grad_enabled()  # weights that stay as they are may stay packed
+    y = _C.conv(xa, wa, b, st, before, after, di, groups, activation, keep)
     out = y if activation else None
 
     def conv_backward(g: _C.Array, needs: tuple[bool, ...]) -> tuple[_C.Array | None, ...]:
@@ -35,6 +37,35 @@ def _conv(
         return tuple(grads[: len(needs)])
 
     return record(y, (x, weight) if bias is None else (x, weight, bias), conv_backward)
+
+
+def _array(t: Tensor | None) -> _C.Array | None:
+    return None if t is None else t.array
+
+
+def conv2d_folded(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Size,
+    padding: Padding,
+    dilation: Size,
+    groups: int,
+    activation: str,
+    norm: tuple[Tensor, Tensor, Tensor | None, Tensor | None, float] | None,
+    residual: Tensor | None,
+) -> Tensor:
+    """act(norm(conv2d(x)) + residual) as one kernel, for inference: nothing is recorded. `norm` is a batch
+    normalisation's running mean and variance, weight, bias and eps.
+    """
+    st, before, after, di = plan("conv2d", weight.array, stride, padding, dilation, 2)
+    b, r = _array(bias), _array(residual)
+    folded = None
+    if norm is not None:
+        mean, variance, scale, shift, eps = norm
+        folded = (mean.array, variance.array, _array(scale), _array(shift), eps)
+    y = _C.conv(x.array, weight.array, b, st, before, after, di, groups, activation, True, folded, r)
+    return Tensor(y)
 
 
 def _conv_transpose(

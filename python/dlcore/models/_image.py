@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
 from dlcore import _C, nn
+from dlcore.autograd import is_grad_enabled
 from dlcore.hub import HUB_OPTIONS
 from dlcore.io import open_checkpoint, save_file
 from dlcore.models.base import SAFETENSORS, _open_weights
 from dlcore.models.config import PreTrainedConfig
 from dlcore.nn import init
-from dlcore.nn.container import _unobserved
+from dlcore.nn.container import _unobserved, folded
 from dlcore.nn.utils.fusion import fuse_conv_bn_eval
 from dlcore.tensor import Tensor
 
-__all__ = ["ImageConfig", "ImageModel", "build", "conv_norm_act", "fuse"]
+__all__ = ["ImageConfig", "ImageModel", "build", "conv_norm_act", "fuse", "image_layout"]
 
 # The functions (a class for LeNet) that a configuration may name -> their modules.
 _ARCHITECTURES = {
@@ -45,18 +46,36 @@ M = TypeVar("M", bound=nn.Module)
 # ---- inference ---------------------------------------------------------------------------------------------
 
 
-def conv_norm_act(conv: nn.Module, norm: nn.Module, act: nn.Module, x: Tensor) -> Tensor:
-    """act(norm(conv(x))); one kernel where `fuse` has folded the norm into the convolution."""
+def conv_norm_act(
+    conv: nn.Module, norm: nn.Module, act: nn.Module, x: Tensor, residual: Tensor | None = None
+) -> Tensor:
+    """act(norm(conv(x)) + residual); one kernel in inference, and where `fuse` has folded the norm into the
+    convolution and there is no residual.
+    """
+    y: Tensor | None = folded(conv, norm, act, x, residual)
+    if y is not None:
+        return y
     if (
-        type(norm) is nn.Identity
+        residual is None
+        and type(norm) is nn.Identity
         and type(conv) is nn.Conv2d
         and type(act) in _FUSED
         and _unobserved(conv)
         and _unobserved(act)
     ):
         return conv.forward_activated(x, _FUSED[type(act)])
-    y: Tensor = act(norm(conv(x)))
-    return y
+    y = norm(conv(x))
+    z: Tensor = act(y if residual is None else y + residual)
+    return z
+
+
+def image_layout(x: Tensor) -> Tensor:
+    """The images with their channels last in memory where nothing is recorded: convolutions read and write
+    that without a transposition.
+    """
+    if is_grad_enabled() or x.ndim != 4 or x.array.strides[1] == 1 or x.device != "cpu":
+        return x
+    return x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
 
 
 def fuse(model: M) -> M:

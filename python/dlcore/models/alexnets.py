@@ -12,7 +12,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from dlcore import nn
-from dlcore.models._image import ImageModel, build
+from dlcore.models._image import ImageModel, build, image_layout
 from dlcore.nn import init
 from dlcore.tensor import Tensor
 
@@ -59,7 +59,7 @@ class AlexNet(ImageModel):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.avgpool(self.features(x))  # (N, 256, 6, 6)
+        x = self.avgpool(self.features(image_layout(x)))  # (N, 256, 6, 6)
         logits: Tensor = self.classifier(x.flatten(1))  # (N, 9216) -> (N, num_classes)
         return logits
 

@@ -13,9 +13,10 @@ import numpy as np
 
 from dlcore import functional as F
 from dlcore import nn
+from dlcore.autograd import is_grad_enabled
 from dlcore.creation import as_tensor
 from dlcore.functional import cat
-from dlcore.models._image import ImageModel, State, build, conv_norm_act
+from dlcore.models._image import ImageModel, State, build, conv_norm_act, image_layout
 from dlcore.nn import init
 from dlcore.tensor import Tensor
 
@@ -43,7 +44,7 @@ class BasicConv2d(nn.Module):
         self.bn: nn.Module = nn.BatchNorm2d(out_channels, eps=0.001)
 
     def forward(self, x: Tensor) -> Tensor:
-        if type(self.bn) is nn.Identity:
+        if type(self.bn) is nn.Identity or not is_grad_enabled():
             return conv_norm_act(self.conv, self.bn, _RELU, x)
         return F.relu(self.bn(self.conv(x)), inplace=True)
 
@@ -189,7 +190,7 @@ class GoogLeNet(ImageModel):
     def forward(self, x: Tensor) -> Tensor | GoogLeNetOutputs:
         if self.transform_input:
             x = self._transform_input(x)
-        x = self.maxpool1(self.conv1(x))
+        x = self.maxpool1(self.conv1(image_layout(x)))
         x = self.maxpool2(self.conv3(self.conv2(x)))
         x = self.maxpool3(self.inception3b(self.inception3a(x)))
         x = self.inception4a(x)

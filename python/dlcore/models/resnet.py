@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dlcore import nn
-from dlcore.models._image import ImageModel, build, conv_norm_act
+from dlcore.models._image import ImageModel, build, conv_norm_act, image_layout
 from dlcore.nn import init
 from dlcore.tensor import Tensor
 
@@ -81,8 +81,8 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = conv_norm_act(self.conv1, self.bn1, self.relu, x)  # (N, planes, H', W')
-        y = self.bn2(self.conv2(y))
-        return self.relu(y + (x if self.downsample is None else self.downsample(x)))
+        shortcut = x if self.downsample is None else self.downsample(x)
+        return conv_norm_act(self.conv2, self.bn2, self.relu, y, shortcut)
 
     if TYPE_CHECKING:
         __call__ = forward
@@ -123,8 +123,8 @@ class Bottleneck(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = conv_norm_act(self.conv1, self.bn1, self.relu, x)  # (N, width, H, W)
         y = conv_norm_act(self.conv2, self.bn2, self.relu, y)  # (N, width, H', W')
-        y = self.bn3(self.conv3(y))  # (N, 4 planes, H', W')
-        return self.relu(y + (x if self.downsample is None else self.downsample(x)))
+        shortcut = x if self.downsample is None else self.downsample(x)  # (N, 4 planes, H', W')
+        return conv_norm_act(self.conv3, self.bn3, self.relu, y, shortcut)
 
     if TYPE_CHECKING:
         __call__ = forward
@@ -216,7 +216,7 @@ class ResNet(ImageModel):
         return nn.Sequential(*stage)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = conv_norm_act(self.conv1, self.bn1, self.relu, x)  # (N, 64, H / 2, W / 2)
+        x = conv_norm_act(self.conv1, self.bn1, self.relu, image_layout(x))  # (N, 64, H / 2, W / 2)
         x = self.maxpool(x)  # (N, 64, H / 4, W / 4)
         x = self.layer1(x)
         x = self.layer2(x)  # (N, 128 expansion, H / 8, W / 8)

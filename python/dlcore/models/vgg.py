@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlcore import nn
-from dlcore.models._image import ImageModel, build
+from dlcore.models._image import ImageModel, build, image_layout
 from dlcore.nn import init
 from dlcore.tensor import Tensor
 
@@ -59,7 +59,7 @@ class VGG(ImageModel):
                 init.zeros_(m.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.avgpool(self.features(x))  # (N, 512, 7, 7)
+        x = self.avgpool(self.features(image_layout(x)))  # (N, 512, 7, 7)
         logits: Tensor = self.classifier(x.flatten(1))  # (N, 25088) -> (N, num_classes)
         return logits
 

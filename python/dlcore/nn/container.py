@@ -10,10 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any, Self, overload
 
+from dlcore.autograd import is_grad_enabled
 from dlcore.nn.activation import ReLU, Sigmoid, Tanh
 from dlcore.nn.conv import Conv1d, Conv2d, Conv3d
-from dlcore.nn.linear import Linear
+from dlcore.nn.linear import Identity, Linear
 from dlcore.nn.module import _LOCATED, Module, Parameter, locate
+from dlcore.nn.norm import BatchNorm2d
 from dlcore.tensor import Tensor
 
 __all__ = ["ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"]
@@ -27,11 +29,40 @@ def _unobserved(m: Module) -> bool:
     return not m._hooks and "forward" not in m.__dict__
 
 
+def folded(
+    conv: Any, norm: Module | None, act: Module | None, input: Tensor, residual: Tensor | None = None
+) -> Tensor | None:
+    """act(norm(conv(input)) + residual) as one kernel; None where somebody could tell the difference (the
+    tape records, a module is watched, the norm is in training) or the types are others. An Identity is no
+    norm.
+    """
+    if (
+        is_grad_enabled()
+        or type(conv) is not Conv2d
+        or input.ndim != 4
+        or input.device != "cpu"
+        or not (act is None or type(act) in _FUSABLE_ACTIVATIONS)
+        or not all(m is None or _unobserved(m) for m in (conv, norm, act))
+    ):
+        return None
+    running = None
+    if type(norm) is BatchNorm2d:
+        running = norm.running()
+        if running is None or norm.num_features != conv.out_channels or running[0].dtype != input.dtype:
+            return None
+    elif norm is not None and type(norm) is not Identity:
+        return None
+    return conv.forward_folded(
+        input, "" if act is None else _FUSABLE_ACTIVATIONS[type(act)], running, residual
+    )
+
+
 class Sequential(Module):
     """Calls its modules one after the other: y = fₙ(… f₁(x)).
 
     Takes modules, or one OrderedDict of them. A Linear or convolution directly followed by ReLU, Sigmoid or
-    Tanh runs as one fused kernel, with the same result, unless a hook is registered on either.
+    Tanh runs as one fused kernel, with the same result, unless a hook is registered on either; so does a
+    Conv2d with the BatchNorm2d behind it, in evaluation without gradients, up to rounding.
 
     >>> import dlcore
     >>> from dlcore import nn
@@ -56,7 +87,20 @@ class Sequential(Module):
         while i < n:
             module, activation = modules[i], modules[i + 1]
             i += 1
-            if (
+            if type(activation) is BatchNorm2d and type(module) is Conv2d:
+                norm, activation = activation, modules[i + 1]
+                act = activation if type(activation) in _FUSABLE_ACTIVATIONS else None
+                try:
+                    y = folded(module, norm, act, input)
+                except _LOCATED as error:
+                    locate(error, module)
+                    raise
+                if y is not None:
+                    input = y
+                    i += 1 if act is None else 2
+                else:
+                    input = module(input)
+            elif (
                 type(module) in _FUSABLE_LAYERS
                 and type(activation) in _FUSABLE_ACTIVATIONS
                 and _unobserved(module)

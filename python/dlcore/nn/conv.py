@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlcore import functional as F
+from dlcore.functional.conv import conv2d_folded
 from dlcore.nn import init
 from dlcore.nn.module import Module, Parameter, UninitializedParameter, empty_parameter, size, sizes
 from dlcore.tensor import DTypeLike, Tensor
@@ -286,6 +287,30 @@ class Conv2d(_Conv):
     """
 
     _axes = 2
+
+    def forward_folded(
+        self,
+        input: Tensor,
+        activation: str,
+        norm: tuple[Tensor, Tensor, Tensor | None, Tensor | None, float] | None,
+        residual: Tensor | None = None,
+    ) -> Tensor:
+        """act(norm(forward) + residual) as one kernel, where nothing is recorded (`conv2d_folded`)."""
+        padding: Any = self.padding
+        if self.padding_mode != "zeros":
+            input, padding = F.pad(input, self._margins(), mode=self.padding_mode), 0
+        return conv2d_folded(
+            input,
+            self.weight,
+            self.bias,
+            self.stride,
+            padding,
+            self.dilation,
+            self.groups,
+            activation,
+            norm,
+            residual,
+        )
 
 
 class Conv3d(_Conv):

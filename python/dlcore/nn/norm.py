@@ -238,6 +238,12 @@ class BatchNorm2d(_BatchNorm):
 
     _ranks = (4,)
 
+    def running(self) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, float] | None:
+        """Mean, variance, weight, bias and eps where the forward uses the running statistics, else None."""
+        if self.training or self.running_mean is None or self.running_var is None:
+            return None
+        return self.running_mean, self.running_var, self.weight, self.bias, self.eps
+
 
 class BatchNorm3d(_BatchNorm):
     """Batch norm of x (N, C, D, H, W); see BatchNorm1d."""

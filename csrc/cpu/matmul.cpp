@@ -46,8 +46,9 @@ constexpr int64_t kDotColumns = 4;
 constexpr int64_t kDotRows = kVecBytes == 32 ? 12 : 32;
 
 // The columns of B are too short for the hardware to see a stream in them, so the first rows to read them
-// fetch ahead, line after line as they lie in memory: into L1 where four rows of A and four columns leave
-// room there, else into L2 and farther.
+// fetch ahead, line after line as they lie in memory: into L1 where all rows of A and four columns leave room
+// there, else into L2 and farther. (Blocks of k that leave such room lose more by columns that lie a power of
+// two apart and meet in L1.)
 enum class Fetch { none, near, far };
 constexpr int64_t kNearBytes = 24576;
 
@@ -154,8 +155,8 @@ void run_dot(const Problem<T>& p) {
     a = buf;
     lda = p.K;
   }
-  const int64_t bytes = (min64(p.M, 4) + kDotColumns) * p.K * static_cast<int64_t>(sizeof(T));
-  const bool near = bytes <= kNearBytes;
+  const int64_t bytes = (p.M + kDotColumns) * p.K * static_cast<int64_t>(sizeof(T));
+  const bool near = p.M <= 4 && bytes <= kNearBytes;
   // Whole tiles to each thread: a column falls into the same tile at any number of them.
   const int64_t tiles = ceil_div(p.N, kDotColumns);
   parallel_for(tiles, max64(1, kGrain / max64(1, p.M * p.K)), [&](int64_t t0, int64_t t1) {
@@ -412,12 +413,12 @@ bool takes_dot(const Problem<T>& p) {
   return p.M <= kDotRows && p.b_rs == 1 && p.K >= kLanes<T>;
 }
 
-// Whether rows as lanes are faster than dot products: three quarters of the lanes are rows, and there are
+// Whether rows as lanes are faster than dot products: two thirds of the lanes are rows, and there are
 // columns enough to pay for packing A. 16 registers hold too few sums.
 template <class T>
 bool takes_lanes(const Problem<T>& p) {
   constexpr int64_t L = kLanes<T>;
-  return kVecBytes == 64 && p.M <= 2 * L && 4 * p.M >= 3 * ceil_div(p.M, L) * L && p.b_rs == 1 && p.K >= L &&
+  return kVecBytes == 64 && p.M <= 2 * L && 3 * p.M >= 2 * ceil_div(p.M, L) * L && p.b_rs == 1 && p.K >= L &&
          p.N >= 8 * kLaneColumns;
 }
 template <class T>

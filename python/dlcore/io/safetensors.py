@@ -146,7 +146,7 @@ class SafetensorsFile(Mapping[str, _C.Array]):
         self._held: dict[str, np.ndarray[Any, Any]] = {}  # what `read` has brought into memory
 
     def read(self) -> None:
-        """Reads all tensors at once into memory of their own, where that takes no more of it than the mapping.
+        """Reads all tensors into memory of their own, where that takes no more of it than the mapping.
 
         A decoder reads every weight for every token: huge pages and whole cache lines, which a mapping does
         not have, are worth the copy. Small tensors lie together, apart from large ones, so that whoever
@@ -157,7 +157,7 @@ class SafetensorsFile(Mapping[str, _C.Array]):
         groups: list[list[str]] = [[]]
         room = 0
         for name, (_, _, begin, end) in self.entries.items():
-            if _SMALL < end - begin:
+            if end - begin > _SMALL:
                 if room >= _GROUP:
                     groups.append([])
                     room = 0

@@ -215,10 +215,11 @@ class PreTrainedModel(nn.Module):
         """The model of a folder, or of a name on the hub, in eval mode.
 
         Weights come from model.safetensors (mapped into memory, and read at once where they stay as they
-        are), pytorch_model.bin (by a reader that runs no code), or their shards. Keywords that the configuration knows replace its values; what is
-        left goes to the constructor. float16 and bfloat16 weights become float32; `dtype` asks for another,
-        and bfloat16 keeps those of the linear layers as they are, for inference (`quantize`). Weights that
-        the file lacks are drawn anew and reported on the log; with `strict` this raises.
+        are), pytorch_model.bin (by a reader that runs no code), or their shards. Keywords that the
+        configuration knows replace its values; what is left goes to the constructor. float16 and bfloat16
+        weights become float32; `dtype` asks for another, and bfloat16 keeps those of the linear layers as
+        they are, for inference (`quantize`). Weights that the file lacks are drawn anew and reported on the
+        log; with `strict` this raises.
 
         Raises FileNotFoundError where there are no weights, ValueError for corrupt files, RuntimeError with
         all mismatched shapes together unless `ignore_mismatched_sizes`.

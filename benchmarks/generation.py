@@ -23,14 +23,17 @@ from typing import Any
 
 import numpy as np
 
-# job -> (title, family, prompt length, batch, options of generate)
+# job -> (title, family, prompt length, batch, options of generate). NARROW: weights in fewer bits.
 JOBS: dict[str, tuple[str, str, int, int, dict[str, Any]]] = {
     "gpt2": ("GPT-2 124M, 64 tokens after 64, greedy", "gpt2", 64, 1, {}),
     "gpt2_sample": ("the same, top-k 50, top-p 0.9", "gpt2", 64, 1, {"do_sample": True, "top_p": 0.9}),
     "gpt2_beams": ("the same, 4 beams", "gpt2", 64, 1, {"num_beams": 4}),
+    "gpt2_bfloat16": ("the same, greedy, weights in bfloat16", "gpt2", 64, 1, {}),
+    "gpt2_int8": ("the same, greedy, weights in int8", "gpt2", 64, 1, {}),
     "t5": ("T5-small, 64 tokens after 64, batch 4, greedy", "t5", 64, 4, {}),
     "t5_beams": ("the same, 4 beams", "t5", 64, 4, {"num_beams": 4}),
 }
+NARROW = {"gpt2_bfloat16": "bfloat16", "gpt2_int8": "int8"}
 PEERS = ("dlcore", "transformers", "ctranslate2")
 NEW = 64
 
@@ -86,6 +89,8 @@ class Dlcore:
             self.models[family] = kind.from_pretrained(self.folder / family)
         ids = self.dlcore.from_numpy(prompt(length, batch))
         model = self.models[family]
+        if job in NARROW:
+            model = self.dlcore.quantization.quantize_dynamic(model, dtype=NARROW[job])
         return lambda: model.generate(ids, max_new_tokens=NEW, **options).shape
 
 
@@ -95,17 +100,20 @@ class Transformers:
 
         torch.set_num_threads(1)
         self.folder, self.torch, self.transformers = folder, torch, import_transformers()
-        self.models: dict[str, Any] = {}
+        self.models: dict[tuple[str, str], Any] = {}
 
     def prepare(self, job: str) -> Any:
         _, family, length, batch, options = JOBS[job]
+        if NARROW.get(job) == "int8":
+            return None  # it has no int8 of its own
         t = self.transformers
         kind = t.AutoModelForCausalLM if family == "gpt2" else t.AutoModelForSeq2SeqLM
-        if family not in self.models:
-            self.models[family] = kind.from_pretrained(self.folder / family).eval()
+        dtype = NARROW.get(job, "float32")
+        if (family, dtype) not in self.models:
+            self.models[family, dtype] = kind.from_pretrained(self.folder / family, dtype=dtype).eval()
         ids = self.torch.from_numpy(prompt(length, batch))
         mask = self.torch.ones_like(ids)
-        model = self.models[family]
+        model = self.models[family, dtype]
         return lambda: model.generate(ids, attention_mask=mask, max_new_tokens=NEW, **options).shape
 
 
@@ -124,7 +132,13 @@ class CTranslate2:
         path = self.folder / "ct2"
         if not path.exists():
             self._convert(path)
-        generator = self.ct2.Generator(str(path), device="cpu", inter_threads=1, intra_threads=1)
+        generator = self.ct2.Generator(
+            str(path),
+            device="cpu",
+            compute_type=NARROW.get(job, "default"),
+            inter_threads=1,
+            intra_threads=1,
+        )
         words = [[f"t{i}" for i in row] for row in prompt(length, batch).tolist()]
         settings: dict[str, Any] = {"beam_size": options.get("num_beams", 1)}
         if options.get("do_sample"):

@@ -1,7 +1,7 @@
 """docs/performance.md from the results of the benchmarks, which it can run first.
 
     python benchmarks/report.py            from what lies in benchmarks/results
-    python benchmarks/report.py --measure  runs bench, compare, layers, models and generation before (an hour)
+    python benchmarks/report.py --measure  runs bench, compare, layers, models, generation and startup before
 
 The page says the machine, the peers' versions, what was measured by family of kernels, whole models and
 decoding, and every case in which a peer is ahead.
@@ -38,9 +38,12 @@ def measure() -> None:
         "--plot",
         str(RESULTS / "roofline.png"),
     ]
-    generation = [str(HERE / "generation.py"), "--json", str(RESULTS / "generation.json")]
     scripts = [[str(HERE / f"{name}.py")] for name in ("compare", "layers", "models")]
-    for arguments in (bench, *scripts, generation):
+    written = [
+        [str(HERE / f"{name}.py"), "--json", str(RESULTS / f"{name}.json")]
+        for name in ("generation", "startup")
+    ]
+    for arguments in (bench, *scripts, *written):
         done = subprocess.run([sys.executable, *arguments], stdout=subprocess.PIPE, text=True, check=True)
         if arguments is bench:
             (RESULTS / "bench.txt").write_text(done.stdout, encoding="utf-8")
@@ -124,7 +127,38 @@ def decoding(result: dict[str, Any]) -> list[str]:
             if peer != "dlcore":
                 cells.append(f"{t[peer]['median'] / t['dlcore']['median']:.2f}")
         rows.append(cells)
-    return table(["job, a token", "dlcore", "Transformers", "ratio", "CTranslate2", "ratio"], rows)
+    lines = table(["job, a token", "dlcore", "Transformers", "ratio", "CTranslate2", "ratio"], rows)
+    jobs = result["jobs"]
+    whole = jobs.get("gpt2", {}).get("ctranslate2", {}).get("median")
+    narrow = {
+        dtype: whole / jobs[job]["dlcore"]["median"]
+        for job, dtype in generation.NARROW.items()
+        if whole and "median" in jobs.get(job, {}).get("dlcore", {})
+    }
+    if narrow:
+        times = ", ".join(f"{ratio:.2f} in {dtype}" for dtype, ratio in narrow.items())
+        lines += [f"GPT-2 greedy in fewer bits over CTranslate2's float32: {times} times as fast.", ""]
+    return lines
+
+
+def starting(result: dict[str, Any]) -> list[str]:
+    import startup
+
+    lines = []
+    if start := result["start"]:
+        rows = []
+        for name, key, form in (("wall clock", "wall", "{:.2f} s"), ("processor time", "cpu", "{:.2f} s")):
+            ours, theirs = start["dlcore"][key], start["torch"][key]
+            rows.append([name, form.format(ours), form.format(theirs), f"{theirs / ours:.2f}"])
+        lines += [startup.START + ".", *table(["", "dlcore", "Transformers", "ratio"], rows)]
+    held = {startup.START: {p: s["bytes"] for p, s in start.items()}} if start else {}
+    held |= {startup.MEMORY[job]: of for job, of in result["memory"].items()}
+    rows = [
+        [title, *(f"{of[p] / 2**20:.0f} MiB" for p in startup.PEERS), f"{of['dlcore'] / of['torch']:.2f}"]
+        for title, of in held.items()
+    ]
+    head = ["most memory that the process held", "dlcore", "PyTorch", "dlcore's over PyTorch's"]
+    return lines + (table(head, rows) if rows else [])
 
 
 def behind(results: dict[str, dict[str, Any]]) -> list[str]:
@@ -173,6 +207,10 @@ def page() -> str:
         lines += ["## Decoding, one thread, processor time", ""]
         lines += [f"{k}: {v}  " for k, v in decoded["environment"].items()]
         lines += decoding(decoded)
+    if started := read("startup"):
+        lines += ["## The first token, and memory, one thread", ""]
+        lines += [f"{k}: {v}  " for k, v in started["environment"].items()]
+        lines += starting(started)
     if targets := read("compare"):
         lines += ["## The first network, memory, import", "", *conditions(targets)]
         words = {True: "holds", False: "falls short", None: ""}

@@ -179,10 +179,19 @@ inline void weigh_values(const T* s, const T* v, int64_t ld, int64_t n, int64_t 
   for (; d < Dv; d += L) weigh<T, 1>(s, v + d, ld, n, static_cast<int>(min64(L, Dv - d)), ahead, o + d);
 }
 
-// part[row] = {Dv unnormalised outputs, maximum, sum} of the rows (head of the group, query).
+// Asks for n rows of `width` elements.
+template <class T>
+DLCORE_INLINE void fetch_rows(const T* rows, int64_t ld, int64_t n, int64_t width) {
+  constexpr int64_t line = 64 / sizeof(T);
+  for (int64_t j = 0; j < n; ++j)
+    for (int64_t d = 0; d < width; d += line) __builtin_prefetch(rows + j * ld + d, 0, 2);
+}
+
+// part[row] = {Dv unnormalised outputs, maximum, sum} of the rows (head of the group, query). Each phase asks
+// for what the next begins with: the keys' for the values, the values' for the keys that follow, at `next`.
 template <class T>
 void chunk_of_keys(const AttentionArgs& p, const Dropout<T>& drop, int64_t b, int64_t hkv, int64_t k0,
-                   T* part) {
+                   T* part, const T* next) {
   constexpr int L = kLanes<T>;
   const int64_t group = p.Hq / p.Hkv, rows = group * p.Tq, size = p.Dv + 2;
   const Head<T> first(p, b, hkv * group);
@@ -200,6 +209,7 @@ void chunk_of_keys(const AttentionArgs& p, const Dropout<T>& drop, int64_t b, in
   for (int64_t j = 0; j < n; j += L) {
     const T* line[L];
     for (int i = 0; i < L; ++i) line[i] = first.k + (k0 + min64(j + i, n - 1)) * p.k_s[2];
+    fetch_rows(first.v + (k0 + j) * p.v_s[2], p.v_s[2], min64(L, n - j), p.Dv);
     for (int64_t r = 0; r < rows; ++r)
       dot_square<T>(qs + r * p.D, line, p.D, r == 0 ? L * p.k_s[2] : 0, s + r * kChunk + j);
   }
@@ -224,6 +234,7 @@ void chunk_of_keys(const AttentionArgs& p, const Dropout<T>& drop, int64_t b, in
       for (int64_t j = 0; j < m; j += L) store(row + j, load(row + j) * load(other + j));
     }
   }
+  if (next) fetch_rows(next, p.k_s[2], L, p.D);
   constexpr int64_t kStep = 32;
   for (int64_t j = 0; j < n; j += kStep)
     for (int64_t r = 0; r < rows; ++r)
@@ -240,8 +251,11 @@ void few_queries(const AttentionArgs& p) {
   const int64_t work = max64(1, rows * min64(kChunk, p.Tk) * (p.D + p.Dv));
   parallel_for(p.B * p.Hkv * chunks, max64(1, kGrain / work), [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
-      const int64_t bh = t / chunks;
-      chunk_of_keys<T>(p, drop, bh / p.Hkv, bh % p.Hkv, t % chunks * kChunk, parts + t * size);
+      const int64_t bh = t / chunks, after = (t + 1) / chunks;
+      const T* next = t + 1 < end ? Head<T>(p, after / p.Hkv, after % p.Hkv * group).k +
+                                        (t + 1) % chunks * kChunk * p.k_s[2]
+                                  : nullptr;
+      chunk_of_keys<T>(p, drop, bh / p.Hkv, bh % p.Hkv, t % chunks * kChunk, parts + t * size, next);
     }
   });
   parallel_for(p.B * p.Hq * p.Tq, max64(1, kGrain / (chunks * (p.Dv + 8))), [&](int64_t begin, int64_t end) {

@@ -1,9 +1,9 @@
-// Matrix products. Four paths, chosen by sizes and strides alone (never by threads, so results are the same
+// Matrix products. Five paths, chosen by sizes and strides alone (never by threads, so results are the same
 // bits):
 //   dot     some rows against B stored by columns (x @ W.T with W row-major): dot products along k, B read
-//   once stream  a few rows against a large B stored by rows: whole rows of B, as they lie in memory, added
-//   to C direct  some rows, or a small product, with B stored by rows: no packing packed  everything else,
-//   through the GEMM driver
+//   once lanes   the same with about as many rows as fill vectors: these are the lanes stream  a few rows
+//   against a large B stored by rows: whole rows of B, as they lie in memory, added to C direct  some rows,
+//   or a small product, with B stored by rows: no packing packed  everything else, through the GEMM driver
 #include "kernels/matmul.h"
 
 #include "cpu/gemm.h"
@@ -45,11 +45,16 @@ constexpr int64_t kDotColumns = 4;
 // The most rows that the dot path takes: with 16 registers its tile spills, and packing wins sooner.
 constexpr int64_t kDotRows = kVecBytes == 32 ? 12 : 32;
 
-// R rows of A (contiguous along k) against Q columns of B (contiguous along k): R x Q vector sums. The first
-// rows to read the columns fetch ahead in them, and at their end in the next ones: a column is too short for
-// the hardware to see a stream in it.
-template <class T, int R, int Q>
-DLCORE_INLINE void dot_tile(const Problem<T>& p, const T* a, int64_t lda, int64_t i, int64_t j, bool fetch) {
+// The columns of B are too short for the hardware to see a stream in them, so the first rows to read them
+// fetch ahead, line after line as they lie in memory: into L1 where all rows of A and four columns leave room
+// there, else into L2 and farther. (Blocks of k that leave such room lose more by columns that lie a power of
+// two apart and meet in L1.)
+enum class Fetch { none, near, far };
+constexpr int64_t kNearBytes = 24576;
+
+// R rows of A (contiguous along k) against Q columns of B (contiguous along k): R x Q vector sums.
+template <class T, int R, int Q, Fetch fetch>
+DLCORE_INLINE void dot_tile(const Problem<T>& p, const T* a, int64_t lda, int64_t i, int64_t j) {
   constexpr int L = kLanes<T>;
   Vec<T> acc[R][Q];
 #pragma GCC unroll 4
@@ -57,28 +62,20 @@ DLCORE_INLINE void dot_tile(const Problem<T>& p, const T* a, int64_t lda, int64_
 #pragma GCC unroll 4
     for (int q = 0; q < Q; ++q) acc[r][q] = Vec<T>{};
   const T* b = p.b + j * p.b_cs;
-  auto step = [&](int64_t k) __attribute__((always_inline)) {
+  const char* next = reinterpret_cast<const char*>(b) + (fetch == Fetch::near ? 8192 : 32768);
+  int64_t k = 0;
+  for (; k + L <= p.K; k += L, next += Q * kVecBytes) {
     Vec<T> av[R];
 #pragma GCC unroll 4
     for (int r = 0; r < R; ++r) av[r] = load(a + r * lda + k);
 #pragma GCC unroll 4
     for (int q = 0; q < Q; ++q) {
+      if constexpr (fetch == Fetch::near) __builtin_prefetch(next + q * kVecBytes, 0, 3);
+      if constexpr (fetch == Fetch::far) __builtin_prefetch(next + q * kVecBytes, 0, 2);
       const Vec<T> bv = load(b + q * p.b_cs + k);
 #pragma GCC unroll 4
       for (int r = 0; r < R; ++r) acc[r][q] = fma(av[r], bv, acc[r][q]);
     }
-  };
-  int64_t k = 0;
-  if (fetch) {
-    // Line after line as they lie in memory, so that the hardware sees one stream and runs ahead of it.
-    const T* next = b + Q * p.K;
-    for (; k + L <= p.K; k += L, next += Q * L) {
-#pragma GCC unroll 4
-      for (int q = 0; q < Q; ++q) __builtin_prefetch(next + q * L, 0, 2);
-      step(k);
-    }
-  } else {
-    for (; k + L <= p.K; k += L) step(k);
   }
   if (const int left = static_cast<int>(p.K - k)) {
 #pragma GCC unroll 4
@@ -88,32 +85,63 @@ DLCORE_INLINE void dot_tile(const Problem<T>& p, const T* a, int64_t lda, int64_
       for (int r = 0; r < R; ++r) acc[r][q] = fma(load_n(a + r * lda + k, left), bv, acc[r][q]);
     }
   }
+  constexpr int whole = (R * Q + L - 1) / L * L;
+  T sums[whole] = {};
+  if constexpr (R == 4 && Q == 4)
+    hsum4x4<T>(acc, sums);
+  else
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) {
+      if constexpr (Q == 4)
+        hsum4<T>(acc[r][0], acc[r][1], acc[r][2], acc[r][3], sums + r * Q);
+      else
+        for (int q = 0; q < Q; ++q) sums[r * Q + q] = hsum<T>(acc[r][q]);
+    }
+  if (p.accumulate)
+    for (int r = 0; r < R; ++r)
+      for (int q = 0; q < Q; ++q) sums[r * Q + q] += p.c[(i + r) * p.c_rs + (j + q) * p.c_cs];
+  if (p.bias)
+    for (int r = 0; r < R; ++r)
+      for (int q = 0; q < Q; ++q) sums[r * Q + q] += p.bias[(i + r) * p.bias_rs + (j + q) * p.bias_cs];
+  if (p.act != Act::none)
+    for (int n = 0; n < whole; n += L) store(sums + n, activate<T>(p.act, load(sums + n)));
 #pragma GCC unroll 4
   for (int r = 0; r < R; ++r) {
-    T sums[Q];
-    if constexpr (Q == 4)
-      hsum4<T>(acc[r][0], acc[r][1], acc[r][2], acc[r][3], sums);
+    T* c = p.c + (i + r) * p.c_rs + j * p.c_cs;
+    if (p.c_cs == 1)
+      __builtin_memcpy(c, sums + r * Q, Q * sizeof(T));
     else
-      for (int q = 0; q < Q; ++q) sums[q] = hsum<T>(acc[r][q]);
-    for (int q = 0; q < Q; ++q) {
-      T* c = p.c + (i + r) * p.c_rs + (j + q) * p.c_cs;
-      T x = sums[q];
-      if (p.accumulate) x += *c;
-      if (p.bias) x += p.bias[(i + r) * p.bias_rs + (j + q) * p.bias_cs];
-      if (p.act != Act::none) x = activate<T>(p.act, splat(x))[0];
-      *c = x;
-    }
+      for (int q = 0; q < Q; ++q) c[q * p.c_cs] = sums[r * Q + q];
   }
 }
 
 // All rows against the same columns, which stay in L1.
-template <class T, int Q>
+template <class T, int Q, Fetch fetch>
 DLCORE_INLINE void dot_columns(const Problem<T>& p, const T* a, int64_t lda, int64_t j) {
-  int64_t i = 0;
-  for (; i + 4 <= p.M; i += 4) dot_tile<T, 4, Q>(p, a + i * lda, lda, i, j, i == 0 && p.b_cs == p.K);
-  if (p.M - i == 3) dot_tile<T, 3, Q>(p, a + i * lda, lda, i, j, i == 0 && p.b_cs == p.K);
-  if (p.M - i == 2) dot_tile<T, 2, Q>(p, a + i * lda, lda, i, j, i == 0 && p.b_cs == p.K);
-  if (p.M - i == 1) dot_tile<T, 1, Q>(p, a + i * lda, lda, i, j, i == 0 && p.b_cs == p.K);
+  constexpr Fetch none = Fetch::none;
+  int64_t i = 4;
+  if (p.M >= 4) {
+    dot_tile<T, 4, Q, fetch>(p, a, lda, 0, j);
+    for (; i + 4 <= p.M; i += 4) dot_tile<T, 4, Q, none>(p, a + i * lda, lda, i, j);
+    if (p.M - i == 3) dot_tile<T, 3, Q, none>(p, a + i * lda, lda, i, j);
+    if (p.M - i == 2) dot_tile<T, 2, Q, none>(p, a + i * lda, lda, i, j);
+    if (p.M - i == 1) dot_tile<T, 1, Q, none>(p, a + i * lda, lda, i, j);
+  } else {
+    if (p.M == 3) dot_tile<T, 3, Q, fetch>(p, a, lda, 0, j);
+    if (p.M == 2) dot_tile<T, 2, Q, fetch>(p, a, lda, 0, j);
+    if (p.M == 1) dot_tile<T, 1, Q, fetch>(p, a, lda, 0, j);
+  }
+}
+
+template <class T, Fetch fetch>
+void dot_tiles(const Problem<T>& p, const T* a, int64_t lda, int64_t t0, int64_t t1) {
+  for (int64_t t = t0; t < t1; ++t) {
+    const int64_t j = t * kDotColumns;
+    if (j + kDotColumns <= p.N)
+      dot_columns<T, kDotColumns, fetch>(p, a, lda, j);
+    else
+      for (int64_t q = j; q < p.N; ++q) dot_columns<T, 1, Fetch::none>(p, a, lda, q);
+  }
 }
 
 template <class T>
@@ -127,15 +155,98 @@ void run_dot(const Problem<T>& p) {
     a = buf;
     lda = p.K;
   }
+  const int64_t bytes = (p.M + kDotColumns) * p.K * static_cast<int64_t>(sizeof(T));
+  const bool near = p.M <= 4 && bytes <= kNearBytes;
   // Whole tiles to each thread: a column falls into the same tile at any number of them.
   const int64_t tiles = ceil_div(p.N, kDotColumns);
   parallel_for(tiles, max64(1, kGrain / max64(1, p.M * p.K)), [&](int64_t t0, int64_t t1) {
+    if (p.b_cs != p.K)
+      dot_tiles<T, Fetch::none>(p, a, lda, t0, t1);
+    else if (near)
+      dot_tiles<T, Fetch::near>(p, a, lda, t0, t1);
+    else
+      dot_tiles<T, Fetch::far>(p, a, lda, t0, t1);
+  });
+}
+
+// As many rows as fill vectors: they are the lanes, A packed once as [k][V vectors], and each element of B is
+// broadcast to them. Nothing is summed across lanes, and B is read as it lies.
+constexpr int64_t kLaneColumns = 8;
+constexpr int64_t kLaneBlock = 512;  // k after which the sums join the total: short sums keep their digits
+
+template <class T, int V, int Q>
+DLCORE_INLINE void lane_tile(const Problem<T>& p, const T* a, int64_t j) {
+  constexpr int L = kLanes<T>, W = V * L, line = 64 / sizeof(T);
+  const T* b = p.b + j * p.b_cs;
+  Vec<T> total[Q][V];
+  for (int q = 0; q < Q; ++q)
+    for (int v = 0; v < V; ++v) total[q][v] = Vec<T>{};
+  for (int64_t k0 = 0; k0 < p.K; k0 += kLaneBlock) {
+    Vec<T> acc[Q][V];
+#pragma GCC unroll 8
+    for (int q = 0; q < Q; ++q)
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v) acc[q][v] = Vec<T>{};
+    auto step = [&](int64_t k) __attribute__((always_inline)) {
+      Vec<T> av[V];
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v) av[v] = load(a + k * W + v * L);
+#pragma GCC unroll 8
+      for (int q = 0; q < Q; ++q) {
+        const Vec<T> bv = splat(b[q * p.b_cs + k]);
+#pragma GCC unroll 2
+        for (int v = 0; v < V; ++v) acc[q][v] = fma(av[v], bv, acc[q][v]);
+      }
+    };
+    const int64_t end = min64(p.K, k0 + kLaneBlock);
+    int64_t k = k0;
+    for (; k + line <= end; k += line) {
+      // The same place of the next tile.
+#pragma GCC unroll 8
+      for (int q = 0; q < Q; ++q) __builtin_prefetch(b + (q + Q) * p.b_cs + k, 0, 2);
+#pragma GCC unroll 4
+      for (int u = 0; u < line; ++u) step(k + u);
+    }
+    for (; k < end; ++k) step(k);
+    for (int q = 0; q < Q; ++q)
+      for (int v = 0; v < V; ++v) total[q][v] += acc[q][v];
+  }
+  for (int q = 0; q < Q; ++q)
+    for (int v = 0; v < V; ++v) {
+      const int64_t i = v * L;
+      const int n = static_cast<int>(min64(L, p.M - i));
+      if (n <= 0) continue;
+      T* c = p.c + i * p.c_rs + (j + q) * p.c_cs;
+      Vec<T> x = total[q][v];
+      if (p.accumulate)
+        for (int l = 0; l < n; ++l) x[l] += c[l * p.c_rs];
+      if (p.bias) {
+        const T* bias = p.bias + i * p.bias_rs + (j + q) * p.bias_cs;
+        x += p.bias_rs ? load_upto(bias, n) : splat(*bias);
+      }
+      if (p.act != Act::none) x = activate<T>(p.act, x);
+      if (p.c_rs == 1) {
+        store_upto(c, x, n);
+      } else {
+        T lanes[L];
+        store(lanes, x);
+        for (int l = 0; l < n; ++l) c[l * p.c_rs] = lanes[l];
+      }
+    }
+}
+
+template <class T, int V>
+void run_lanes(const Problem<T>& p) {
+  T* a = scratch<T>(2, p.K * V * kLanes<T>);
+  pack_lines<T, V * kLanes<T>>(a, p.a, p.M, p.K, p.a_rs, p.a_cs);
+  const int64_t tiles = ceil_div(p.N, kLaneColumns);
+  parallel_for(tiles, max64(1, kGrain / (p.M * p.K)), [&](int64_t t0, int64_t t1) {
     for (int64_t t = t0; t < t1; ++t) {
-      const int64_t j = t * kDotColumns;
-      if (j + kDotColumns <= p.N)
-        dot_columns<T, kDotColumns>(p, a, lda, j);
+      const int64_t j = t * kLaneColumns;
+      if (j + kLaneColumns <= p.N)
+        lane_tile<T, V, kLaneColumns>(p, a, j);
       else
-        for (int64_t q = j; q < p.N; ++q) dot_columns<T, 1>(p, a, lda, q);
+        for (int64_t q = j; q < p.N; ++q) lane_tile<T, V, 1>(p, a, q);
     }
   });
 }
@@ -240,7 +351,7 @@ constexpr int64_t kStreamStrip = 16384;  // bytes of C that wait in L1
 
 template <class T, int R>
 void stream_strip(const Problem<T>& p, int64_t j0, int64_t j1) {
-  constexpr int G = kVecBytes == 64 ? 4 : (R == 1 ? 4 : 2);
+  constexpr int G = kVecBytes == 64 ? 8 : (R == 1 ? 4 : 2);
   int64_t k = 0;
   for (; k + G <= p.K; k += G) stream_rows<T, R, G>(p, k, j0, j1, k + 2 * G <= p.K);
   for (; k < p.K; ++k) stream_rows<T, R, 1>(p, k, j0, j1, false);
@@ -302,6 +413,21 @@ bool takes_dot(const Problem<T>& p) {
   return p.M <= kDotRows && p.b_rs == 1 && p.K >= kLanes<T>;
 }
 
+// Whether rows as lanes are faster than dot products: two thirds of the lanes are rows, and there are
+// columns enough to pay for packing A. 16 registers hold too few sums.
+template <class T>
+bool takes_lanes(const Problem<T>& p) {
+  constexpr int64_t L = kLanes<T>;
+  return kVecBytes == 64 && p.M <= 2 * L && 3 * p.M >= 2 * ceil_div(p.M, L) * L && p.b_rs == 1 && p.K >= L &&
+         p.N >= 8 * kLaneColumns;
+}
+template <class T>
+void run_skinny(const Problem<T>& p) {
+  if (!takes_lanes(p)) return run_dot(p);
+  if (p.M <= kLanes<T>) return run_lanes<T, 1>(p);
+  run_lanes<T, 2>(p);
+}
+
 // A B beyond L2 whose rows are worth a stream each.
 template <class T>
 bool streams(const Problem<T>& p) {
@@ -312,8 +438,8 @@ template <class T>
 void multiply(const Problem<T>& p) {
   if (p.K == 0) return run_direct(p);  // zeros, bias, activation; reads neither A nor B
   const Problem<T> s = p.swapped();
-  if (takes_dot(p)) return run_dot(p);
-  if (takes_dot(s)) return run_dot(s);
+  if (takes_dot(p)) return run_skinny(p);
+  if (takes_dot(s)) return run_skinny(s);
   // Few columns of A: C is written once, and nothing is worth packing.
   const bool small = p.M <= 16 || p.K <= 4 || p.M * p.N * p.K <= 100 * 100 * 100;
   if (small && p.b_cs == 1 && p.c_cs == 1) return streams(p) ? run_stream(p) : run_direct(p);

@@ -40,7 +40,8 @@ def matmul_large(rng):
     def r(*shape):
         return rng.standard_normal(shape)
 
-    # Around the tiles (6, 14 rows; 8, 16, 32 columns), the paths (dot, stream, direct, packed), transposes.
+    # Around the tiles (6, 14 rows; 8, 16, 32 columns), the paths (dot, lanes, stream, direct, packed),
+    # transposes.
     out = []
     for m, n, k in [
         (1, 700, 300),
@@ -52,6 +53,9 @@ def matmul_large(rng):
         (9, 300, 40),
         (31, 50, 70),
         (15, 33, 257),
+        (11, 131, 600),
+        (16, 77, 1030),
+        (27, 70, 530),
         (61, 67, 129),
         (200, 190, 300),
         (512, 3, 65),

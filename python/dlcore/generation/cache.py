@@ -186,11 +186,16 @@ class DynamicCache:
 
 
 class EncoderDecoderCache:
-    """A decoder's own keys and values, and those that cross-attention made from the encoder's output once."""
+    """A decoder's own keys and values, and those that cross-attention made from the encoder's output once.
+
+    A model that sets `shares_cross` lets the beams of one input read the same keys: as many rows stand in the
+    cross-attention's cache as there are inputs, and `beams` of its own for each.
+    """
 
     def __init__(self, max_length: int | None = None) -> None:
         self.self_attention_cache = DynamicCache(max_length)
         self.cross_attention_cache = DynamicCache()
+        self.shares_cross = False
         self.position_bias: Tensor | None = None  # (1, H, 1, room) of a model with one, for its last query
         self._repeats = 1
 
@@ -200,16 +205,29 @@ class EncoderDecoderCache:
     def crop(self, length: int) -> None:
         self.self_attention_cache.crop(length)
 
+    @property
+    def beams(self) -> int:
+        """How many rows of the decoder read each row of the cross-attention's cache."""
+        return len(self.self_attention_cache) // max(1, len(self.cross_attention_cache))
+
+    def unshare(self) -> None:
+        """A row of the cross-attention's cache for each of the decoder's, from now on."""
+        self.shares_cross = False
+        if self.beams > 1:
+            self.cross_attention_cache.batch_repeat_interleave(self.beams)
+
     def reorder_cache(self, beams: Tensor | np.ndarray[Any, Any]) -> None:
         rows = np.asarray(beams)
         self.self_attention_cache.reorder_cache(rows)
         if not np.array_equal(rows // self._repeats, np.arange(len(rows)) // self._repeats):
+            self.unshare()
             self.cross_attention_cache.reorder_cache(rows)  # else rows moved among those of one input
 
     def batch_repeat_interleave(self, repeats: int) -> None:
         self._repeats *= repeats
         self.self_attention_cache.batch_repeat_interleave(repeats)
-        self.cross_attention_cache.batch_repeat_interleave(repeats)
+        if not self.shares_cross:
+            self.cross_attention_cache.batch_repeat_interleave(repeats)
 
     def __len__(self) -> int:
         return len(self.self_attention_cache)

@@ -33,6 +33,12 @@ class Checkpoint(Mapping[str, _C.Array]):
         array: _C.Array = self._files[self._home[name]][name]
         return array
 
+    def read(self) -> None:
+        """Brings what lies in mapped files into memory, for whoever will use all of it again and again."""
+        for file in self._files.values():
+            if isinstance(file, SafetensorsFile):
+                file.read()
+
     def shape(self, name: str) -> tuple[int, ...]:
         shape: tuple[int, ...] = self._files[self._home[name]].shape(name)
         return shape

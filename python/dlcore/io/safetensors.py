@@ -26,7 +26,9 @@ _NAMES = {
 _CODES = {np.dtype(name): code for code, name in _NAMES.items()}
 # What dlcore has no arithmetic for is widened when it is read; nothing is lost.
 _WIDER = {"F16": "float32", "BF16": "float32", "I16": "int32", "I8": "int32", "U16": "int32", "U32": "int64"}
+_PLAIN = ("F64", "F32", "I64", "I32", "U8")  # what arrays hold as it lies in the file
 _MAX_HEADER = 100_000_000
+_SMALL, _GROUP = 1 << 16, 1 << 24  # bytes: tensors that share memory, and about how much they share
 
 
 def save_file(
@@ -141,11 +143,52 @@ class SafetensorsFile(Mapping[str, _C.Array]):
             self.entries, self.start, self.metadata = _read_header(f, self.path)
             nbytes = os.fstat(f.fileno()).st_size
         self._bytes: np.ndarray[Any, Any] = np.asarray(np.memmap(self.path, np.uint8, "c", shape=(nbytes,)))
+        self._held: dict[str, np.ndarray[Any, Any]] = {}  # what `read` has brought into memory
+
+    def read(self) -> None:
+        """Reads all tensors into memory of their own, where that takes no more of it than the mapping.
+
+        A decoder reads every weight for every token: huge pages and whole cache lines, which a mapping does
+        not have, are worth the copy. Small tensors lie together, apart from large ones, so that whoever
+        replaces the large ones (`quantize`) frees their memory.
+        """
+        if self._held or any(code not in _PLAIN for code, *_ in self.entries.values()):
+            return
+        groups: list[list[str]] = [[]]
+        room = 0
+        for name, (_, _, begin, end) in self.entries.items():
+            if end - begin > _SMALL:
+                if room >= _GROUP:
+                    groups.append([])
+                    room = 0
+                groups[-1].append(name)
+                room += end - begin
+        groups.append([n for n, (_, _, begin, end) in self.entries.items() if 0 < end - begin <= _SMALL])
+        held: dict[str, np.ndarray[Any, Any]] = {}
+        try:
+            with open(self.path, "rb") as f:
+                for names in groups:
+                    self._read_group(f, names, held)
+        except MemoryError:
+            return  # it stays mapped: what is not in use may go
+        self._held = held
+
+    def _read_group(self, f: IO[bytes], names: list[str], held: dict[str, np.ndarray[Any, Any]]) -> None:
+        places, at = [], 0
+        for name in names:
+            _, _, begin, end = self.entries[name]
+            places.append((name, begin, at, at + end - begin))
+            at += -(-(end - begin) // 64) * 64
+        memory = _C.empty((at,), np.dtype(np.uint8)).numpy()
+        for name, begin, first, last in places:
+            f.seek(self.start + begin)
+            _fill(f, self.path, name, memory[first:last])
+            held[name] = memory[first:last]
 
     def __getitem__(self, name: str) -> _C.Array:
         code, shape, begin, end = self.entries[name]
-        raw = self._bytes[self.start + begin : self.start + end]
-        if code in ("F64", "F32", "I64", "I32", "U8") and raw.size:
+        raw = self._held.get(name, self._bytes[self.start + begin : self.start + end])
+        if code in _PLAIN and raw.size:
             dtype = np.dtype(_NAMES[code])
             if raw.ctypes.data % dtype.itemsize == 0:
                 return _C.from_numpy(raw.view(dtype).reshape(shape))
@@ -178,7 +221,7 @@ Entry = tuple[str, tuple[int, ...], int, int]
 
 
 def _read(f: IO[bytes], path: str, name: str, code: str, shape: tuple[int, ...], nbytes: int) -> _C.Array:
-    if code in ("F64", "F32", "I64", "I32", "U8"):
+    if code in _PLAIN:
         array = _C.empty(shape, np.dtype(_NAMES[code]))
         if nbytes:
             _fill(f, path, name, array.numpy().reshape(-1).view(np.uint8))

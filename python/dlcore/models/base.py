@@ -16,7 +16,7 @@ import numpy as np
 from dlcore import _C, nn
 from dlcore.hub import HUB_OPTIONS, find_optional, write_text
 from dlcore.io import open_checkpoint, save_file
-from dlcore.io.checkpoint import weight_map_of
+from dlcore.io.checkpoint import Checkpoint, weight_map_of
 from dlcore.models.config import PreTrainedConfig
 from dlcore.nn import init
 from dlcore.tensor import Tensor
@@ -214,11 +214,12 @@ class PreTrainedModel(nn.Module):
     ) -> Any:
         """The model of a folder, or of a name on the hub, in eval mode.
 
-        Weights come from model.safetensors (mapped into memory, not read), pytorch_model.bin (by a reader
-        that runs no code), or their shards. Keywords that the configuration knows replace its values; what is
-        left goes to the constructor. float16 and bfloat16 weights become float32; `dtype` asks for another,
-        and bfloat16 keeps those of the linear layers as they are, for inference (`quantize`). Weights that
-        the file lacks are drawn anew and reported on the log; with `strict` this raises.
+        Weights come from model.safetensors (mapped into memory, and read at once where they stay as they
+        are), pytorch_model.bin (by a reader that runs no code), or their shards. Keywords that the
+        configuration knows replace its values; what is left goes to the constructor. float16 and bfloat16
+        weights become float32; `dtype` asks for another, and bfloat16 keeps those of the linear layers as
+        they are, for inference (`quantize`). Weights that the file lacks are drawn anew and reported on the
+        log; with `strict` this raises.
 
         Raises FileNotFoundError where there are no weights, ValueError for corrupt files, RuntimeError with
         all mismatched shapes together unless `ignore_mismatched_sizes`.
@@ -243,6 +244,8 @@ class PreTrainedModel(nn.Module):
             model = cls(config, *model_args, **kwargs)
         narrow = _name_of(dtype) == "bfloat16"
         wanted = _wanted(None if narrow else dtype, state_dict)
+        if not narrow and isinstance(state_dict, Checkpoint):
+            state_dict.read()
         report = model._load(state_dict, wanted, ignore_mismatched_sizes)
         if strict and (report.missing_keys or report.unexpected_keys):
             raise RuntimeError(f"{cls.__name__}.from_pretrained: {report}")

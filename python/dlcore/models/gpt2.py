@@ -23,6 +23,7 @@ from dlcore.models.config import PreTrainedConfig
 from dlcore.models.losses import causal_lm_loss, classification_loss, question_answering_loss, token_loss
 from dlcore.models.masks import causal_mask
 from dlcore.nn import init
+from dlcore.nn.module import empty_parameter
 from dlcore.outputs import (
     BaseModelOutputWithPast,
     CausalLMOutput,
@@ -85,13 +86,19 @@ class GPT2Config(PreTrainedConfig):
     }
 
 
+def _zeros(*shape: int) -> nn.Parameter:
+    parameter = empty_parameter(shape, None, None)
+    init.zeros_(parameter)
+    return parameter
+
+
 class Conv1D(nn.Module):
     """A linear layer whose weight lies as (in, out), as the checkpoints have it."""
 
     def __init__(self, nf: int, nx: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(tensor(np.zeros((nx, nf), np.float32)))
-        self.bias = nn.Parameter(tensor(np.zeros(nf, np.float32)))
+        self.weight = _zeros(nx, nf)
+        self.bias = _zeros(nf)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight.transpose(0, 1), self.bias)

@@ -250,6 +250,12 @@ class T5Attention(nn.Module):
         if output_attentions:
             weights = F.dropout(_attention_weights(query, key, seen), p, self.training)
             y = weights @ value
+        elif query.shape[0] != key.shape[0]:  # beams of one input are so many queries of it
+            rows, heads, _, d = query.shape
+            inputs = key.shape[0]
+            query = query.reshape(inputs, rows // inputs, heads, d).permute(0, 2, 1, 3)
+            y = attention(query, key, value, seen.mask, seen.lengths, seen.causal, 1.0, p)
+            y = y.permute(0, 2, 1, 3)  # (inputs, beams, H, D)
         else:
             y = attention(query, key, value, seen.mask, seen.lengths, seen.causal, 1.0, p)
         if hidden.shape[1] > 1:
@@ -438,6 +444,12 @@ class T5Stack(nn.Module):
             seen = who_sees_whom(bias, attention_mask, queries, keys, self.is_decoder, x.dtype)
         source = encoder_hidden_states if self.is_decoder else None
         if source is not None:
+            if cache is not None:
+                if queries > 1 or output_attentions:
+                    cache.unshare()
+                cache.shares_cross = not output_attentions
+                if encoder_attention_mask is not None and cache.beams > 1:
+                    encoder_attention_mask = encoder_attention_mask[:: cache.beams]
             seen_source = who_sees_whom(
                 None, encoder_attention_mask, queries, source.shape[1], False, x.dtype
             )

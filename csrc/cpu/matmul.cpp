@@ -1,12 +1,14 @@
-// Matrix products. Four paths, chosen by sizes and strides alone (never by threads, so results are the same
+// Matrix products. Five paths, chosen by sizes and strides alone (never by threads, so results are the same
 // bits):
-//   dot     some rows against B stored by columns (x @ W.T with W row-major): dot products along k, B read
-//   once stream  a few rows against a large B stored by rows: whole rows of B, as they lie in memory, added
-//   to C direct  some rows, or a small product, with B stored by rows: no packing packed  everything else,
-//   through the GEMM driver
+//   dot     a few rows against B stored by columns (x @ W.T with W row-major): dot products along k, B read
+//           once
+//   stream  a few rows against a large B stored by rows: whole rows of B, as they lie in memory, added to C
+//   direct  some rows, or a small product, with B stored by rows: no packing
+//   lines   more rows against B stored by columns, which are read as they are (gemm_lines.h)
+//   packed  everything else, through the GEMM driver
 #include "kernels/matmul.h"
 
-#include "cpu/gemm.h"
+#include "cpu/gemm_lines.h"
 #include "cpu/vmath.h"
 
 namespace dlcore {
@@ -302,6 +304,13 @@ bool takes_dot(const Problem<T>& p) {
   return p.M <= kDotRows && p.b_rs == 1 && p.K >= kLanes<T>;
 }
 
+// Lines beat dots where few of a vector's lanes are idle: measured, an element of B costs as much as 13 and 9
+// a row, and 50 and 90 besides.
+template <class T>
+bool beats_dot(const Problem<T>& p) {
+  return p.K >= 4 * kLanes<T> && 13 * p.M + 50 > 9 * ceil_div(p.M, kLanes<T>) * kLanes<T> + 90;
+}
+
 // A B beyond L2 whose rows are worth a stream each.
 template <class T>
 bool streams(const Problem<T>& p) {
@@ -312,11 +321,15 @@ template <class T>
 void multiply(const Problem<T>& p) {
   if (p.K == 0) return run_direct(p);  // zeros, bias, activation; reads neither A nor B
   const Problem<T> s = p.swapped();
-  if (takes_dot(p)) return run_dot(p);
+  const bool lines = p.c_cs == 1 && p.b_rs == 1 && takes_lines<T>(p.M, p.N);
+  if (takes_dot(p) && !(lines && beats_dot(p))) return run_dot(p);
   if (takes_dot(s)) return run_dot(s);
   // Few columns of A: C is written once, and nothing is worth packing.
   const bool small = p.M <= 16 || p.K <= 4 || p.M * p.N * p.K <= 100 * 100 * 100;
   if (small && p.b_cs == 1 && p.c_cs == 1) return streams(p) ? run_stream(p) : run_direct(p);
+  if (lines)
+    return gemm_lines<T>(p.M, p.N, p.K, PackCols<T>{p.a, p.a_cs, p.a_rs}, Lines<T>{p.b, p.b_cs}, p.c, p.c_rs,
+                         p.accumulate, BiasAct<T>{p.bias, p.act});
   if (p.c_cs == 1)
     return gemm<T>(p.M, p.N, p.K, PackRows<T>{p.a, p.a_rs, p.a_cs}, PackCols<T>{p.b, p.b_rs, p.b_cs}, p.c,
                    p.c_rs, p.accumulate, BiasAct<T>{p.bias, p.act});

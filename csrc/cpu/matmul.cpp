@@ -265,6 +265,14 @@ void run_stream(const Problem<T>& p) {
   });
 }
 
+// Some rows of B, which wait in L1: C is written row after row, as it lies.
+template <class T>
+void run_outer(const Problem<T>& p) {
+  parallel_for(p.M, max64(1, kGrain / p.N), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) direct_rows<T, 1>(p, i, 0, p.N);
+  });
+}
+
 template <class T>
 void run_direct(const Problem<T>& p) {
   const int64_t strip = 8 * kLanes<T>;
@@ -317,6 +325,13 @@ bool streams(const Problem<T>& p) {
   return p.M <= kStreamRows && p.N >= 256 && p.N * p.K * static_cast<int64_t>(sizeof(T)) >= 1 << 19;
 }
 
+// A C beyond L2 from a few rows of B that L1 holds.
+template <class T>
+bool outer(const Problem<T>& p) {
+  const int64_t size = sizeof(T);
+  return p.K > 0 && p.K <= 4 && p.M > 6 && p.K * p.N * size <= 1 << 14 && p.M * p.N * size >= 1 << 19;
+}
+
 template <class T>
 void multiply(const Problem<T>& p) {
   if (p.K == 0) return run_direct(p);  // zeros, bias, activation; reads neither A nor B
@@ -326,7 +341,8 @@ void multiply(const Problem<T>& p) {
   if (takes_dot(s)) return run_dot(s);
   // Few columns of A: C is written once, and nothing is worth packing.
   const bool small = p.M <= 16 || p.K <= 4 || p.M * p.N * p.K <= 100 * 100 * 100;
-  if (small && p.b_cs == 1 && p.c_cs == 1) return streams(p) ? run_stream(p) : run_direct(p);
+  if (small && p.b_cs == 1 && p.c_cs == 1)
+    return outer(p) ? run_outer(p) : streams(p) ? run_stream(p) : run_direct(p);
   if (lines)
     return gemm_lines<T>(p.M, p.N, p.K, PackCols<T>{p.a, p.a_cs, p.a_rs}, Lines<T>{p.b, p.b_cs}, p.c, p.c_rs,
                          p.accumulate, BiasAct<T>{p.bias, p.act});

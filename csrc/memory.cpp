@@ -128,10 +128,12 @@ class Cache {
     stats_.active_bytes -= size;
     stats_.cached_bytes += size;
     free_.emplace(size, Block{p, ++freed_});
-    // What is kept never exceeds the most that was ever in use: a cache, not a leak. The block that has
-    // waited longest goes first, so that a program that has moved on to other sizes keeps those.
-    while (stats_.cached_bytes > 0 &&
-           stats_.active_bytes + stats_.cached_bytes > high_water_ + static_cast<int64_t>(kHuge)) {
+    // A cache, not a leak: with what is in use no more than a quarter above the most that ever was. Without
+    // that quarter a training step, whose gradients come as its activations go, in other sizes, maps most of
+    // its blocks anew. The block that has waited longest goes first, so that a program that has moved on to
+    // other sizes keeps those.
+    while (stats_.cached_bytes > 0 && stats_.active_bytes + stats_.cached_bytes >
+                                          high_water_ + high_water_ / 4 + static_cast<int64_t>(kHuge)) {
       auto oldest = free_.begin();
       for (auto it = free_.begin(); it != free_.end(); ++it)
         if (it->second.freed < oldest->second.freed) oldest = it;

@@ -10,6 +10,7 @@ import pytest
 
 import dlcore
 from dlcore import _C, autograd
+from dlcore import functional as F
 from dlcore.autograd import record
 
 
@@ -397,3 +398,46 @@ def test_backward_in_threads():
     for t in threads:
         t.join()
     assert not errors
+
+
+@pytest.mark.parametrize("first", ["embedding", "linear"])
+def test_a_tied_embedding_adds_its_rows_to_the_other_gradient(first):
+    rng = np.random.default_rng(0)
+    w, index = rng.standard_normal((7, 5)), np.array([[1, 2, 2], [0, 6, 1]])
+
+    def loss(t):
+        parts = [
+            lambda: F.embedding(dlcore.tensor(index), t).tanh().sum(),
+            lambda: (t @ t.transpose(0, 1)).sum(),
+        ]
+        a, b = (p() for p in (parts if first == "embedding" else parts[::-1]))
+        return a + b + (F.embedding(dlcore.tensor(index), t * 2) * F.embedding(dlcore.tensor(index), t)).sum()
+
+    t = dlcore.tensor(w, requires_grad=True)
+    loss(t).backward()
+    expected = np.zeros_like(w)
+    for i in np.ndindex(w.shape):
+        step = np.zeros_like(w)
+        step[i] = 1e-6
+        expected[i] = (loss(dlcore.tensor(w + step)).item() - loss(dlcore.tensor(w - step)).item()) / 2e-6
+    np.testing.assert_allclose(t.grad.numpy(), expected, atol=1e-7)
+
+
+def test_a_gradient_that_somebody_keeps_is_not_summed_in_place():
+    seen = []
+    x = dlcore.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 2
+    y.register_hook(lambda g: seen.append(g.clone()))
+    kept = dlcore.tensor([3.0, 4.0])
+    (y + y).backward(kept)
+    np.testing.assert_array_equal(kept.numpy(), [3.0, 4.0])
+    np.testing.assert_array_equal(seen[0].numpy(), [6.0, 8.0])
+    np.testing.assert_array_equal(x.grad.numpy(), [12.0, 16.0])
+
+
+def test_changed_indices_are_refused_where_rows_are_added_late():
+    w, index = dlcore.tensor(np.ones((3, 2)), requires_grad=True), dlcore.tensor([1, 2])
+    y = F.embedding(index, w).sum()
+    index[0] = 0
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.backward()

@@ -31,28 +31,31 @@
 namespace dlcore {
 namespace DLCORE_ISA {
 
-// acc[R][NV] += the first R rows of an a-sliver * b-sliver over kc steps.
-template <class T, int R>
-DLCORE_INLINE void micro_kernel(int64_t kc, const T* __restrict a, const T* __restrict b,
-                                Vec<T> (&acc)[R][Tile<T>::NV]) {
-  constexpr int MR = Tile<T>::MR, NV = Tile<T>::NV, L = kLanes<T>;
+// acc[R][NV] = R rows of A times NV vectors of columns of B over kc steps; a(k, i) is an element of A, b(k,
+// v) a vector of B, and meanwhile(k) runs every 16 steps.
+template <class T, int R, int NV, class A, class B, class F>
+DLCORE_INLINE void micro_kernel(int64_t kc, const A& a, const B& b, Vec<T> (&acc)[R][NV],
+                                const F& meanwhile) {
 #pragma GCC unroll 16
   for (int i = 0; i < R; ++i)
 #pragma GCC unroll 4
     for (int v = 0; v < NV; ++v) acc[i][v] = Vec<T>{};
-#pragma GCC unroll 2
-  for (int64_t k = 0; k < kc; ++k) {
+  auto step = [&](int64_t k) __attribute__((always_inline)) {
     Vec<T> bv[NV];
 #pragma GCC unroll 4
-    for (int v = 0; v < NV; ++v) bv[v] = load(b + v * L);
+    for (int v = 0; v < NV; ++v) bv[v] = b(k, v);
 #pragma GCC unroll 16
     for (int i = 0; i < R; ++i) {
-      const Vec<T> av = splat(a[i]);
+      const Vec<T> av = splat(a(k, i));
 #pragma GCC unroll 4
       for (int v = 0; v < NV; ++v) acc[i][v] = fma(av, bv[v], acc[i][v]);
     }
-    a += MR;
-    b += NV * L;
+  };
+  for (int64_t k = 0; k < kc; k += 16) {
+    meanwhile(k);
+    const int64_t end = min64(kc, k + 16);
+#pragma GCC unroll 2
+    for (int64_t j = k; j < end; ++j) step(j);
   }
 }
 
@@ -98,6 +101,43 @@ DLCORE_INLINE void store_tile(const Vec<T> (&acc)[R][Tile<T>::NV], T* c, int64_t
 
 template <class P>
 concept Packed = requires { P::kPacked; };
+// B whose columns lie side by side, so that its rows can be read as they are: const T* row(k, j), stride().
+template <class P>
+concept ByRows = requires(const P& p) {
+  p.row(int64_t(), int64_t());
+  p.stride();
+};
+
+// Rows of B are asked for so many steps ahead of their packing.
+constexpr int64_t kRowsAhead = 24;
+
+// One tile of C: R rows of a packed sliver of A times a sliver of B, which comes from `rows` and is left
+// packed in `b` where `rows` is not null.
+template <class T, int R, class Epilogue>
+DLCORE_INLINE void block_tile(int64_t kc, const T* a, T* b, const T* rows, int64_t stride, T* c, int64_t ldc,
+                              int64_t m, int64_t n, int64_t row, int64_t col, bool add, bool last,
+                              const Epilogue& epilogue) {
+  using S = Tile<T>;
+  constexpr int NV = S::NV, L = kLanes<T>, MR = S::MR;
+  const auto left = [&](int64_t k, int i) __attribute__((always_inline)) { return a[k * MR + i]; };
+  Vec<T> acc[R][NV];
+  if (rows)
+    micro_kernel<T, R, NV>(
+        kc, left,
+        [&](int64_t k, int v) __attribute__((always_inline)) {
+          const T* p = rows + k * stride + v * L;
+          if (v * kVecBytes % 64 == 0) __builtin_prefetch(p + kRowsAhead * stride);
+          const Vec<T> x = load(p);
+          store(b + (k * NV + v) * L, x);
+          return x;
+        },
+        acc, [](int64_t) {});
+  else
+    micro_kernel<T, R, NV>(
+        kc, left, [&](int64_t k, int v) __attribute__((always_inline)) { return load(b + (k * NV + v) * L); },
+        acc, [](int64_t) {});
+  store_tile<T, R>(acc, c, ldc, m, n, row, col, add, last, epilogue);
+}
 
 // Rows [i0, i1) and columns [j0, j1) of C on the calling thread; i0 a multiple of MR, j0 of NR (packed
 // operands). c points at C(0, 0). Uses workspace slots 0 and 1.
@@ -105,27 +145,43 @@ template <class T, class PackA, class PackB, class Epilogue>
 void gemm_block(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t K, const PackA& pack_a,
                 const PackB& pack_b, T* c, int64_t ldc, bool accumulate, const Epilogue& epilogue) {
   using S = Tile<T>;
-  constexpr int64_t NR = S::NR, KC = S::KC, MC = S::MC, NC = S::NC;
+  constexpr int64_t NR = S::NR, KC = S::KC, NC = S::NC;
   constexpr int MR = S::MR, kHalf = MR / 2 + MR / 2 % 2;  // 14 rows and 8, 6 and 4
+  // Blocks of one size. Where one holds all rows, B is packed sliver by sliver as it is used, into the same
+  // lines.
+  const int64_t blocks = max64(1, ceil_div(i1 - i0, S::MC)),
+                MC = ceil_div(ceil_div(i1 - i0, blocks), MR) * MR;
+  const bool one = blocks == 1;
   T* abuf = nullptr;
   T* bbuf = nullptr;
-  if constexpr (!Packed<PackA>) abuf = scratch<T>(0, ceil_div(min64(MC, i1 - i0), MR) * MR * min64(KC, K));
-  if constexpr (!Packed<PackB>) bbuf = scratch<T>(1, ceil_div(min64(NC, j1 - j0), NR) * NR * min64(KC, K));
+  if constexpr (!Packed<PackA>) abuf = scratch<T>(0, MC * min64(KC, K));
+  if constexpr (!Packed<PackB>)
+    bbuf = scratch<T>(1, (one ? 1 : ceil_div(min64(NC, j1 - j0), NR)) * NR * min64(KC, K));
   for (int64_t j = j0; j < j1; j += NC) {
     const int64_t nc = min64(NC, j1 - j);
     for (int64_t k = 0; k < K; k += KC) {
       const int64_t kc = min64(KC, K - k);
       const bool add = accumulate || k > 0, last = k + kc == K;
-      if constexpr (!Packed<PackB>) pack_b(bbuf, k, kc, j, nc);
       for (int64_t i = i0; i < i1; i += MC) {
         const int64_t mc = min64(MC, i1 - i);
         if constexpr (!Packed<PackA>) pack_a(abuf, i, mc, k, kc);
         for (int64_t jr = 0; jr < nc; jr += NR) {
-          const T* b;
-          if constexpr (Packed<PackB>)
-            b = pack_b.panel(j + jr, k, kc);
-          else
-            b = bbuf + jr * kc;
+          const int64_t cols = min64(NR, nc - jr);
+          T* b;
+          const T* rows = nullptr;  // the sliver before it is packed
+          int64_t stride = 0;
+          if constexpr (Packed<PackB>) {
+            b = const_cast<T*>(pack_b.panel(j + jr, k, kc));
+          } else {
+            b = bbuf + (one ? 0 : jr * kc);
+            if (i == i0) {
+              bool later = false;
+              if constexpr (ByRows<PackB>)
+                if (cols == NR && pack_b.by_rows())
+                  later = true, rows = pack_b.row(k, j + jr), stride = pack_b.stride();
+              if (!later) pack_b(b, k, kc, j + jr, cols);
+            }
+          }
           for (int64_t ir = 0; ir < mc; ir += MR) {
             const T* a;
             if constexpr (Packed<PackA>)
@@ -135,21 +191,18 @@ void gemm_block(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t K, const
             // C's rows are fetched while the tile is computed: they arrive too late otherwise (4 to 8 % at
             // 1024).
             T* tile = c + (i + ir) * ldc + j + jr;
-            const int64_t rows = min64(MR, mc - ir);
-            for (int64_t r = 0; r < rows; ++r) {
+            const int64_t left = min64(MR, mc - ir);
+            for (int64_t r = 0; r < left; ++r) {
               __builtin_prefetch(tile + r * ldc, 1);
               __builtin_prefetch(tile + r * ldc + NR - 1, 1);
             }
-            const int64_t cols = min64(NR, nc - jr);
-            if (rows <= kHalf) {  // a short last sliver: half the arithmetic, not all of it on zeros
-              Vec<T> acc[kHalf][S::NV];
-              micro_kernel<T, kHalf>(kc, a, b, acc);
-              store_tile<T, kHalf>(acc, tile, ldc, rows, cols, i + ir, j + jr, add, last, epilogue);
-            } else {
-              Vec<T> acc[MR][S::NV];
-              micro_kernel<T, MR>(kc, a, b, acc);
-              store_tile<T, MR>(acc, tile, ldc, rows, cols, i + ir, j + jr, add, last, epilogue);
-            }
+            if (left <= kHalf)  // a short last sliver: half the arithmetic, not all of it on zeros
+              block_tile<T, kHalf>(kc, a, b, rows, stride, tile, ldc, left, cols, i + ir, j + jr, add, last,
+                                   epilogue);
+            else
+              block_tile<T, MR>(kc, a, b, rows, stride, tile, ldc, left, cols, i + ir, j + jr, add, last,
+                                epilogue);
+            rows = nullptr;
           }
         }
       }
@@ -179,14 +232,17 @@ inline Grid thread_grid(int64_t M, int64_t N, int64_t parts) {
   return best;
 }
 
+// Under some 64^3 multiply-adds a second thread costs more than it brings.
+inline int64_t gemm_parts(int64_t M, int64_t N, int64_t K) {
+  return min64(num_threads(), max64(1, M * N / 4096 * K / 64));
+}
+
 // All of C, in parallel.
 template <class T, class PackA, class PackB, class Epilogue>
 void gemm(int64_t M, int64_t N, int64_t K, const PackA& pack_a, const PackB& pack_b, T* c, int64_t ldc,
           bool accumulate, const Epilogue& epilogue) {
   if (M == 0 || N == 0) return;
-  // Under some 64^3 multiply-adds a second thread costs more than it brings.
-  const int64_t parts = min64(num_threads(), max64(1, M * N / 4096 * K / 64));
-  const Grid g = thread_grid<T>(M, N, parts);
+  const Grid g = thread_grid<T>(M, N, gemm_parts(M, N, K));
   parallel_for(g.rows * g.cols, 1, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       const int64_t i = t / g.cols * g.row_step, j = t % g.cols * g.col_step;
@@ -301,6 +357,9 @@ template <class T>
 struct PackCols {  // B(k, j) = p[k * rs + j * cs]
   const T* p;
   int64_t rs, cs;
+  bool by_rows() const { return cs == 1; }
+  const T* row(int64_t k, int64_t j) const { return p + k * rs + j; }
+  int64_t stride() const { return rs; }
   void operator()(T* dst, int64_t k, int64_t kc, int64_t j, int64_t n) const {
     pack_lines<T, Tile<T>::NR>(dst, p + k * rs + j * cs, n, kc, cs, rs);
   }

@@ -1,12 +1,15 @@
 // Matrix products. Five paths, chosen by sizes and strides alone (never by threads, so results are the same
 // bits):
-//   dot     some rows against B stored by columns (x @ W.T with W row-major): dot products along k, B read
-//   once lanes   the same with about as many rows as fill vectors: these are the lanes stream  a few rows
-//   against a large B stored by rows: whole rows of B, as they lie in memory, added to C direct  some rows,
-//   or a small product, with B stored by rows: no packing packed  everything else, through the GEMM driver
+//   dot     a few rows against B stored by columns (x @ W.T with W row-major): dot products along k, B read
+//           once
+//   lanes   the same with about as many rows as fill vectors: these are the lanes
+//   stream  a few rows against a large B stored by rows: whole rows of B, as they lie in memory, added to C
+//   direct  some rows, or a small product, with B stored by rows: no packing
+//   lines   more rows against B stored by columns, which are read as they are (gemm_lines.h)
+//   packed  everything else, through the GEMM driver
 #include "kernels/matmul.h"
 
-#include "cpu/gemm.h"
+#include "cpu/gemm_lines.h"
 #include "cpu/vmath.h"
 
 namespace dlcore {
@@ -374,6 +377,14 @@ void run_stream(const Problem<T>& p) {
   });
 }
 
+// Some rows of B, which wait in L1: C is written row after row, as it lies.
+template <class T>
+void run_outer(const Problem<T>& p) {
+  parallel_for(p.M, max64(1, kGrain / p.N), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) direct_rows<T, 1>(p, i, 0, p.N);
+  });
+}
+
 template <class T>
 void run_direct(const Problem<T>& p) {
   const int64_t strip = 8 * kLanes<T>;
@@ -427,6 +438,12 @@ void run_skinny(const Problem<T>& p) {
   if (p.M <= kLanes<T>) return run_lanes<T, 1>(p);
   run_lanes<T, 2>(p);
 }
+// Lines beat dots where few of a vector's lanes are idle: measured, an element of B costs as much as 13 and 9
+// a row, and 50 and 90 besides.
+template <class T>
+bool beats_dot(const Problem<T>& p) {
+  return p.K >= 4 * kLanes<T> && 13 * p.M + 50 > 9 * ceil_div(p.M, kLanes<T>) * kLanes<T> + 90;
+}
 
 // A B beyond L2 whose rows are worth a stream each.
 template <class T>
@@ -434,15 +451,27 @@ bool streams(const Problem<T>& p) {
   return p.M <= kStreamRows && p.N >= 256 && p.N * p.K * static_cast<int64_t>(sizeof(T)) >= 1 << 19;
 }
 
+// A C beyond L2 from a few rows of B that L1 holds.
+template <class T>
+bool outer(const Problem<T>& p) {
+  const int64_t size = sizeof(T);
+  return p.K > 0 && p.K <= 4 && p.M > 6 && p.K * p.N * size <= 1 << 14 && p.M * p.N * size >= 1 << 19;
+}
+
 template <class T>
 void multiply(const Problem<T>& p) {
   if (p.K == 0) return run_direct(p);  // zeros, bias, activation; reads neither A nor B
   const Problem<T> s = p.swapped();
-  if (takes_dot(p)) return run_skinny(p);
+  const bool lines = p.c_cs == 1 && p.b_rs == 1 && takes_lines<T>(p.M, p.N);
+  if (takes_dot(p) && (takes_lanes(p) || !(lines && beats_dot(p)))) return run_skinny(p);
   if (takes_dot(s)) return run_skinny(s);
   // Few columns of A: C is written once, and nothing is worth packing.
   const bool small = p.M <= 16 || p.K <= 4 || p.M * p.N * p.K <= 100 * 100 * 100;
-  if (small && p.b_cs == 1 && p.c_cs == 1) return streams(p) ? run_stream(p) : run_direct(p);
+  if (small && p.b_cs == 1 && p.c_cs == 1)
+    return outer(p) ? run_outer(p) : streams(p) ? run_stream(p) : run_direct(p);
+  if (lines)
+    return gemm_lines<T>(p.M, p.N, p.K, PackCols<T>{p.a, p.a_cs, p.a_rs}, Lines<T>{p.b, p.b_cs}, p.c, p.c_rs,
+                         p.accumulate, BiasAct<T>{p.bias, p.act});
   if (p.c_cs == 1)
     return gemm<T>(p.M, p.N, p.K, PackRows<T>{p.a, p.a_rs, p.a_cs}, PackCols<T>{p.b, p.b_rs, p.b_cs}, p.c,
                    p.c_rs, p.accumulate, BiasAct<T>{p.bias, p.act});

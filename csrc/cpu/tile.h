@@ -19,7 +19,7 @@ namespace DLCORE_ISA {
 template <class T>
 struct Tile {
 #if defined(__AVX512F__)
-  static constexpr int MR = 14, MC = 14 * 12, KC = 2048 / sizeof(T);
+  static constexpr int MR = 14, MC = 14 * 19, KC = 2048 / sizeof(T);
 #elif defined(__AVX2__)
   static constexpr int MR = 6, MC = 6 * 24, KC = 1536 / sizeof(T);
 #else

@@ -351,8 +351,52 @@ def _check(node: Node, i: int, x: Tensor, g: _C.Array) -> None:
         )
 
 
+def _baseline() -> int:
+    g = object()
+    return sys.getrefcount(g)
+
+
+_ALONE = (
+    _baseline()
+)  # what getrefcount says of an object that one local variable holds: 2, or 1 from Python 3.14 on
+
+
+class RowsGradient:
+    """An embedding's gradient (n, dim): zero but for the sum of `rows` (..., dim) at `index` (...).
+
+    Beside another gradient of the same leaf, as where a head is tied to its embedding, it is added where that
+    one lies; alone it becomes what `dense` gives.
+    """
+
+    __slots__ = ("dense", "dtype", "index", "rows", "shape")
+
+    def __init__(self, rows: _C.Array, index: _C.Array, n: int, dense: Callable[[], _C.Array]) -> None:
+        self.rows, self.dense = rows, dense
+        # The guard, which is over when the sum is made, sees here whether the indices were changed.
+        self.index = _C.reshape(index, index.shape)
+        self.shape, self.dtype = (n, rows.shape[-1]), rows.dtype
+
+
+def _dense(g: Any) -> Any:
+    return g.dense() if isinstance(g, RowsGradient) else g
+
+
+def _sum(held: list[Any], g: Any) -> Any:
+    """The sum of two gradients, of which a list of one holds the first: in its own memory where nobody else
+    has it."""
+    before = _dense(held.pop())
+    alone = sys.getrefcount(before) <= _ALONE and before.exclusive and before.is_contiguous
+    if not alone or before.shape != g.shape or before.dtype != g.dtype:
+        return _C.add(before, _dense(g))
+    if isinstance(g, RowsGradient) and before.device == "cpu":
+        _C.put_into(before, 0, g.index, g.rows, True)
+    else:
+        _C.binary_("add", before, _dense(g))
+    return before
+
+
 Key = int | tuple[int, int]  # a leaf by its id, another tensor by its node's number and its place there
-Found = dict[Key, tuple[Tensor | None, _C.Array]]
+Found = dict[Key, tuple[Tensor | None, Any]]
 
 
 def _key(t: Tensor) -> Key:
@@ -399,20 +443,25 @@ def _walk(
     retained: Found = {}
     wanted = None if targets is None else _reaching([t for t, _ in roots], targets)
 
-    def give(edge: Any, g: _C.Array) -> None:
+    def give(edge: Any, g: Any) -> None:
         if edge.__class__ is not tuple:
             if targets is None or id(edge) in targets:
-                old = leaves.get(id(edge))
-                leaves[id(edge)] = (edge, g if old is None else _C.add(old[1], g))
+                if id(edge) in leaves:
+                    g = _sum([leaves.pop(id(edge))[1]], g)
+                leaves[id(edge)] = (edge, g)
             return
+        g = _dense(g)
         node, index = edge
         slots = pending.get(node.seq)
         if slots is None:
             pending[node.seq] = slots = [None] * node.n_outputs
             nodes[node.seq] = node
             heapq.heappush(heap, -node.seq)
-        before = slots[index]
-        slots[index] = g if before is None else _C.add(before, g)
+        if slots[index] is not None:
+            held: list[Any] = [slots[index]]
+            slots[index] = None
+            g = _sum(held, g)
+        slots[index] = g
 
     clock = _C.write_clock()
     outer, walked = _C.guard(), _C.set_walking(True)
@@ -477,6 +526,8 @@ def _walk(
                 node.backward = None
                 node.edges = ()
         for key, (leaf, g) in leaves.items():
+            if isinstance(g, RowsGradient):
+                leaves[key] = (leaf, g := _dense(g))
             hooked = getattr(leaf, "_hooks", None)
             if hooked is not None and hooked[0]:
                 leaves[key] = (leaf, _run_hooks(hooked[0], g))
@@ -485,16 +536,6 @@ def _walk(
         _C.set_guard(outer)
         _C.set_walking(walked)
     return leaves, retained
-
-
-def _baseline() -> int:
-    g = object()
-    return sys.getrefcount(g)
-
-
-_ALONE = (
-    _baseline()
-)  # what getrefcount says of an object that one local variable holds: 2, or 1 from Python 3.14 on
 
 
 def _own(found: Found) -> Iterator[tuple[Key, Tensor | None, _C.Array]]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from dlcore import _C
 from dlcore.autograd import record
+from dlcore.autograd.tape import RowsGradient
 from dlcore.tensor import Tensor
 
 __all__ = ["embedding", "embedding_bag", "one_hot"]
@@ -60,8 +61,13 @@ def embedding(
         _renorm("embedding", weight, index, max_norm, norm_type)
     y = _C.embedding(weight.array, index)
 
-    def embedding_backward(g: _C.Array, needs: tuple[bool, ...]) -> Grads:
-        return (_C.embedding_backward(g, index, n, row, scale_grad_by_freq),)
+    def embedding_backward(g: _C.Array, needs: tuple[bool, ...]) -> tuple[Any, ...]:
+        def dense() -> _C.Array:
+            return _C.embedding_backward(g, index, n, row, scale_grad_by_freq)
+
+        if row is not None or scale_grad_by_freq:
+            return (dense(),)
+        return (RowsGradient(g, index, n, dense),)
 
     return record(y, (weight,), embedding_backward)
 

@@ -18,7 +18,9 @@ def token_loss(logits: Tensor, labels: Tensor, ignore_index: int = -100) -> Tens
 
 def causal_lm_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Each position predicts the next one's label: logits (B, T, V), labels (B, T), -100 to leave one out."""
-    return token_loss(logits[:, :-1], labels[:, 1:])
+    # The last position's label is left out, rather than its logits, which would be copied for it.
+    none = full((*labels.shape[:-1], 1), -100, dtype="int64", device=labels.device)
+    return token_loss(logits, F.cat([labels[..., 1:].long(), none], -1))
 
 
 def classification_loss(config: PreTrainedConfig, logits: Tensor, labels: Tensor) -> Tensor:

@@ -87,3 +87,55 @@ def test_signed_zeros():
         for dtype in (np.float32, np.float64):
             y = getattr(K, name)(np.array([0.0, -0.0], dtype))
             assert list(np.signbit(y)) == [False, True], name
+
+
+def _normal(x):
+    return np.vectorize(math.erfc, otypes=[float])(-x / math.sqrt(2)) / 2
+
+
+# What goes by tables of polynomials: the function, its bound in ulp or (what cancels) as an error beside 1.
+PIECES = {
+    "softplus": (lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))), 3.0, None),
+    "logsigmoid": (lambda x: np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x))), 3.0, None),
+    "gelu": (lambda x: x * _normal(x), None, 2e-7),
+    "gelu_backward": (
+        lambda x: _normal(x) + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi),
+        None,
+        2.5e-7,
+    ),
+}
+
+
+@pytest.mark.parametrize("isa", _C.available_isas())
+@pytest.mark.parametrize("name", PIECES)
+def test_pieces(name, isa):
+    """Densely, with zero and the ends of the tables: a piece that is taken for its neighbour shows."""
+    _C.set_isa(isa)
+    reference, bound, error = PIECES[name]
+    x = np.linspace(-20, 20, 100_001, dtype=np.float32)
+    ends = np.array([0.0, -0.0, 5.75, 6.25], np.float32)
+    near = [np.nextafter(ends, np.float32(np.inf)), ends, np.nextafter(ends, np.float32(-np.inf))]
+    x = np.concatenate([x, *near, *(-e for e in near), np.array([1e-38, -1e-38, 1e30, -1e30], np.float32)])
+    got = K.gelu_backward(np.ones_like(x), x) if name == "gelu_backward" else getattr(K, name)(x)
+    exact = reference(x.astype(np.float64))
+    if bound is not None:
+        assert ulps(got, exact, np.float32) <= bound + 0.5
+    else:
+        assert (np.abs(got - exact) / np.maximum(1, np.abs(exact))).max() <= error
+    tail = got[np.abs(x) == np.float32(1e30)]
+    assert tail.tolist() == {"gelu": [np.float32(1e30), 0.0], "gelu_backward": [1.0, 0.0]}.get(
+        name, tail.tolist()
+    )
+
+
+@pytest.mark.parametrize("isa", _C.available_isas())
+@pytest.mark.parametrize(
+    "name", ["gelu", "gelu_tanh", "silu", "softplus", "mish", "logsigmoid", "elu", "erf", "sin", "cos"]
+)
+def test_slopes_agree_between_dtypes(name, isa):
+    """The two dtypes may go different ways; kernels' gradients are compared with differences in float64."""
+    _C.set_isa(isa)
+    x = np.linspace(-20, 20, 100_001, dtype=np.float32)
+    backward = getattr(K, f"{name}_backward")
+    got, exact = backward(np.ones_like(x), x), backward(np.ones(x.shape), x.astype(np.float64))
+    assert (np.abs(got - exact) / np.maximum(1, np.abs(exact))).max() <= 5e-7

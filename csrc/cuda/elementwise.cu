@@ -24,7 +24,7 @@ template <class T>
 __device__ T sigmoid(T x) {
   return T(1) / (T(1) + exp(-x));
 }
-ttemplate <class T>
+template <class T>
 __device__ T float_binary(Binary op, T a, T b) {
   switch (op) {
     case Binary::add:
@@ -165,7 +165,7 @@ __device__ bool apply_compare(Compare op, T a, T b) {
   return false;
 }
 
-emplate <class T>
+template <class T>
 __device__ T relu6(T z) {
   return z < T(0) ? T(0) : z > T(6) ? T(6) : z;
 }

@@ -1,3 +1,6 @@
+// The registry of what is kept: entries by storage, under one lock, which no kernel runs under. An entry is
+// made at the first sight of a key, without memory; at the second, when the operand has proved to come again,
+// it gets its room, and is ready for others once the call that fills it has returned.
 #include "kept.h"
 
 #include <chrono>

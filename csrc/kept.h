@@ -1,6 +1,6 @@
-// What kernels keep of an array's memory between calls, such as packed weights. It is dropped when that memory
-// changes or dies, is not made while others can write to the memory unseen (NumPy, DLPack, memory that is not
-// ours), and is never more than kept_limit() bytes in all.
+// What kernels keep of an array's memory between calls, such as packed weights. It is dropped when that
+// memory changes or dies, is not made while others can write to the memory unseen (NumPy, DLPack, memory that
+// is not ours), and is never more than kept_limit() bytes in all.
 #pragma once
 
 #include <memory>

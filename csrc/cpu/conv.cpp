@@ -6,9 +6,10 @@
 //
 // so with stride s the input's gradient falls into s x s (x s) phases (h mod s), each a dense stride-1
 // correlation with its own taps: no arithmetic is spent on zeros. Within a phase, a tile of MR pixels of a
-// row times NR output channels is held in registers; weights are packed once per call into slivers
-// [tap][input channel][NR]. Planes in front of and behind the input are left out with their taps. Small
-// groups (depthwise ones are of one channel) share a vector of channels instead.
+// row times NR output channels is held in registers; weights are packed into slivers [tap][input
+// channel][NR], once a call or, where they are expected again, until they change. Planes in front of and
+// behind the input are left out with their taps. Small groups (depthwise ones are of one channel) share a
+// vector of channels instead.
 //
 // Workspace slots: 2 packed weights (the calling thread's), 3 and 4 the input window, 5 the output block, 6
 // the offsets of taps, 7 weights being packed.

@@ -11,8 +11,8 @@
 // and Improving the Accuracy of Winograd Convolution for Deep Neural Networks", 2020). Measured: up to 7
 // times the direct form's error; float32 alone, and not where the caller said no (ConvArgs::winograd).
 //
-// The weights are transformed once a call, then tiles part by part: their inputs, the products, the outputs.
-// An element's bits depend on the shape alone, not on the part that it falls in.
+// The weights are transformed once a call (or kept until they change), then tiles part by part: their inputs,
+// the products, the outputs. An element's bits depend on the shape alone, not on the part that it falls in.
 //
 // Workspace slots: 0 products, 1 transformed inputs, 2 transformed weights (the calling thread's, the first
 // two where threads share tiles), 3 and 4 the input window, 5 the outputs of a part, 6 first tiles of the

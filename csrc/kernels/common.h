@@ -23,8 +23,8 @@ constexpr int kNumDTypes = 7;
 enum class Act : int { none = 0, relu = 1, sigmoid = 2, tanh = 3 };
 
 // Where a kernel may keep what it makes of an operand, such as packed weights, for its next calls, until the
-// operand changes. `find` gives the room of a key (and what it was made for: all that decides its content), or
-// null: make it in scratch memory. *ready: it was filled by a call before.
+// operand changes. `find` gives the room of a key (and what it was made for: all that decides its content),
+// or null: make it in scratch memory. *ready: it was filled by a call before.
 struct Keeper {
   static constexpr int kKey = 16;
   void* (*find)(Keeper* self, const int64_t (&key)[kKey], size_t bytes, bool* ready);

@@ -33,20 +33,19 @@ namespace DLCORE_ISA {
 
 // acc[R][NV] = R rows of A times NV vectors of columns of B over kc steps; a(k, i) is an element of A, b(k,
 // v) a vector of B, and meanwhile(k) runs every 16 steps.
-template <class T, int R, int NV, class A, class B, class F>
-DLCORE_INLINE void micro_kernel(int64_t kc, const A& a, const B& b, Vec<T> (&acc)[R][NV],
-                                const F& meanwhile) {
+template <class V, int R, int NV, class A, class B, class F>
+DLCORE_INLINE void micro_kernel(int64_t kc, const A& a, const B& b, V (&acc)[R][NV], const F& meanwhile) {
 #pragma GCC unroll 16
   for (int i = 0; i < R; ++i)
 #pragma GCC unroll 4
-    for (int v = 0; v < NV; ++v) acc[i][v] = Vec<T>{};
+    for (int v = 0; v < NV; ++v) acc[i][v] = V{};
   auto step = [&](int64_t k) __attribute__((always_inline)) {
-    Vec<T> bv[NV];
+    V bv[NV];
 #pragma GCC unroll 4
     for (int v = 0; v < NV; ++v) bv[v] = b(k, v);
 #pragma GCC unroll 16
     for (int i = 0; i < R; ++i) {
-      const Vec<T> av = splat(a(k, i));
+      const V av = a(k, i) - V{};  // splat, of vectors of any length
 #pragma GCC unroll 4
       for (int v = 0; v < NV; ++v) acc[i][v] = fma(av, bv[v], acc[i][v]);
     }
@@ -122,7 +121,7 @@ DLCORE_INLINE void block_tile(int64_t kc, const T* a, T* b, const T* rows, int64
   const auto left = [&](int64_t k, int i) __attribute__((always_inline)) { return a[k * MR + i]; };
   Vec<T> acc[R][NV];
   if (rows)
-    micro_kernel<T, R, NV>(
+    micro_kernel<Vec<T>, R, NV>(
         kc, left,
         [&](int64_t k, int v) __attribute__((always_inline)) {
           const T* p = rows + k * stride + v * L;
@@ -133,7 +132,7 @@ DLCORE_INLINE void block_tile(int64_t kc, const T* a, T* b, const T* rows, int64
         },
         acc, [](int64_t) {});
   else
-    micro_kernel<T, R, NV>(
+    micro_kernel<Vec<T>, R, NV>(
         kc, left, [&](int64_t k, int v) __attribute__((always_inline)) { return load(b + (k * NV + v) * L); },
         acc, [](int64_t) {});
   store_tile<T, R>(acc, c, ldc, m, n, row, col, add, last, epilogue);

@@ -41,12 +41,28 @@ DLCORE_INLINE void store_turned(const Vec<T> (&acc)[R][NV], T* c, int64_t ldc, i
   }
 }
 
+// Half a vector, at half the price: for the last few rows.
+template <class T>
+struct HalfOf {
+  typedef T type __attribute__((vector_size(kVecBytes / 2)));
+};
+template <class T>
+using HalfVec = typename HalfOf<T>::type;
+
 // B(k, j) = p[j * ld + k].
 template <class T>
 struct Lines {
   const T* p;
   int64_t ld;
 };
+
+// Rows of A as they are computed.
+template <class T>
+inline int64_t padded_rows(int64_t M) {
+  constexpr int64_t NR = Tile<T>::NR, L = kLanes<T>;
+  const int64_t left = M % NR;
+  return M - left + (left == 0 ? 0 : left <= L / 2 ? L / 2 : left <= L ? L : NR);
+}
 
 // Whether this is the cheaper way: multiply-adds on whole tiles, and what it costs to pack, 16 multiply-adds
 // an element, or to copy. Below AVX-512 a tile's turned rows are no whole vectors.
@@ -59,7 +75,7 @@ inline bool takes_lines(int64_t M, int64_t N) {
     return n / MR * MR + (n % MR == 0 ? 0 : n % MR <= kHalf ? kHalf : MR);
   };
   const int64_t packed = padded(M) * ceil_div(N, S::NR) * S::NR + 16 * N;
-  const int64_t lines = padded(N) * ceil_div(M, kLanes<T>) * kLanes<T> + 4 * N;
+  const int64_t lines = padded(N) * padded_rows<T>(M) + 4 * N;
   return lines < packed;
 }
 
@@ -93,21 +109,40 @@ void gemm_lines_block(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t K,
         // The share of the next lines that this tile asks for.
         const int64_t first = j + MR + s * share, lines = min64(share, min64(j1, j + 2 * MR) - first);
         const T* ahead = b.p + first * b.ld + k;
-        const auto compute = [&]<int R, int NV>() __attribute__((always_inline)) {
-          Vec<T> acc[R][NV];
-          micro_kernel<T, R, NV>(
+        const auto compute = [&]<class V, int R, int NV>() __attribute__((always_inline)) {
+          V acc[R][NV];
+          micro_kernel<V, R, NV>(
               kc, [&](int64_t q, int r) __attribute__((always_inline)) { return bbuf[r * ld + q]; },
-              [&](int64_t q, int v) __attribute__((always_inline)) { return load(a + q * NR + v * L); }, acc,
+              [&](int64_t q, int v) __attribute__((always_inline)) {
+                V x;
+                __builtin_memcpy(&x, a + q * NR + v * L, sizeof x);
+                return x;
+              },
+              acc,
               [&](int64_t q) __attribute__((always_inline)) {
                 for (int64_t r = 0; r < lines; ++r) __builtin_prefetch(ahead + r * b.ld + q);
                 if (q / 16 < m) __builtin_prefetch(tile + q / 16 * ldc, 1);
               });
-          store_turned<T, R, NV>(acc, tile, ldc, m, n, i, j, add, last, epilogue);
+          if constexpr (sizeof(V) == kVecBytes) {
+            store_turned<T, R, NV>(acc, tile, ldc, m, n, i, j, add, last, epilogue);
+          } else {
+            Vec<T> whole[R][1] = {};
+            for (int r = 0; r < R; ++r) __builtin_memcpy(&whole[r][0], &acc[r][0], sizeof(V));
+            store_turned<T, R, 1>(whole, tile, ldc, m, n, i, j, add, last, epilogue);
+          }
         };
-        if (m <= L)
-          n <= kHalf ? compute.template operator()<kHalf, 1>() : compute.template operator()<MR, 1>();
+        const auto rows = [&]<int R>() __attribute__((always_inline)) {
+          if (m <= L / 2)
+            compute.template operator()<HalfVec<T>, R, 1>();
+          else if (m <= L)
+            compute.template operator()<Vec<T>, R, 1>();
+          else
+            compute.template operator()<Vec<T>, R, 2>();
+        };
+        if (n <= kHalf)
+          rows.template operator()<kHalf>();
         else
-          n <= kHalf ? compute.template operator()<kHalf, 2>() : compute.template operator()<MR, 2>();
+          rows.template operator()<MR>();
       }
     }
   }

@@ -442,7 +442,7 @@ void run_skinny(const Problem<T>& p) {
 // a row, and 50 and 90 besides.
 template <class T>
 bool beats_dot(const Problem<T>& p) {
-  return p.K >= 4 * kLanes<T> && 13 * p.M + 50 > 9 * ceil_div(p.M, kLanes<T>) * kLanes<T> + 90;
+  return p.K >= 4 * kLanes<T> && 13 * p.M + 50 > 9 * padded_rows<T>(p.M) + 90;
 }
 
 // A B beyond L2 whose rows are worth a stream each.
@@ -469,9 +469,10 @@ void multiply(const Problem<T>& p) {
   const bool small = p.M <= 16 || p.K <= 4 || p.M * p.N * p.K <= 100 * 100 * 100;
   if (small && p.b_cs == 1 && p.c_cs == 1)
     return outer(p) ? run_outer(p) : streams(p) ? run_stream(p) : run_direct(p);
-  if (lines)
-    return gemm_lines<T>(p.M, p.N, p.K, PackCols<T>{p.a, p.a_cs, p.a_rs}, Lines<T>{p.b, p.b_cs}, p.c, p.c_rs,
-                         p.accumulate, BiasAct<T>{p.bias, p.act});
+  if constexpr (kVecBytes == 64)
+    if (lines)
+      return gemm_lines<T>(p.M, p.N, p.K, PackCols<T>{p.a, p.a_cs, p.a_rs}, Lines<T>{p.b, p.b_cs}, p.c,
+                           p.c_rs, p.accumulate, BiasAct<T>{p.bias, p.act});
   if (p.c_cs == 1)
     return gemm<T>(p.M, p.N, p.K, PackRows<T>{p.a, p.a_rs, p.a_cs}, PackCols<T>{p.b, p.b_rs, p.b_cs}, p.c,
                    p.c_rs, p.accumulate, BiasAct<T>{p.bias, p.act});

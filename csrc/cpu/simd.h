@@ -133,24 +133,11 @@ DLCORE_INLINE void store_streaming(T* p, Vec<T> v) {
 #endif
 }
 
-// Explicit, because `Vec<T>{} + x` costs an addition that the compiler must keep (-0.0 + 0.0).
+// A broadcast: -0.0 - 0.0 is -0.0, so that the compiler may leave the subtraction out, as it may not an
+// addition.
 template <class T>
 DLCORE_INLINE Vec<T> splat(T x) {
-#if defined(__AVX512F__)
-  if constexpr (sizeof(T) == 4 && T(0.5) != 0)
-    return (Vec<T>)_mm512_set1_ps(x);
-  else if constexpr (sizeof(T) == 8 && T(0.5) != 0)
-    return (Vec<T>)_mm512_set1_pd(x);
-#elif defined(__AVX2__)
-  if constexpr (sizeof(T) == 4 && T(0.5) != 0)
-    return (Vec<T>)_mm256_set1_ps(x);
-  else if constexpr (sizeof(T) == 8 && T(0.5) != 0)
-    return (Vec<T>)_mm256_set1_pd(x);
-#endif
-  if constexpr (T(0.5) == 0) return Vec<T>{} + x;  // one broadcast; GCC inserts lane by lane below
-  Vec<T> v;
-  for (int i = 0; i < kLanes<T>; ++i) v[i] = x;
-  return v;
+  return x - Vec<T>{};
 }
 
 // One rounding where the ISA has FMA (-ffp-contract=fast), two on the baseline.

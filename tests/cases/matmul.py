@@ -40,8 +40,8 @@ def matmul_large(rng):
     def r(*shape):
         return rng.standard_normal(shape)
 
-    # Around the tiles (6, 14 rows; 8, 16, 32 columns), the paths (dot, lanes, stream, direct, packed),
-    # transposes.
+    # Around the tiles (6, 14 rows; 8, 16, 32 columns), the paths (dot, lanes, stream, direct, outer, lines,
+    # packed), transposes.
     out = []
     for m, n, k in [
         (1, 700, 300),
@@ -59,6 +59,9 @@ def matmul_large(rng):
         (61, 67, 129),
         (200, 190, 300),
         (512, 3, 65),
+        (300, 95, 530),
+        (701, 301, 1),
+        (1030, 260, 3),
     ]:
         out += [
             Sample((r(m, k), r(k, n)), id=f"{m}x{n}x{k}", grad=False),
@@ -87,14 +90,29 @@ def linear_large(rng):
     def r(*shape):
         return rng.standard_normal(shape)
 
-    return [
-        Sample((r(64, 300), r(129, 300), r(129), act), id=f"64x129x300 {act}", grad=False)
-        for act in ("", "relu", "sigmoid", "tanh")
-    ] + [
-        Sample((r(1, 1600), r(128, 1600), r(128)), id="batch 1", grad=False),
-        Sample((r(6, 260), r(133, 260), r(133), "relu"), id="batch 6", grad=False),
-        Sample((r(3, 260), r(260, 1031).T, r(1031), "tanh"), id="batch 3, transposed", grad=False),
-    ]
+    return (
+        [
+            Sample((r(64, 300), r(129, 300), r(129), act), id=f"64x129x300 {act}", grad=False)
+            for act in ("", "relu", "sigmoid", "tanh")
+        ]
+        + [
+            Sample((r(1, 1600), r(128, 1600), r(128)), id="batch 1", grad=False),
+            Sample((r(6, 260), r(133, 260), r(133), "relu"), id="batch 6", grad=False),
+            Sample((r(3, 260), r(260, 1031).T, r(1031), "tanh"), id="batch 3, transposed", grad=False),
+        ]
+        + [
+            # Weights as they lie: every width of the last tile, and more than a block along k.
+            Sample((r(m, 530), r(n, 530), r(n), act), id=f"batch {m}, {n}", grad=False)
+            for m, n, act in [
+                (16, 37, ""),
+                (32, 71, "relu"),
+                (35, 90, ""),
+                (43, 85, "tanh"),
+                (59, 140, ""),
+                (197, 61, ""),
+            ]
+        ]
+    )
 
 
 f4 = np.ones((2, 3), np.float32)

@@ -447,14 +447,14 @@ bool takes_dot(const Problem<T>& p) {
 template <class T>
 bool takes_lanes(const Problem<T>& p) {
   constexpr int64_t L = kLanes<T>;
-  return kVecBytes == 64 && p.M <= 2 * L && 3 * p.M >= 2 * ceil_div(p.M, L) * L && p.b_rs == 1 && p.K >= L &&
-         p.N >= 8 * kLaneColumns;
+  return p.M <= 2 * L && 3 * p.M >= 2 * ceil_div(p.M, L) * L && p.N >= 8 * kLaneColumns;
 }
 template <class T>
 void run_skinny(const Problem<T>& p) {
-  if (!takes_lanes(p)) return run_dot(p);
-  if (p.M <= kLanes<T>) return run_lanes<T, 1>(p);
-  run_lanes<T, 2>(p);
+  if constexpr (kVecBytes == 64) {
+    if (takes_lanes(p)) return p.M <= kLanes<T> ? run_lanes<T, 1>(p) : run_lanes<T, 2>(p);
+  }
+  run_dot(p);
 }
 
 // A B beyond L2 whose rows are worth a stream each.

@@ -8,6 +8,7 @@ import pytest
 
 import dlcore
 from dlcore.io import load_metadata
+from dlcore.io.safetensors import SafetensorsFile
 
 DTYPES = ("float32", "float64", "int32", "int64", "uint8", "bool")
 
@@ -147,3 +148,33 @@ def test_what_cannot_be_saved_leaves_the_old_file(tmp_path):
     with pytest.raises(ValueError, match="__metadata__"):
         dlcore.save_file({"__metadata__": np.ones(1)}, path)
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["x"]
+
+
+def test_read_brings_a_mapped_file_into_memory(tmp_path, rng):
+    path = tmp_path / "x.safetensors"
+    arrays = {
+        "large": rng.standard_normal((300, 301)).astype(np.float32),
+        "small": rng.standard_normal(7),
+        "none": np.zeros((0, 3), np.float32),
+        "ids": np.arange(5),
+    }
+    dlcore.save_file(arrays, path)
+    file = SafetensorsFile(path)
+    mapped = {name: file[name].numpy().copy() for name in file}
+    file.read()
+    for name, a in arrays.items():
+        np.testing.assert_array_equal(file[name].numpy(), a)
+        np.testing.assert_array_equal(mapped[name], a)
+        assert file[name].numpy().ctypes.data % 64 == 0 or not a.size
+    held = file["large"].numpy()
+    held += 1  # it is memory of its own
+    np.testing.assert_array_equal(SafetensorsFile(path)["large"].numpy(), arrays["large"])
+
+
+def test_read_leaves_mapped_what_is_widened(tmp_path):
+    path = tmp_path / "x.safetensors"
+    dlcore.save_file({"a": np.ones(3, np.float16), "b": np.ones(3, np.float32)}, path)
+    file = SafetensorsFile(path)
+    file.read()
+    assert file["a"].numpy().dtype == file["b"].numpy().dtype == np.float32
+    assert not file._held

@@ -363,3 +363,38 @@ def test_the_position_bias_has_a_gradient_by_differences(mask):
             down = loss().item()
             values[at] = before
             assert abs((up - down) / (2 * h) - gradient[at]) < 1e-6 * max(1.0, np.abs(gradient).max())
+
+
+def test_beams_of_an_input_share_its_cross_attention():
+    config = T5Config(vocab_size=VOCAB, d_model=16, d_kv=4, d_ff=32, num_layers=2, num_heads=2)
+    dlcore.manual_seed(0)
+    model = T5ForConditionalGeneration(config).eval()
+    ids = dlcore.from_numpy(np.arange(12).reshape(2, 6) + 2)
+    mask = dlcore.from_numpy(np.array([[1, 1, 1, 1, 0, 0], [1] * 6]))
+    n, tokens = 3, np.arange(3, 21).reshape(6, 3)
+    first = np.zeros((2, 1), np.int64)
+
+    def logits(order, **kw):
+        """Of three steps; after the second the rows stand in this order."""
+        with dlcore.no_grad():
+            encoded = model.get_encoder()(ids, mask)
+            cache = model(attention_mask=mask, decoder_input_ids=dlcore.from_numpy(first),
+                          encoder_outputs=encoded, use_cache=True, **kw).past_key_values  # fmt: skip
+            cache.batch_repeat_interleave(n)
+            wide = (dlcore.from_numpy(np.repeat(encoded.last_hidden_state.numpy(), n, 0)),)
+            wide_mask, out = dlcore.from_numpy(np.repeat(mask.numpy(), n, 0)), []
+            for t in range(3):
+                if t == 2:
+                    cache.reorder_cache(np.array(order))
+                    wide_mask = wide_mask[dlcore.from_numpy(np.array(order))]
+                new = dlcore.from_numpy(tokens[:, t : t + 1])
+                step = model(attention_mask=wide_mask, decoder_input_ids=new, encoder_outputs=wide,
+                             past_key_values=cache, **kw)  # fmt: skip
+                out.append(step.logits.numpy())
+            return np.concatenate(out, 1), len(cache.cross_attention_cache)
+
+    for order, rows in (([1, 0, 2, 3, 3, 4], 2), ([3, 4, 5, 0, 1, 2], 6)):
+        shared, held = logits(order)
+        apart, held_apart = logits(order, output_attentions=True)
+        assert (held, held_apart) == (rows, 6)
+        np.testing.assert_allclose(shared, apart, atol=1e-5)

@@ -252,34 +252,6 @@ DLCORE_INLINE void hsum4(Vec<T> a, Vec<T> b, Vec<T> c, Vec<T> d, T* out) {
     __builtin_memcpy(out, &sums, sizeof sums);
   }
 }
-// The sums of 4 x 4 vectors, out[4 * r + q], each with the bits of hsum.
-template <class T>
-DLCORE_INLINE void hsum4x4(const Vec<T> (&v)[4][4], T* out) {
-  if constexpr (kLanes<T> == 16) {
-    auto halves = [](auto x, auto y) __attribute__((always_inline)) {
-      return __builtin_shufflevector(x, y, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
-             __builtin_shufflevector(x, y, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
-    };
-    auto quarters = [](auto x, auto y) __attribute__((always_inline)) {
-      return __builtin_shufflevector(x, y, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) +
-             __builtin_shufflevector(x, y, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
-    };
-    // Four lanes of each of the four rows' vectors q.
-    auto rows = [&](int q) __attribute__((always_inline)) {
-      return quarters(halves(v[0][q], v[1][q]), halves(v[2][q], v[3][q]));
-    };
-    auto pair = [](auto x, auto y) __attribute__((always_inline)) {
-      return __builtin_shufflevector(x, y, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29) +
-             __builtin_shufflevector(x, y, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
-    };
-    const auto even = pair(rows(0), rows(2)), odd = pair(rows(1), rows(3));
-    store(out,
-          __builtin_shufflevector(even, odd, 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30) +
-              __builtin_shufflevector(even, odd, 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31));
-  } else {
-    for (int r = 0; r < 4; ++r) hsum4<T>(v[r][0], v[r][1], v[r][2], v[r][3], out + 4 * r);
-  }
-}
 template <class T>
 DLCORE_INLINE T hmax(Vec<T> v) {  // NaN where any lane is NaN
   T m = v[0];

@@ -120,6 +120,8 @@ __all__: list[str] = [
     "interpolate",
     "interpolate_backward",
     "is_channels_last",
+    "kept_bytes",
+    "kept_limit",
     "kernel_names",
     "kernels_on",
     "kthvalue",
@@ -142,6 +144,8 @@ __all__: list[str] = [
     "logical_and",
     "logical_or",
     "logical_xor",
+    "logistic_loss",
+    "logistic_slope",
     "logsigmoid",
     "lt",
     "matmul",
@@ -192,6 +196,7 @@ __all__: list[str] = [
     "select",
     "set_guard",
     "set_isa",
+    "set_kept_limit",
     "set_num_threads",
     "set_walking",
     "set_winograd",
@@ -520,6 +525,10 @@ def conv(
     dilation: collections.abc.Sequence[int],
     groups: typing.SupportsInt | typing.SupportsIndex,
     activation: str,
+    keep: bool = False,
+    norm: tuple[Array, Array, Array | None, Array | None, typing.SupportsFloat | typing.SupportsIndex]
+    | None = None,
+    residual: Array | None = None,
 ) -> Array: ...
 def conv_backward(
     dy: Array,
@@ -867,6 +876,8 @@ def interpolate_backward(
     channels_last: bool = False,
 ) -> Array: ...
 def is_channels_last(x: Array, spatial: typing.SupportsInt | typing.SupportsIndex) -> bool: ...
+def kept_bytes() -> int: ...
+def kept_limit() -> int: ...
 def kernel_names() -> list[str]: ...
 def kernels_on(device: str) -> list[str]: ...
 def kthvalue(
@@ -988,6 +999,18 @@ def logical_xor(a: Array, b: Array) -> Array: ...
 def logical_xor(a: Array, b: float) -> Array: ...
 @typing.overload
 def logical_xor(a: float, b: Array) -> Array: ...
+@typing.overload
+def logistic_loss(a: Array, b: Array) -> Array: ...
+@typing.overload
+def logistic_loss(a: Array, b: float) -> Array: ...
+@typing.overload
+def logistic_loss(a: float, b: Array) -> Array: ...
+@typing.overload
+def logistic_slope(a: Array, b: Array) -> Array: ...
+@typing.overload
+def logistic_slope(a: Array, b: float) -> Array: ...
+@typing.overload
+def logistic_slope(a: float, b: Array) -> Array: ...
 def logsigmoid(
     x: Array,
     p: typing.SupportsFloat | typing.SupportsIndex = 0.0,
@@ -1271,6 +1294,7 @@ def select(
 ) -> Array: ...
 def set_guard(tick: typing.SupportsInt | typing.SupportsIndex) -> None: ...
 def set_isa(name: str) -> None: ...
+def set_kept_limit(bytes: typing.SupportsInt | typing.SupportsIndex) -> None: ...
 def set_num_threads(n: typing.SupportsInt | typing.SupportsIndex) -> None: ...
 def set_walking(on: bool) -> bool:
     """

@@ -17,7 +17,7 @@ def leaf(lib, *values):
 
 
 def outcome(f, lib):
-    """Gradients and values to 12 digits (libraries' exponentials differ in the last bits), or RuntimeError."""
+    """Gradients and values to 12 digits (exponentials differ in the last bits), or RuntimeError."""
 
     def digits(v):
         return [float(f"{x:.12g}") for x in np.asarray(v.detach().numpy(), np.float64).ravel()]

@@ -1,7 +1,7 @@
 """docs/performance.md from the results of the benchmarks, which it can run first.
 
     python benchmarks/report.py            from what lies in benchmarks/results
-    python benchmarks/report.py --measure  runs bench, compare, layers, models, generation and startup before
+    python benchmarks/report.py --measure  runs all the benchmarks before, an hour
 
 The page says the machine, the peers' versions, what was measured by family of kernels, whole models and
 decoding, and every case in which a peer is ahead.
@@ -38,7 +38,8 @@ def measure() -> None:
         "--plot",
         str(RESULTS / "roofline.png"),
     ]
-    scripts = [[str(HERE / f"{name}.py")] for name in ("compare", "layers", "models")]
+    scripts = [[str(HERE / f"{name}.py")] for name in ("compare", "layers", "models", "sweep")]
+    scripts.append([str(HERE / "layers.py"), "--threads", "one", "--dtype", "float64"])
     written = [
         [str(HERE / f"{name}.py"), "--json", str(RESULTS / f"{name}.json")]
         for name in ("generation", "startup")
@@ -195,6 +196,22 @@ def page() -> str:
         ]
         lines += families(compared["layers"])
         lines += ["All cases: [layers.md](../benchmarks/results/layers.md).", ""]
+    if doubles := read("layers-float64"):
+        found = sorted(ratios(doubles["jobs"]["one"], "torch").values())
+        mean, less = layers.geometric_mean(found), sum(r < 1 for r in found)
+        lines += [
+            f"In float64, one thread, {len(found)} cases: geometric mean {mean:.2f}, PyTorch is ahead in {less} "
+            f"(least {found[0]:.2f}); [layers-float64.md](../benchmarks/results/layers-float64.md).",
+            "",
+        ]
+    if swept := read("sweep"):
+        axes = swept["axes"].values()
+        points, cliffs = sum(len(a["values"]) for a in axes), sum(len(a["cliffs"]) for a in axes)
+        lines += [
+            f"Cliffs: {cliffs} of {points} points on {len(axes)} axes take more than twice what their neighbours "
+            "foretell; [sweep.md](../benchmarks/results/sweep.md).",
+            "",
+        ]
     if "models" in compared:
         lines += [
             "## Whole models",

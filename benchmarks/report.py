@@ -200,16 +200,16 @@ def page() -> str:
         found = sorted(ratios(doubles["jobs"]["one"], "torch").values())
         mean, less = layers.geometric_mean(found), sum(r < 1 for r in found)
         lines += [
-            f"In float64, one thread, {len(found)} cases: geometric mean {mean:.2f}, PyTorch is ahead in {less} "
-            f"(least {found[0]:.2f}); [layers-float64.md](../benchmarks/results/layers-float64.md).",
+            f"In float64, one thread, {len(found)} cases: geometric mean {mean:.2f}, PyTorch is ahead in "
+            f"{less} (least {found[0]:.2f}); [layers-float64.md](../benchmarks/results/layers-float64.md).",
             "",
         ]
     if swept := read("sweep"):
         axes = swept["axes"].values()
         points, cliffs = sum(len(a["values"]) for a in axes), sum(len(a["cliffs"]) for a in axes)
         lines += [
-            f"Cliffs: {cliffs} of {points} points on {len(axes)} axes take more than twice what their neighbours "
-            "foretell; [sweep.md](../benchmarks/results/sweep.md).",
+            f"Cliffs: {cliffs} of {points} points on {len(axes)} axes take more than twice what their "
+            "neighbours foretell; [sweep.md](../benchmarks/results/sweep.md).",
             "",
         ]
     if "models" in compared:

@@ -23,8 +23,10 @@ namespace {
 
 constexpr size_t kAlign = 64;
 constexpr size_t kPage = 4096;
-constexpr size_t kHuge = size_t{2} << 20;  // from here on: mmap, and huge pages where the kernel has them
-constexpr size_t kGuard = 64;              // bytes of each guard band in debug mode
+constexpr size_t kHuge = size_t{2} << 20;    // from here on: mmap, and huge pages where the kernel has them
+constexpr size_t kStep = size_t{128} << 10;  // below kWhole: the last huge page may be a part, of small pages
+constexpr size_t kWhole = 16 * kHuge;
+constexpr size_t kGuard = 64;  // bytes of each guard band in debug mode
 constexpr unsigned char kGuardByte = 0xA5;
 constexpr size_t kCheckAvailable = size_t{1}
                                    << 30;  // requests from this size on are held against MemAvailable
@@ -35,7 +37,7 @@ size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 size_t block_size(size_t bytes) {
   if (bytes <= kPage) return std::max(kAlign, round_up(bytes, kAlign));
   if (bytes < kHuge) return round_up(bytes, kPage);
-  return round_up(bytes, kHuge);
+  return round_up(bytes, bytes < kWhole ? kStep : kHuge);
 }
 
 // Linux grants more than it has and kills the process later; NumPy users expect MemoryError instead.

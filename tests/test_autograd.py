@@ -441,3 +441,17 @@ def test_changed_indices_are_refused_where_rows_are_added_late():
     index[0] = 0
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         y.backward()
+
+
+def test_in_place_on_the_tape_takes_no_memory_for_long():
+    x = dlcore.ones(1024, 1024, requires_grad=True)
+    y = x * 2
+
+    def held():
+        return _C.memory_stats()["active_bytes"]
+
+    before = held()
+    F.relu(y, inplace=True)  # its own output is all that it saves, and the product saves none of it
+    assert held() == before
+    y.sum().backward()
+    assert x.grad.numpy().min() == x.grad.numpy().max() == 2

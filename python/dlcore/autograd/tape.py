@@ -179,7 +179,8 @@ class _Holder:
 
 
 def _in_a_slot() -> int:
-    return sys.getrefcount(_Holder().array)
+    holder = _Holder()  # which must outlive the question: what is asked of loses its slot otherwise
+    return sys.getrefcount(holder.array)
 
 
 _ALONE_IN_A_SLOT = _in_a_slot()  # what getrefcount says of an object that one slot holds

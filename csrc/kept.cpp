@@ -3,6 +3,8 @@
 // it gets its room, and is ready for others once the call that fills it has returned.
 #include "kept.h"
 
+#include <pthread.h>
+
 #include <chrono>
 #include <cstring>
 #include <mutex>
@@ -37,7 +39,13 @@ struct Registry {
   std::atomic<int64_t> bytes{0}, limit{int64_t{512} << 20};
 };
 Registry& registry() {
-  static Registry* const r = new Registry;  // arrays may die after statics
+  // Never destroyed: arrays may die after statics. A child of fork must not find the lock held by a thread
+  // that it does not have; prepared before the allocator's, which was registered first, as `find` takes them.
+  static Registry* const r = [] {
+    pthread_atfork([] { registry().mutex.lock(); }, [] { registry().mutex.unlock(); },
+                   [] { registry().mutex.unlock(); });
+    return new Registry;
+  }();
   return *r;
 }
 

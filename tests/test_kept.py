@@ -5,8 +5,6 @@ and convolution, batch normalisation, addition and activation as one kernel.
 from __future__ import annotations
 
 import gc
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -294,40 +292,3 @@ def test_what_can_be_seen_is_not_folded(rng):
         net.train()
         net(x)
         assert net[1].num_batches_tracked.item() == 1
-
-
-FORKS = """
-import os, threading, time
-import dlcore
-from dlcore.nn import functional as F
-
-x, running = dlcore.ones(1, 16, 14, 14), True
-def call():
-    with dlcore.no_grad():
-        w = dlcore.ones(16, 16, 3, 3)
-        for _ in range(3):
-            F.conv2d(x, w, padding=1)
-def work():
-    while running:
-        call()
-thread = threading.Thread(target=work)
-thread.start()
-for i in range(100):
-    child = os.fork()
-    if child == 0:
-        call()
-        os._exit(0)
-    end = time.monotonic() + 20
-    while os.waitpid(child, os.WNOHANG) == (0, 0):
-        if time.monotonic() > end:
-            os.kill(child, 9)
-            os._exit(1)
-        time.sleep(0.001)
-running = False
-thread.join()
-"""
-
-
-def test_a_fork_while_another_thread_keeps_weights():
-    run = subprocess.run([sys.executable, "-W", "ignore", "-c", FORKS], timeout=120)
-    assert run.returncode == 0
